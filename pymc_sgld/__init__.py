@@ -1,0 +1,16 @@
+"""Stochastic gradient Langevin dynamics as a step method for PyMC."""
+
+from pymc_sgld import schedules
+from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError
+from pymc_sgld.step import SGLD
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGLD",
+    "DataError",
+    "MinibatchError",
+    "NonFiniteError",
+    "SettingError",
+    "schedules",
+]

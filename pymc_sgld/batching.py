@@ -1,0 +1,169 @@
+"""Which rows each update reads: the order of the rows, drawn with NumPy.
+
+An order is a pure function of a seed and the count of updates (``Reshuffle``) or of a random
+generator (the other two), so that a restored chain replays its rows exactly.
+
+Reading contiguous blocks of rows is two to three times faster than reading single random rows, and
+that is what keeps the time of an update independent of the number of rows. ``Reshuffle`` therefore
+moves blocks of rows of data that were shuffled once. A block is as long as the batch allows while
+at least ``MIN_BLOCKS`` blocks remain: with K blocks of a fixed shuffle, the variance of the
+gradient noise has a relative error of about sqrt(2 / K), at most 6 % (and none for single rows).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from pymc_sgld.errors import SettingError
+
+MIN_BLOCKS = 512
+_STORAGE_SEED = 20110628  # fixed: the storage order is part of the construction, not of a chain
+
+
+class RowOrder(Protocol):
+    """Rows of the stored data for each update, in blocks of ``block_size`` contiguous rows."""
+
+    name: str
+    total_size: int
+    batch_size: int
+    block_size: int
+
+    def starts(
+        self, rng: np.random.Generator, seed: int, first_update: int, updates: int
+    ) -> np.ndarray:
+        """Return the first stored row of each block, shape (updates, batch_size // block_size)."""
+
+    def storage_order(self) -> np.ndarray | None:
+        """Return the permutation in which the rows are stored, or None: as they are."""
+
+
+class WithReplacement:
+    """Every row of every batch is drawn independently and uniformly."""
+
+    name = "with_replacement"
+    block_size = 1
+
+    def __init__(self, total_size: int, batch_size: int) -> None:
+        self.total_size = total_size
+        self.batch_size = batch_size
+
+    def starts(
+        self, rng: np.random.Generator, seed: int, first_update: int, updates: int
+    ) -> np.ndarray:
+        """Return independent rows, shape (updates, batch_size)."""
+        return rng.integers(self.total_size, size=(updates, self.batch_size))
+
+    def storage_order(self) -> None:
+        """Leave the rows as they are."""
+        return None
+
+
+class WithoutReplacement:
+    """Every batch is a uniform random subset of the rows, independent of other batches."""
+
+    name = "without_replacement"
+    block_size = 1
+
+    def __init__(self, total_size: int, batch_size: int) -> None:
+        self.total_size = total_size
+        self.batch_size = batch_size
+
+    def starts(
+        self, rng: np.random.Generator, seed: int, first_update: int, updates: int
+    ) -> np.ndarray:
+        """Return one random subset a row, shape (updates, batch_size)."""
+        batches = [
+            rng.choice(self.total_size, self.batch_size, replace=False, shuffle=False)
+            for _ in range(updates)
+        ]
+        return np.stack(batches)
+
+    def storage_order(self) -> None:
+        """Leave the rows as they are."""
+        return None
+
+
+class Reshuffle:
+    """Epochs in a new random order each: every row is read exactly once an epoch.
+
+    The rows of all epochs form one stream, cut into blocks of ``block_size`` rows and batches of
+    ``batch_size``. When the block size does not divide the number of rows, the ragged end of an
+    epoch and the first rows of the next share a block (it wraps around the end of the storage), so
+    shapes are static and no row is skipped or read twice in an epoch. Blocks that lie within an
+    epoch are visited in random order.
+    """
+
+    name = "reshuffle"
+
+    def __init__(self, total_size: int, batch_size: int) -> None:
+        self.total_size = total_size
+        self.batch_size = batch_size
+        self.block_size = max(
+            size
+            for size in range(1, batch_size + 1)
+            if batch_size % size == 0 and (size == 1 or total_size // size >= MIN_BLOCKS)
+        )
+        self._cached_order: tuple[tuple[int, int], np.ndarray] | None = None
+
+    def starts(
+        self, rng: np.random.Generator, seed: int, first_update: int, updates: int
+    ) -> np.ndarray:
+        """Return the blocks of the updates, shape (updates, batch_size // block_size)."""
+        per_update = self.batch_size // self.block_size
+        block, last = first_update * per_update, (first_update + updates) * per_update
+        pieces = []
+        while block < last:
+            epoch = block * self.block_size // self.total_size
+            starts, first_block = self._epoch(seed, epoch)
+            piece = starts[block - first_block : last - first_block]
+            pieces.append(piece)
+            block += len(piece)
+        return np.concatenate(pieces).reshape(updates, per_update)
+
+    def _epoch(self, seed: int, epoch: int) -> tuple[np.ndarray, int]:
+        """Return the starts of the blocks that begin in an epoch, and the first one's number."""
+        if self._cached_order is None or self._cached_order[0] != (seed, epoch):
+            self._cached_order = (seed, epoch), self._epoch_starts(seed, epoch)
+        return self._cached_order[1], -(-epoch * self.total_size // self.block_size)
+
+    def _epoch_starts(self, seed: int, epoch: int) -> np.ndarray:
+        size, rows = self.block_size, self.total_size
+        first = -(-epoch * rows // size)  # the first block that begins in this epoch
+        stop = (epoch + 1) * rows // size  # the first that does not end in it
+        offset = first * size - epoch * rows
+        order = np.random.default_rng((seed, epoch)).permutation(stop - first)
+        starts = offset + order * size
+        if stop * size < (epoch + 1) * rows:  # the ragged end, shared with the next epoch
+            starts = np.append(starts, stop * size - epoch * rows)
+        return starts
+
+    def storage_order(self) -> np.ndarray | None:
+        """Return the fixed shuffle behind the blocks; single rows need none."""
+        if self.block_size == 1:
+            return None
+        return np.random.default_rng(_STORAGE_SEED).permutation(self.total_size)
+
+
+ORDERS = {order.name: order for order in (Reshuffle, WithReplacement, WithoutReplacement)}
+
+
+def make_order(batching: str, total_size: int, batch_size: int) -> RowOrder:
+    """Return the row order of that name.
+
+    Raises
+    ------
+    SettingError
+        For another name.
+    """
+    if batching not in ORDERS:
+        allowed = ", ".join(f'"{name}"' for name in ORDERS)
+        raise SettingError(f"batching={batching!r} is not known: use one of {allowed}.")
+    return ORDERS[batching](total_size, batch_size)
+
+
+def block_rows(starts: np.ndarray, order: RowOrder) -> np.ndarray:
+    """Expand block starts (..., blocks) to stored rows (..., batch_size); blocks may wrap."""
+    rows = (starts[..., None] + np.arange(order.block_size)) % order.total_size
+    return rows.reshape(*starts.shape[:-1], order.batch_size)

@@ -1,0 +1,21 @@
+"""Every exception of the package.
+
+A message names the object, the value received, what is allowed, and the next action. Each class
+takes that message as its only argument, so that it survives pickling on its way out of a worker.
+"""
+
+
+class SettingError(ValueError):
+    """An argument that cannot be used: wrong type, sign, shape or name."""
+
+
+class DataError(ValueError):
+    """Data that no likelihood can use: NaN, or no rows at all."""
+
+
+class MinibatchError(ValueError):
+    """A model whose likelihood cannot be minibatched correctly."""
+
+
+class NonFiniteError(RuntimeError):
+    """A gradient or position that stopped being finite while sampling."""

@@ -1,0 +1,41 @@
+"""Estimators of the full-data gradient of the log posterior, as graphs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import grad
+from pytensor.graph.basic import Variable
+
+from pymc_sgld.minibatch.model import LogDensity
+
+
+def minibatch(density: LogDensity) -> Variable:
+    r"""Return the minibatch gradient, shape (d,).
+
+    .. math::
+
+        \hat g(\theta) = \nabla \log p(\theta)
+            + \frac{N}{n} \sum_{i \in B} \nabla \log p(x_i \mid \theta)
+
+    for a batch :math:`B` of :math:`n` of :math:`N` rows. The prior enters once, whole, with the
+    log-Jacobians of the transforms. With :math:`n = N` it is the full gradient. Outside the
+    support of the density it is NaN, never a silent zero.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The log density of the model for a batch of rows.
+
+    References
+    ----------
+    Welling and Teh (2011), equation 4.
+    """
+    scale = 1.0 if density.full else density.total_size / density.batch_size
+    estimate = density.log_prior + np.asarray(scale, density.position.dtype) * density.log_likelihood
+    parts = grad(estimate, density.pieces, disconnected_inputs="ignore")
+    gradient = pt.concatenate([part.flatten() for part in parts]).astype(density.position.dtype)
+    if density.conditions:
+        inside = pt.all([pt.all(condition) for condition in density.conditions])
+        gradient = pt.switch(inside, gradient, np.asarray(np.nan, density.position.dtype))
+    return gradient

@@ -1,0 +1,113 @@
+"""The part of a graph that does not depend on the position: find it, and evaluate it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.traversal import graph_inputs, toposort
+from pytensor.tensor.shape import Shape, Shape_i
+from pytensor.tensor.type import TensorType
+
+from pymc_sgld.minibatch.graphs import rebuild
+
+
+class FixedValues:
+    """Values of the variables that stay what they are for the whole run: data and constants.
+
+    Parameters
+    ----------
+    outputs : sequence of Variable
+        Graphs of a model. They are rebuilt with ``replacements`` and with every shared variable
+        (``pm.Data``) as an input of known shape, so that static shapes are known downstream; the
+        new graphs are in ``outputs``.
+    replacements : dict
+        Variables to replace, typically value variables by pieces of the position.
+    """
+
+    def __init__(
+        self, outputs: Sequence[Variable], replacements: Mapping[Variable, Variable]
+    ) -> None:
+        self._arrays: dict[Variable, np.ndarray] = {}
+        self._cache: dict[Variable, np.ndarray] = {}
+        self.outputs = self._rebuild(outputs, replacements)
+        self._fixed: set[Variable] = set()
+        self._mark(self.outputs)
+
+    def _rebuild(
+        self, outputs: Sequence[Variable], replacements: Mapping[Variable, Variable]
+    ) -> list[Variable]:
+        data = {
+            variable: self._data_input(variable)
+            for variable in graph_inputs(outputs, blockers=list(replacements))
+            if isinstance(variable, SharedVariable) and isinstance(variable.type, TensorType)
+        }
+
+        def known_shape(node: Apply, inputs: list[Variable]) -> list[Variable] | None:
+            if not isinstance(node.op, Shape | Shape_i) or None in inputs[0].type.shape:
+                return None
+            shape = np.array(inputs[0].type.shape, dtype="int64")
+            return [pt.constant(shape if isinstance(node.op, Shape) else shape[node.op.i])]
+
+        return rebuild(outputs, {**data, **replacements}, known_shape)
+
+    def _data_input(self, shared: SharedVariable) -> Variable:
+        value = shared.get_value(borrow=True)
+        variable = pt.tensor(shared.name, dtype=shared.type.dtype, shape=np.shape(value))
+        self._arrays[variable] = np.asarray(value)
+        return variable
+
+    def _mark(self, outputs: Iterable[Variable]) -> None:
+        for node in toposort(outputs):
+            if node.inputs and all(self.is_fixed(variable) for variable in node.inputs):
+                self._fixed.update(node.outputs)
+
+    def is_fixed(self, variable: Variable) -> bool:
+        """Whether the variable is the same at every position."""
+        return (
+            isinstance(variable, Constant) or variable in self._arrays or variable in self._fixed
+        )
+
+    def value(self, variable: Variable) -> np.ndarray:
+        """Return the value of a fixed variable, computed once."""
+        if isinstance(variable, Constant):
+            return np.asarray(variable.data)
+        if variable in self._arrays:
+            return self._arrays[variable]
+        if variable not in self._cache:
+            inputs = list(self._arrays)
+            evaluate = pytensor.function(
+                inputs, variable, mode="FAST_COMPILE", on_unused_input="ignore"
+            )
+            self._cache[variable] = np.asarray(evaluate(*self._arrays.values()))
+        return self._cache[variable]
+
+    def sources(self, variable: Variable) -> list[str]:
+        """Return the names of the data behind a fixed variable."""
+        names: list[str] = []
+        stack = [variable]
+        while stack:
+            current = stack.pop()
+            if current.name and current.name not in names:
+                names.append(current.name)
+            elif current.owner is not None:
+                stack.extend(current.owner.inputs)
+        return names
+
+    def largest_fixed(self, outputs: Sequence[Variable]) -> list[Variable]:
+        """Return the fixed variables that feed a node which is not fixed, each once."""
+        found: dict[Variable, None] = {}
+        for node in toposort(outputs):
+            if all(self.is_fixed(variable) for variable in node.inputs):
+                continue
+            for variable in node.inputs:
+                if self.is_fixed(variable):
+                    found[variable] = None
+        for output in outputs:
+            if self.is_fixed(output):
+                found[output] = None
+        return list(found)

@@ -1,0 +1,321 @@
+"""From a PyMC model to a log density of batches of rows: what is minibatched, and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytensor.tensor as pt
+from pymc.blocking import PointType
+from pymc.distributions.distribution import PartialObservedRV
+from pymc.model import Model
+from pymc.variational.minibatch_rv import MinibatchRandomVariable
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.traversal import ancestors
+
+from pymc_sgld.errors import DataError, MinibatchError
+from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.graphs import rebuild
+from pymc_sgld.minibatch.rows import Data, RowSelection, RowsMixed
+from pymc_sgld.minibatch.support import remove_checks, support_conditions
+
+
+DEFAULT_BATCH_SIZE = 128
+_SMALL = 64  # entries up to which an array is better a constant of the graph than an input
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Where a variable lies in the position: entries ``start`` to ``start + size``."""
+
+    name: str  # as the user knows it
+    value_name: str  # of the value variable, in the point
+    shape: tuple[int, ...]
+    start: int
+    size: int
+
+    def label(self, index: int) -> str:
+        """Return the name of one entry of the position, such as ``beta[2]``."""
+        if not self.shape:
+            return self.name
+        entry = np.unravel_index(index - self.start, self.shape)
+        return f"{self.name}[{', '.join(str(i) for i in entry)}]"
+
+
+@dataclass(frozen=True)
+class LogDensity:
+    """The log posterior density of a model at a position, its likelihood for a batch of rows.
+
+    Attributes
+    ----------
+    position : TensorVariable, shape (d,)
+        Unconstrained coordinates of the variables that the step moves.
+    pieces : list of TensorVariable
+        The position's parts, one a variable: what to take gradients with respect to.
+    coordinates : tuple of Coordinates
+        Which part of the position is which variable.
+    others : dict
+        Inputs for the values of the variables that the step does not move, by name.
+    log_prior : TensorVariable, scalar
+        Everything but the observed variables, log-Jacobians of the transforms included.
+    log_likelihood : TensorVariable, scalar
+        Sum over the rows of the batch.
+    conditions : list of TensorVariable
+        Boolean tensors: where an entry is false the density is zero.
+    data : list of Data
+        What the likelihood reads.
+    total_size, batch_size : int
+        Rows of the data and of a batch; equal (and 0 without data) for the full density.
+    """
+
+    position: Variable
+    pieces: list[Variable]
+    coordinates: tuple[Coordinates, ...]
+    others: dict[str, Variable]
+    log_prior: Variable
+    log_likelihood: Variable
+    conditions: list[Variable]
+    data: list[Data]
+    total_size: int
+    batch_size: int
+
+    @property
+    def full(self) -> bool:
+        """Whether every update reads all the data."""
+        return self.batch_size == self.total_size
+
+
+def count_rows(model: Model) -> int:
+    """Return the number of rows that the observed variables share; 0 without observed variables.
+
+    Raises
+    ------
+    MinibatchError
+        If they have different numbers of rows.
+    """
+    values = [model.rvs_to_values[rv] for rv in model.observed_RVs]
+    fixed = FixedValues(values, {})
+    rows = {}
+    for rv, value in zip(model.observed_RVs, fixed.outputs, strict=True):
+        shape = np.shape(fixed.value(value))
+        rows[rv.name] = shape[0] if shape else 1
+    if len(set(rows.values())) > 1:
+        listing = ", ".join(f'"{name}" ({count})' for name, count in rows.items())
+        raise MinibatchError(
+            f"cannot minibatch observed variables with different numbers of rows: {listing}. "
+            "All observed variables must share their rows. Sample this model with NUTS, or write "
+            "the smaller data into the larger table."
+        )
+    if 0 in rows.values():
+        raise DataError(f'observed variable "{next(iter(rows))}" has no rows.')
+    return next(iter(rows.values()), 0)
+
+
+def log_density(
+    model: Model, vars: Sequence[Variable], point: PointType, batch_size: int | None
+) -> LogDensity:
+    """Return the log density of a model for batches of ``batch_size`` rows.
+
+    Parameters
+    ----------
+    model : Model
+        It is not changed.
+    vars : sequence of Variable
+        Value variables that form the position, in this order.
+    point : dict
+        A point of the model: gives the shapes.
+    batch_size : int or None
+        Rows of a batch; the number of all rows asks for the full density; None for
+        ``DEFAULT_BATCH_SIZE`` rows, or all of them where there are fewer.
+
+    Raises
+    ------
+    MinibatchError
+        If the model cannot be minibatched, with the reason.
+    DataError
+        For NaN in the data.
+    """
+    total_size = count_rows(model)
+    if total_size and batch_size != total_size:
+        _refuse(model, total_size)
+    if batch_size is None:
+        batch_size = min(total_size, DEFAULT_BATCH_SIZE)
+    terms = model.logp(vars=[*model.free_RVs, *model.potentials, *model.observed_RVs], sum=False)
+    terms, conditions = remove_checks(terms)
+    conditions += [condition for term in terms for condition in support_conditions(term)]
+    inputs = _Inputs(model, vars, point)
+    fixed = FixedValues([*terms, *conditions], inputs.replacements)
+    terms, conditions = fixed.outputs[: len(terms)], fixed.outputs[len(terms) :]
+    conditions = [condition for condition in conditions if not fixed.is_fixed(condition)]
+    rows = RowSelection(fixed, inputs.names, total_size, batch_size)
+
+    split = len(terms) - len(model.observed_RVs)
+    likelihood = terms[split:]
+    if batch_size != total_size:
+        names = [rv.name for rv in model.observed_RVs]
+        likelihood = [
+            _select_rows(name, term, rows) for name, term in zip(names, likelihood, strict=True)
+        ]
+        conditions = [_select_condition(condition, rows, names) for condition in conditions]
+    log_prior = _total(terms[:split], inputs.position.dtype)
+    log_likelihood = _total(likelihood, inputs.position.dtype)
+    outputs, whole = _take_out_data([log_prior, log_likelihood, *conditions], rows)
+    density = LogDensity(
+        position=inputs.position,
+        pieces=inputs.pieces,
+        coordinates=tuple(inputs.coordinates),
+        others=inputs.others,
+        log_prior=outputs[0],
+        log_likelihood=outputs[1],
+        conditions=outputs[2:],
+        data=rows.data + whole,
+        total_size=total_size,
+        batch_size=batch_size,
+    )
+    _check_finite(density.data)
+    return density
+
+
+class _Inputs:
+    """The position in the place of the value variables, and inputs for the other variables."""
+
+    def __init__(self, model: Model, vars: Sequence[Variable], point: PointType) -> None:
+        values = {v: np.asarray(point[v.name]) for v in model.value_vars}
+        size = sum(values[v].size for v in vars)
+        dtype = np.result_type(*[v.type.dtype for v in vars])
+        self.position = pt.tensor("position", dtype=str(dtype), shape=(size,))
+        self.coordinates: list[Coordinates] = []
+        self.pieces: list[Variable] = []
+        self.others: dict[str, Variable] = {}
+        self.replacements: dict[Variable, Variable] = {}
+        self.names: dict[Variable, str] = {}
+        start = 0
+        for v in vars:
+            shape = values[v].shape
+            name = model.values_to_rvs[v].name
+            where = Coordinates(name, v.name, shape, start, values[v].size)
+            piece = pt.reshape(self.position[start : start + where.size], shape)
+            self.coordinates.append(where)
+            self._replace(v, piece.astype(v.type.dtype), name)
+            self.pieces.append(self.replacements[v])
+            start += where.size
+        for v in model.value_vars:
+            if v not in self.replacements:
+                other = pt.tensor(v.name, dtype=v.type.dtype, shape=values[v].shape)
+                self.others[v.name] = other
+                self._replace(v, other, model.values_to_rvs[v].name)
+
+    def _replace(self, value: Variable, replacement: Variable, name: str) -> None:
+        self.replacements[value] = replacement
+        self.names[replacement] = name
+
+
+def _refuse(model: Model, total_size: int) -> None:
+    """Refuse what no selection of rows could get right."""
+    way_out = f"Pass batch_size={total_size} to sample it with the full gradient."
+    for potential in model.potentials:
+        raise MinibatchError(
+            f'cannot minibatch a model with the pm.Potential "{potential.name}": it may belong to '
+            f"the prior or be a sum over rows, and nothing tells which. {way_out}"
+        )
+    for rv in model.observed_RVs:
+        node = rv.owner
+        if node is not None and isinstance(node.op, MinibatchRandomVariable):
+            raise MinibatchError(
+                f'cannot minibatch "{rv.name}": it is minibatched already (pm.Minibatch or '
+                "total_size). Write the model with all its data and without total_size."
+            )
+        if node is not None and isinstance(node.op, PartialObservedRV):
+            raise MinibatchError(
+                f'cannot minibatch "{rv.name}": it has missing values (NaN), which PyMC turned into '
+                f"free variables with one entry per row. Drop these rows or fill them in. {way_out}"
+            )
+    for source in ancestors(model.observed_RVs):
+        if source.owner is not None and "Minibatch" in type(source.owner.op).__name__:
+            raise MinibatchError(
+                f'cannot minibatch a model that uses pm.Minibatch ("{source.name or source}"): '
+                "write it with all its data."
+            )
+
+
+def _select_rows(name: str, term: Variable, rows: RowSelection) -> Variable:
+    """Return the log-likelihood of the selected rows of one observed variable."""
+    way_out = f"Pass batch_size={rows.total_size} to sample it with the full gradient."
+    if term.type.ndim == 0:
+        raise MinibatchError(
+            f'cannot minibatch "{name}": its log-likelihood is one number for all of its '
+            f"{rows.total_size} rows, which are not independent given the parameters "
+            f"(a time series, a Gaussian process, one multivariate draw). {way_out}"
+        )
+    if term.type.shape[0] not in (None, rows.total_size):
+        raise MinibatchError(
+            f'cannot minibatch "{name}": it has {rows.total_size} rows, but its log-likelihood has '
+            f"{term.type.shape[0]} entries. {way_out}"
+        )
+    try:
+        selected = rows.select(term, 0)
+        for variable in rows.fixed.largest_fixed([selected]):
+            if rows.total_size in variable.type.shape and rows.total_size > rows.batch_size:
+                sources = ", ".join(f'"{source}"' for source in rows.fixed.sources(variable))
+                raise RowsMixed(f"all rows of {sources or 'its data'} enter every one of them")
+    except RowsMixed as error:
+        raise MinibatchError(
+            f'cannot minibatch "{name}" ({rows.total_size} rows): {error.reason}. {way_out}'
+        ) from error
+    return selected
+
+
+def _select_condition(condition: Variable, rows: RowSelection, names: list[str]) -> Variable:
+    """Return a condition for the selected rows; one without rows as it is."""
+    axes = [a for a, length in enumerate(condition.type.shape) if length == rows.total_size]
+    if not axes:
+        return condition
+    try:
+        return rows.select(condition, axes[0])
+    except RowsMixed as error:
+        raise MinibatchError(
+            f"cannot minibatch {names}: in a check of the parameters, {error.reason}. "
+            f"Pass batch_size={rows.total_size} to sample it with the full gradient."
+        ) from error
+
+
+def _total(terms: Sequence[Variable], dtype: str) -> Variable:
+    """Return the sum of all entries of all terms."""
+    if not terms:
+        return pt.constant(0.0, dtype=dtype)
+    return pt.add(*[pt.sum(term) for term in terms]) if len(terms) > 1 else pt.sum(terms[0])
+
+
+def _take_out_data(
+    outputs: list[Variable], rows: RowSelection
+) -> tuple[list[Variable], list[Data]]:
+    """Put fixed values into graphs: large ones as inputs, so that no graph holds the data."""
+    replacements: dict[Variable, Variable] = {}
+    whole = []
+    for variable in rows.fixed.largest_fixed(outputs):
+        value = rows.fixed.value(variable)
+        if value.size <= _SMALL:
+            if isinstance(variable, Constant):
+                continue
+            replacements[variable] = pt.constant(value, dtype=variable.type.dtype)
+        else:
+            stand_in = pt.tensor(variable.name, dtype=variable.type.dtype, shape=value.shape)
+            replacements[variable] = stand_in
+            names = tuple(rows.fixed.sources(variable))
+            whole.append(Data(stand_in, value, names, by_row=False))
+    return rebuild(outputs, replacements), whole
+
+
+def _check_finite(data: Sequence[Data]) -> None:
+    for item in data:
+        if item.array.dtype.kind != "f":
+            continue
+        wrong = np.isnan(item.array)
+        if wrong.any():
+            first = int(np.argwhere(wrong)[0][0])
+            names = ", ".join(f'"{name}"' for name in item.names) or "the data"
+            raise DataError(
+                f"{names} has {int(wrong.sum())} NaN, the first in row {first}. Drop these rows "
+                "or fill them in before sampling."
+            )

@@ -1,0 +1,93 @@
+"""Conditions under which a log density is finite.
+
+A gradient cannot see minus infinity: outside the support it is zero, or the smooth continuation of
+a formula that no longer holds, and a chain without an accept step would walk on without a word.
+The conditions that PyMC states (parameter checks, and switches to minus infinity) are collected
+here and evaluated beside the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.raise_op import CheckAndRaise
+from pytensor.scalar.basic import Add, Cast, Identity, Sub, Switch
+from pytensor.tensor.basic import Alloc, MakeVector, ScalarFromTensor, TensorFromScalar
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
+from pytensor.tensor.math import All, Sum
+
+from pymc_sgld.minibatch.graphs import rebuild
+
+
+def remove_checks(outputs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
+    """Take the parameter checks out of graphs.
+
+    Returns
+    -------
+    outputs : list of Variable
+        The graphs without their checks.
+    conditions : list of Variable
+        Boolean tensors, all of whose entries the checks require.
+    """
+    conditions: dict[Variable, None] = {}
+
+    def drop_check(node: Apply, inputs: list[Variable]) -> list[Variable] | None:
+        if not isinstance(node.op, CheckAndRaise):
+            return None
+        for condition in inputs[1:]:
+            conditions.update(dict.fromkeys(_entries(condition)))
+        return inputs[:1]
+
+    return rebuild(outputs, rule=drop_check), list(conditions)
+
+
+def _entries(condition: Variable) -> list[Variable]:
+    """Return the tensors of which a check takes ``all``."""
+    node = condition.owner
+    if node is None:
+        return [condition]
+    if isinstance(node.op, ScalarFromTensor | TensorFromScalar | MakeVector) or (
+        isinstance(node.op, All) and condition.type.ndim == 0
+    ):
+        return [entry for variable in node.inputs for entry in _entries(variable)]
+    return [condition]
+
+
+def support_conditions(log_density: Variable) -> list[Variable]:
+    """Return boolean tensors that are true where no switch makes the log density minus infinity.
+
+    Only switches whose minus infinity reaches the log density itself count: those below sums,
+    differences and other such switches, not those inside a mixture component.
+    """
+    conditions: dict[Variable, None] = {}
+    stack = [log_density]
+    while stack:
+        node = stack.pop().owner
+        if node is None:
+            continue
+        if isinstance(node.op, DimShuffle | Alloc | Sum):
+            stack.append(node.inputs[0])
+        elif isinstance(node.op, Elemwise):
+            scalar_op = node.op.scalar_op
+            if isinstance(scalar_op, Add | Identity | Cast):
+                stack.extend(node.inputs)
+            elif isinstance(scalar_op, Sub):
+                stack.append(node.inputs[0])
+            elif isinstance(scalar_op, Switch):
+                condition, if_true, if_false = node.inputs
+                if _is_minus_infinity(if_false):
+                    conditions[condition] = None
+                    stack.append(if_true)
+                elif _is_minus_infinity(if_true):
+                    conditions[~condition.astype(bool)] = None
+                    stack.append(if_false)
+    return list(conditions)
+
+
+def _is_minus_infinity(variable: Variable) -> bool:
+    while variable.owner is not None and isinstance(variable.owner.op, DimShuffle | Alloc):
+        variable = variable.owner.inputs[0]
+    return isinstance(variable, Constant) and bool(np.all(np.isneginf(variable.data)))

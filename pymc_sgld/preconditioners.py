@@ -1,0 +1,140 @@
+r"""Constant preconditioners :math:`M = L L^\top`: how they multiply gradients and noise."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from pymc_sgld.errors import SettingError
+
+
+class Preconditioner(Protocol):
+    """A positive definite matrix ``M`` with a factor ``L L' = M``.
+
+    ``arrays`` are the numbers that the compiled update needs, given to ``multiply`` in order.
+    """
+
+    name: str
+    arrays: tuple[np.ndarray, ...]
+
+    def multiply(self, gradient: Any, *arrays: Any) -> Any:
+        """Return ``M gradient``, for NumPy arrays or tensors of shape (d,)."""
+
+    def factor(self, noise: np.ndarray) -> np.ndarray:
+        """Return ``L z`` for every row ``z`` of ``noise``, shape (k, d)."""
+
+
+class Identity:
+    """``M = I``: the textbook update."""
+
+    name = "identity"
+    arrays: tuple[np.ndarray, ...] = ()
+
+    def multiply(self, gradient: Any) -> Any:
+        """Return the gradient as it is."""
+        return gradient
+
+    def factor(self, noise: np.ndarray) -> np.ndarray:
+        """Return the noise as it is."""
+        return noise
+
+
+class Diagonal:
+    """``M = diag(variances)``, ``L`` its square root."""
+
+    name = "diagonal"
+
+    def __init__(self, variances: np.ndarray) -> None:
+        self.arrays = (variances,)
+        self._scales = np.sqrt(variances)
+
+    def multiply(self, gradient: Any, variances: Any) -> Any:
+        """Return ``variances * gradient``."""
+        return variances * gradient
+
+    def factor(self, noise: np.ndarray) -> np.ndarray:
+        """Return ``sqrt(variances) * noise``."""
+        return noise * self._scales
+
+
+class Dense:
+    """``M`` a full matrix, ``L`` its lower Cholesky factor."""
+
+    name = "dense"
+
+    def __init__(self, matrix: np.ndarray, cholesky: np.ndarray) -> None:
+        self.arrays = (matrix,)
+        self._cholesky = cholesky
+
+    def multiply(self, gradient: Any, matrix: Any) -> Any:
+        """Return ``matrix @ gradient``."""
+        return matrix @ gradient
+
+    def factor(self, noise: np.ndarray) -> np.ndarray:
+        """Return ``L z`` for every row ``z``."""
+        return noise @ self._cholesky.T
+
+
+def make_preconditioner(value: Any, size: int, dtype: Any = np.float64) -> Preconditioner:
+    """Check what the user gave as ``preconditioner`` and wrap it.
+
+    Parameters
+    ----------
+    value : "identity" or array of shape (d,) or (d, d)
+        The diagonal of ``M``, or ``M``.
+    size : int
+        ``d``, the number of unconstrained coordinates.
+    dtype : dtype
+        Precision of the position.
+
+    Raises
+    ------
+    SettingError
+        For another name, a wrong shape, or a matrix that is not symmetric and positive definite.
+    """
+    allowed = f'"identity", an array of shape ({size},), or one of shape ({size}, {size})'
+    if isinstance(value, str):
+        if value == "identity":
+            return Identity()
+        raise SettingError(f"preconditioner={value!r} is not known: pass {allowed}.")
+    try:
+        array = np.array(value, dtype=dtype)
+    except (TypeError, ValueError):
+        raise SettingError(
+            f"preconditioner is a {type(value).__name__}, not an array of numbers: pass {allowed}."
+        ) from None
+    if array.shape == (size,):
+        if not (np.isfinite(array).all() and (array > 0).all()):
+            worst = int(np.flatnonzero(~(np.isfinite(array) & (array > 0)))[0])
+            raise SettingError(
+                f"preconditioner[{worst}] is {array[worst]}: "
+                "every entry of a diagonal must be finite and positive (a variance)."
+            )
+        return Diagonal(array)
+    if array.shape == (size, size):
+        return Dense(array, _cholesky(array))
+    raise SettingError(
+        f"preconditioner has shape {array.shape}, but the step moves {size} unconstrained "
+        f"coordinates: pass {allowed}."
+    )
+
+
+def _cholesky(matrix: np.ndarray) -> np.ndarray:
+    """Return the lower factor, or say what is wrong with the matrix."""
+    if not np.isfinite(matrix).all():
+        raise SettingError("preconditioner has entries that are not finite.")
+    asymmetry = float(np.abs(matrix - matrix.T).max())
+    if asymmetry > 100 * np.finfo(matrix.dtype).eps * np.abs(matrix).max():
+        raise SettingError(
+            f"preconditioner is not symmetric: entries differ from their mirror image by up to "
+            f"{asymmetry:.3g}. Pass (M + M.T) / 2."
+        )
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        smallest = float(np.linalg.eigvalsh(matrix)[0])
+        raise SettingError(
+            f"preconditioner is not positive definite: its smallest eigenvalue is {smallest:.3g}. "
+            "Pass a covariance matrix of full rank."
+        ) from None

@@ -1,0 +1,191 @@
+"""Step size schedules: callables from the count of updates to the step size.
+
+A schedule is called with an integer array of shape (k,), the updates since the start of the chain
+(tuning included, the first is 0), and returns the step sizes of these updates, shape (k,). Any
+such callable will do; the classes here add a ``repr`` and checked arguments.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pymc_sgld.errors import SettingError
+
+Schedule = Callable[[np.ndarray], np.ndarray]
+
+__all__ = ["constant", "cyclical", "polynomial"]
+
+
+def _positive(owner: str, **values: Any) -> None:
+    for name, value in values.items():
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise SettingError(f"{owner}: {name} must be a number, got {value!r}.")
+        if not (np.isfinite(float(value)) and value > 0):
+            raise SettingError(f"{owner}: {name} must be finite and positive, got {value!r}.")
+
+
+@dataclass(frozen=True)
+class constant:  # noqa: N801  (used like a function)
+    r"""The same step size :math:`\varepsilon` at every update.
+
+    Parameters
+    ----------
+    step_size : float
+        :math:`\varepsilon`: the drift is :math:`\varepsilon / 2`, the noise variance
+        :math:`\varepsilon`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> constant(0.1)(np.arange(3))
+    array([0.1, 0.1, 0.1])
+    """
+
+    step_size: float
+
+    def __post_init__(self) -> None:
+        _positive("step_size", step_size=self.step_size)
+
+    def __call__(self, count: np.ndarray) -> np.ndarray:
+        """Return the step sizes of the updates ``count``, shape (k,)."""
+        return np.full(np.shape(count), float(self.step_size))
+
+
+@dataclass(frozen=True)
+class polynomial:  # noqa: N801
+    r"""The Robbins–Monro schedule :math:`\varepsilon_t = a (b + t)^{-\gamma}`.
+
+    :math:`\sum \varepsilon_t = \infty` and :math:`\sum \varepsilon_t^2 < \infty` for
+    :math:`\gamma \in (1/2, 1]`; any :math:`\gamma \in (0, 1]` is accepted, since
+    :math:`\gamma = 1/3` minimises the mean squared error of posterior averages.
+
+    Parameters
+    ----------
+    a : float
+        Scale, positive. The first step size is ``a * b**-gamma``.
+    b : float
+        Offset in updates, positive.
+    gamma : float
+        Decay, in (0, 1].
+
+    References
+    ----------
+    Welling and Teh (2011), section 4; Teh, Thiery and Vollmer (2016), Consistency and fluctuations
+    for stochastic gradient Langevin dynamics, section 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> polynomial(a=0.1, b=1.0, gamma=0.5)(np.array([0, 3, 99]))
+    array([0.1 , 0.05, 0.01])
+    """
+
+    a: float
+    b: float
+    gamma: float
+
+    def __post_init__(self) -> None:
+        _positive("schedules.polynomial", a=self.a, b=self.b, gamma=self.gamma)
+        if self.gamma > 1:
+            raise SettingError(
+                f"schedules.polynomial: gamma={self.gamma!r} is above 1, so the step sizes have a "
+                "finite sum and the chain stops short of the posterior. Use 0 < gamma <= 1."
+            )
+
+    def __call__(self, count: np.ndarray) -> np.ndarray:
+        """Return the step sizes of the updates ``count``, shape (k,)."""
+        return self.a * (self.b + np.asarray(count)) ** -self.gamma
+
+
+@dataclass(frozen=True)
+class cyclical:  # noqa: N801
+    r"""The cosine schedule with warm restarts.
+
+    .. math:: \varepsilon_t = \tfrac{\varepsilon_0}{2}
+        \left[1 + \cos\left(\pi\, (t \bmod P) / P\right)\right]
+
+    Each cycle starts with large steps that look for a mode and ends with small ones that sample it.
+
+    Parameters
+    ----------
+    step_size : float
+        :math:`\varepsilon_0`, the largest step size, taken at the start of a cycle.
+    period : int
+        :math:`P`, updates in a cycle.
+
+    References
+    ----------
+    Zhang, Li, Zhang, Chen and Wilson (2020), Cyclical stochastic gradient MCMC for Bayesian deep
+    learning, equation 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cyclical(step_size=0.2, period=2)(np.arange(5)).round(3)
+    array([0.2, 0.1, 0.2, 0.1, 0.2])
+    """
+
+    step_size: float
+    period: int
+
+    def __post_init__(self) -> None:
+        _positive("schedules.cyclical", step_size=self.step_size, period=self.period)
+        if not isinstance(self.period, numbers.Integral):
+            raise SettingError(
+                f"schedules.cyclical: period must be a whole number of updates, got {self.period!r}"
+            )
+
+    def __call__(self, count: np.ndarray) -> np.ndarray:
+        """Return the step sizes of the updates ``count``, shape (k,)."""
+        phase = (np.asarray(count) % self.period) / self.period
+        return self.step_size / 2 * (1 + np.cos(np.pi * phase))
+
+
+def make_schedule(step_size: Any) -> Schedule:
+    """Check what the user gave as ``step_size``: a positive number, or a schedule.
+
+    Raises
+    ------
+    SettingError
+        For a number that is not finite and positive, or a callable that returns nonsense for its
+        first updates.
+    """
+    if callable(step_size):
+        if isinstance(step_size, type):
+            raise SettingError(
+                f"step_size is the class {step_size.__name__}, not a schedule: call it with its "
+                "arguments first, as in schedules.constant(1e-4)."
+            )
+        evaluate(step_size, np.arange(3))
+        return step_size
+    return constant(step_size)
+
+
+def evaluate(schedule: Schedule, count: np.ndarray) -> np.ndarray:
+    """Call a schedule and check what it returns: finite positive numbers of shape (k,)."""
+    try:
+        step_sizes = np.asarray(schedule(count), dtype=float)
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"step_size: the schedule {schedule!r} failed for the updates {count[0]} to "
+            f"{count[-1]}: {error}. It is called with an integer array of shape (k,) and must "
+            "return step sizes of the same shape."
+        ) from error
+    if step_sizes.shape != count.shape:
+        raise SettingError(
+            f"step_size: the schedule {schedule!r} returned shape {step_sizes.shape} for updates of "
+            f"shape {count.shape}. It must return one step size for every update."
+        )
+    wrong = ~(np.isfinite(step_sizes) & (step_sizes > 0))
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise SettingError(
+            f"step_size: the schedule {schedule!r} returned {step_sizes[first]} for update "
+            f"{count[first]}. Every step size must be finite and positive."
+        )
+    return step_sizes

@@ -1,0 +1,394 @@
+"""SGLD as a PyMC step method: the only file that knows PyMC's step-method contract."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pymc.blocking import PointType, StatsType
+from pymc.model import Model, modelcontext
+from pymc.step_methods.arraystep import BlockedStep
+from pymc.step_methods.compound import Competence, StepMethodState
+from pymc.step_methods.state import dataclass_state
+from pymc.util import RandomGenerator, get_random_generator, get_value_vars_from_user_vars
+from pymc.vartypes import discrete_types
+from pytensor.graph.basic import Variable
+from rich.progress import TextColumn
+from rich.table import Column
+
+from pymc_sgld import gradients
+from pymc_sgld.batching import make_order
+from pymc_sgld.compile import Updates
+from pymc_sgld.errors import NonFiniteError, SettingError
+from pymc_sgld.minibatch.model import count_rows, log_density
+from pymc_sgld.preconditioners import make_preconditioner
+from pymc_sgld.schedules import Schedule, evaluate, make_schedule
+
+ESTIMATORS = {"minibatch": gradients.minibatch}
+DEFAULT_STEPS_PER_DRAW = 10
+
+
+@dataclass_state
+class SGLDState(StepMethodState):
+    """What the next draw needs: with it restored, the same draw comes out."""
+
+    updates: int
+    row_seed: int
+    batch_size: int = field(metadata={"frozen": True})
+    total_size: int = field(metadata={"frozen": True})
+    steps_per_draw: int = field(metadata={"frozen": True})
+    batching: str = field(metadata={"frozen": True})
+
+
+class SGLD(BlockedStep):
+    r"""Stochastic gradient Langevin dynamics.
+
+    The model is not changed: the log-likelihood of its observed variables is evaluated on batches
+    of rows. Each draw runs ``steps_per_draw`` updates
+
+    .. math::
+
+        \theta \leftarrow \theta + \tfrac{\varepsilon}{2} M \hat g(\theta) + \eta, \qquad
+        \eta \sim N(0, T \varepsilon M),
+
+    in compiled code, in PyMC's unconstrained space, where :math:`\hat g` estimates the gradient of
+    the full-data log posterior from ``batch_size`` of the rows.
+
+    There is no accept step. With a constant step size :math:`\varepsilon` the draws follow the
+    posterior up to a bias that grows with :math:`\varepsilon`, and with plain minibatches with the
+    variance of :math:`\hat g`; R-hat and ESS cannot see it. Compare with a NUTS run
+    (:func:`~pymc_sgld.compare`) or use a decreasing schedule.
+
+    Parameters
+    ----------
+    vars : variable or sequence of variables, optional
+        Random variables to sample. By default all continuous free variables of the model.
+    batch_size : int, optional
+        Rows of a batch. The number of all rows gives full-gradient Langevin dynamics, as does a
+        model without observed variables. By default 128, or all rows where there are fewer.
+    step_size : float or callable
+        :math:`\varepsilon` (drift :math:`\varepsilon / 2`, noise variance :math:`T\varepsilon M`),
+        in squared units of the unconstrained coordinates, or without unit where :math:`M` is a
+        covariance matrix. A callable is a schedule: it is called with the count of updates since
+        the start of the chain, tuning included, an integer array of shape (k,), and returns step
+        sizes of shape (k,). See :mod:`pymc_sgld.schedules`.
+    gradient : {"minibatch"}
+        The estimate :math:`\hat g`: prior gradient plus N/n times the batch's.
+    preconditioner : "identity" or array, shape (d,) or (d, d)
+        :math:`M`, or its diagonal. The d coordinates are the variables in the order of ``vars``,
+        each raveled; :attr:`coordinate_names` lists them.
+    temperature : float
+        :math:`T`. 1 samples the posterior, 0 is stochastic gradient ascent.
+    steps_per_draw : int, optional
+        Updates of a draw; the last one is recorded. By default 10.
+    batching : {"reshuffle", "with_replacement", "without_replacement"}
+        How batches are drawn: epochs in a new random order each, independent rows, or independent
+        random subsets.
+    model : Model, optional
+        By default the model of the context.
+    rng : int, Generator or None
+        Seed of a step that is used without ``pm.sample``, which sets one for every chain.
+    blocked : bool
+        Whether one instance samples all ``vars``; else one each.
+    initial_point : dict, optional
+        A point of the model, for the shapes of its variables; the gradient must be finite there.
+    compile_kwargs : dict, optional
+        Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
+
+    Raises
+    ------
+    SettingError
+        For an argument that cannot be used.
+    MinibatchError
+        For a model that cannot be minibatched, with the reason and the way out.
+    DataError
+        For NaN in the data.
+    NonFiniteError
+        When the gradient or the position stops being finite, here or while sampling.
+
+    References
+    ----------
+    Welling and Teh (2011), Bayesian learning via stochastic gradient Langevin dynamics, equation 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pymc as pm
+    >>> from pymc_sgld import SGLD
+    >>> with pm.Model():
+    ...     mean = pm.Normal("mean", 0, 10)
+    ...     x = pm.Normal("x", mean, 1, observed=np.random.default_rng(1).normal(3, 1, 1000))
+    ...     step = SGLD(batch_size=50, step_size=1e-5, compile_kwargs={"mode": "FAST_COMPILE"})
+    >>> step
+    SGLD(vars=[mean], batch_size=50 of 1000 rows, step_size=constant(step_size=1e-05), \
+gradient='minibatch', preconditioner='identity', temperature=1.0, steps_per_draw=10, \
+batching='reshuffle')
+    """
+
+    name = "sgld"
+    default_blocked = True
+    stats_dtypes_shapes = {
+        "step_size": (np.float64, []),
+        "gradient_norm": (np.float64, []),
+        "rows_seen": (np.int64, []),
+        "updates": (np.int64, []),
+        "batch_size": (np.int64, []),
+        "total_size": (np.int64, []),
+        "steps_per_draw": (np.int64, []),
+        "temperature": (np.float64, []),
+        "gradient": (np.dtype("<U32"), []),
+        "preconditioner": (np.dtype("<U32"), []),
+        "batching": (np.dtype("<U32"), []),
+    }
+    _state_class = SGLDState
+
+    def __new__(cls, vars: Any = None, **kwargs: Any) -> Any:
+        """Split over the continuous variables where ``blocked=False``."""
+        if vars is None:
+            vars = modelcontext(kwargs.get("model")).continuous_value_vars
+        return super().__new__(cls, vars, **kwargs)
+
+    def __init__(
+        self,
+        vars: Variable | Sequence[Variable] | None = None,
+        *,
+        batch_size: int | None = None,
+        step_size: float | Schedule,
+        gradient: str = "minibatch",
+        preconditioner: str | ArrayLike = "identity",
+        temperature: float = 1.0,
+        steps_per_draw: int | None = None,
+        batching: str = "reshuffle",
+        model: Model | None = None,
+        rng: RandomGenerator = None,
+        blocked: bool = True,
+        initial_point: PointType | None = None,
+        compile_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        model = modelcontext(model)
+        self.vars = _value_variables(vars, model)
+        self.blocked = blocked
+        self.rng = get_random_generator(rng)
+        self.schedule = make_schedule(step_size)
+        self.temperature = _number("temperature", temperature, 0)
+        self.steps_per_draw = _whole_number(
+            "steps_per_draw", DEFAULT_STEPS_PER_DRAW if steps_per_draw is None else steps_per_draw
+        )
+        if gradient not in ESTIMATORS:
+            raise SettingError(f'gradient={gradient!r} is not known: use "minibatch".')
+        self.gradient = gradient
+        self.total_size = count_rows(model)
+        make_order(batching, 1, 1)  # its name is checked even if every update reads all rows
+        self.batching = batching
+
+        point = model.initial_point() if initial_point is None else initial_point
+        batch_size = _check_batch_size(batch_size, self.total_size)
+        density = log_density(model, self.vars, point, batch_size)
+        self.batch_size = density.batch_size
+        self.coordinates = density.coordinates
+        self._others = list(density.others)
+        size, dtype = density.position.type.shape[0], density.position.type.dtype
+        self._dtype = np.dtype(dtype)
+        matrix = make_preconditioner(preconditioner, size, dtype)
+        self.preconditioner = matrix.name
+        order = None if density.full else make_order(batching, self.total_size, self.batch_size)
+        self._run = Updates(
+            density,
+            ESTIMATORS[gradient](density),
+            matrix,
+            self.temperature,
+            order,
+            {} if compile_kwargs is None else compile_kwargs,
+        )
+        self._start_chain()
+        self._check_start(point)
+
+    @property
+    def coordinate_names(self) -> list[str]:
+        """Names of the d entries of the position, in the order of ``preconditioner``."""
+        return [c.label(c.start + i) for c in self.coordinates for i in range(c.size)]
+
+    def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
+        """Start a new chain: its own random numbers, no updates yet."""
+        super().setup_chain(rng, tune, draws)
+        self._start_chain()
+
+    def _start_chain(self) -> None:
+        self.updates = 0
+        self.row_seed = int(self.rng.integers(2**63))
+
+    def step(self, point: PointType) -> tuple[PointType, StatsType]:
+        """Run the updates of one draw."""
+        position = np.concatenate([np.ravel(point[c.value_name]) for c in self.coordinates])
+        others = [np.asarray(point[name]) for name in self._others]
+        count = np.arange(self.updates, self.updates + self.steps_per_draw)
+        step_sizes = evaluate(self.schedule, count)
+        noise = self.rng.standard_normal((len(count), len(position)), dtype=self._dtype)
+        starts = None
+        if self._run.order is not None:
+            starts = self._run.order.starts(self.rng, self.row_seed, self.updates, len(count))
+        new, gradient = self._run(position, step_sizes, noise, starts, others)
+        if not (np.isfinite(new).all() and np.isfinite(gradient).all()):
+            raise self._explain(position, step_sizes, noise, starts, others)
+        self.updates += self.steps_per_draw
+        new_point = dict(point)
+        for c in self.coordinates:
+            piece = new[c.start : c.start + c.size].reshape(c.shape)
+            new_point[c.value_name] = np.asarray(piece, dtype=point[c.value_name].dtype)
+        return new_point, [self._stats(step_sizes[-1], gradient)]
+
+    def _stats(self, step_size: float, gradient: np.ndarray) -> dict[str, Any]:
+        return {
+            "step_size": step_size,
+            "gradient_norm": float(np.linalg.norm(gradient)),
+            "rows_seen": self.updates * self.batch_size,
+            "updates": self.updates,
+            "batch_size": self.batch_size,
+            "total_size": self.total_size,
+            "steps_per_draw": self.steps_per_draw,
+            "temperature": self.temperature,
+            "gradient": self.gradient,
+            "preconditioner": self.preconditioner,
+            "batching": self.batching,
+        }
+
+    def _check_start(self, point: PointType) -> None:
+        """Compile, and run one update that leaves no trace, where all chains profit from it."""
+        state = self.sampling_state
+        self.steps_per_draw, steps = 1, self.steps_per_draw
+        try:
+            self.step({name: np.asarray(value) for name, value in point.items()})
+        finally:
+            self.steps_per_draw = steps
+            self.sampling_state = state
+
+    def _explain(
+        self,
+        position: np.ndarray,
+        step_sizes: np.ndarray,
+        noise: np.ndarray,
+        starts: np.ndarray | None,
+        others: list[np.ndarray],
+    ) -> NonFiniteError:
+        """Return the error for a draw that went wrong: replay it update by update."""
+        for i in range(len(step_sizes)):
+            one = slice(i, i + 1)
+            rows = None if starts is None else starts[one]
+            new, gradient = self._run(position, step_sizes[one], noise[one], rows, others)
+            wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
+            if wrong.any():
+                break
+            position = new
+        what = "gradient" if not np.isfinite(gradient).all() else "position"
+        names = [c.name for c in self.coordinates if wrong[c.start : c.start + c.size].any()]
+        listing = ", ".join(f'"{name}"' for name in names)
+        return NonFiniteError(
+            f"SGLD: the {what} of {listing} is not finite at update {self.updates + i} "
+            f"(step_size={step_sizes[i]:.3g}). Two things to try: a smaller step_size, or a "
+            "preconditioner that fits the scales of the parameters. If it happens at the first "
+            "update, the initial point or the data give a density of zero: see model.debug(). A "
+            "positive parameter may need a gentler transform, "
+            "pm.distributions.transforms.log_exp_m1."
+        )
+
+    def __repr__(self) -> str:
+        """Return the settings as they were resolved."""
+        names = ", ".join(c.name for c in self.coordinates)
+        rows = f"{self.batch_size} of {self.total_size} rows" if self.total_size else "no rows"
+        return (
+            f"{type(self).__name__}(vars=[{names}], batch_size={rows}, "
+            f"step_size={self.schedule!r}, gradient={self.gradient!r}, "
+            f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
+            f"steps_per_draw={self.steps_per_draw}, batching={self.batching!r})"
+        )
+
+    def __reduce__(self) -> Any:
+        """Pickle the instance as it is, not the arguments (and the model) that made it."""
+        state = {k: v for k, v in self.__dict__.items() if k != "_BlockedStep__newargs"}
+        return object.__new__, (type(self),), state
+
+    @staticmethod
+    def competence(var: Variable, has_grad: bool) -> Competence:
+        """Never assigned automatically: SGLD is a choice."""
+        return Competence.INCOMPATIBLE
+
+    def _progressbar_config(self, n_chains: int = 1) -> tuple[list, dict]:
+        columns = [
+            TextColumn("{task.fields[sgld_step_size]:.3g}", table_column=Column("SGLD ε", ratio=1)),
+            TextColumn("{task.fields[sgld_gradient]:.3g}", table_column=Column("|ĝ|", ratio=1)),
+            TextColumn("{task.fields[sgld_epochs]:.2f}", table_column=Column("Epochs", ratio=1)),
+        ]
+        names = ("sgld_step_size", "sgld_gradient", "sgld_epochs")
+        return columns, {name: [0.0] * n_chains for name in names}
+
+    def _make_progressbar_update_functions(self) -> tuple[Any, ...]:
+        def update_stats(stats: dict[str, Any]) -> dict[str, Any]:
+            return {
+                "sgld_step_size": stats["step_size"],
+                "sgld_gradient": stats["gradient_norm"],
+                "sgld_epochs": stats["rows_seen"] / max(1, stats["total_size"]),
+            }
+
+        return (update_stats,)
+
+
+def _value_variables(vars: Any, model: Model) -> list[Variable]:
+    """Return the value variables to sample, or say which cannot be."""
+    if vars is None:
+        found = model.continuous_value_vars
+        if not found:
+            raise SettingError("the model has no continuous free variable for SGLD to sample.")
+        return found
+    if not isinstance(vars, list | tuple):
+        vars = [vars]
+    try:
+        found = get_value_vars_from_user_vars(vars, model)
+    except ValueError:
+        free = [rv.name for rv in model.free_RVs]
+        asked = [getattr(v, "name", v) for v in vars]
+        raise SettingError(
+            f"vars={asked} are not all free variables of the model, which are {free}."
+        ) from None
+    for variable in found:
+        if variable.dtype in discrete_types:
+            name = model.values_to_rvs[variable].name
+            raise SettingError(
+                f'"{name}" is discrete ({variable.dtype}): it has no gradient. Leave it out of '
+                "vars, and PyMC assigns it a sampler of its own."
+            )
+    return found
+
+
+def _check_batch_size(batch_size: Any, total_size: int) -> int | None:
+    if batch_size is None:
+        return None
+    if not total_size:
+        raise SettingError(
+            f"batch_size={batch_size!r}, but the model has no observed variables to take rows "
+            "from. Leave it out for full-gradient Langevin dynamics."
+        )
+    size = _whole_number("batch_size", batch_size)
+    if size > total_size:
+        raise SettingError(
+            f"batch_size={size} is above the number of rows, {total_size}. Use at most "
+            f"{total_size}, which gives the full gradient."
+        )
+    return size
+
+
+def _whole_number(name: str, value: Any) -> int:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise SettingError(f"{name}={value!r} must be a whole number of at least 1.")
+    return int(value)
+
+
+def _number(name: str, value: Any, least: float) -> float:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise SettingError(f"{name}={value!r} must be a number.")
+    if not (np.isfinite(float(value)) and value >= least):
+        raise SettingError(f"{name}={value!r} must be finite and at least {least}.")
+    return float(value)
