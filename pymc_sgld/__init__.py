@@ -1,6 +1,7 @@
 """Stochastic gradient Langevin dynamics as a step method for PyMC."""
 
 from pymc_sgld import schedules
+from pymc_sgld.diagnostics import compare, plot_comparison
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError
 from pymc_sgld.step import SGLD
 
@@ -12,5 +13,7 @@ __all__ = [
     "MinibatchError",
     "NonFiniteError",
     "SettingError",
+    "compare",
+    "plot_comparison",
     "schedules",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor
@@ -12,12 +12,23 @@ from pymc.pytensorf import compile
 from pytensor.compile.mode import get_mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
 
 from pymc_sgld.batching import RowOrder, block_rows
 from pymc_sgld.dynamics import euler_maruyama
 from pymc_sgld.minibatch.model import LogDensity
+from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.preconditioners import Preconditioner
+
+
+class _Graph(NamedTuple):
+    """What is compiled: variables only, no data."""
+
+    position: Variable
+    gradient: Variable
+    others: list[Variable]
+    data: list[tuple[Variable, bool]]
 
 
 class Updates:
@@ -54,14 +65,23 @@ class Updates:
         self.order = order
         self._dtype = np.dtype(density.position.dtype)
         self._preconditioner = preconditioner
-        mode = get_mode(compile_kwargs.get("mode"))
+        self._temperature = temperature
+        self._compile_kwargs = dict(compile_kwargs)
+        # JAX needs static bounds: rows are gathered, and every number of updates is compiled
+        self._static = isinstance(get_mode(compile_kwargs.get("mode")).linker, JAXLinker)
         self._slices = (
-            order is not None
-            and order.block_size == order.batch_size
-            and not isinstance(mode.linker, JAXLinker)  # its slices need static bounds
+            order is not None and order.block_size == order.batch_size and not self._static
         )
-        self._data = self._store([(item.array, item.by_row) for item in density.data])
-        self._function = self._compile(density, gradient, temperature, compile_kwargs)
+        needed = set(ancestors([gradient]))
+        data = [item for item in density.data if item.variable in needed]
+        self._data = [self._store(item) for item in data]
+        self._graph = _Graph(
+            density.position,
+            gradient,
+            list(density.others.values()),
+            [(item.variable, item.by_row) for item in data],
+        )
+        self._functions: dict[int | None, Any] = {}
 
     def __call__(
         self,
@@ -94,9 +114,9 @@ class Updates:
             The estimate that the last update used.
         """
         rows = []
-        if self.order is not None:
+        if self.order is not None and starts is not None:
             rows = [starts[:, 0] if self._slices else block_rows(starts, self.order)]
-        return self._function(
+        return self._function(len(step_sizes))(
             position.astype(self._dtype, copy=False),
             step_sizes.astype(self._dtype, copy=False),
             self._preconditioner.factor(noise).astype(self._dtype, copy=False),
@@ -106,76 +126,77 @@ class Updates:
             *self._data,
         )
 
-    def _store(self, arrays: list[tuple[np.ndarray, bool]]) -> list[np.ndarray]:
+    def _store(self, item: Data) -> np.ndarray:
         """Return the data as they are read: shuffled once if that is how blocks are made."""
         permutation = self.order.storage_order() if self.order is not None else None
-        stored = []
-        for array, by_row in arrays:
-            if by_row and permutation is not None:
-                wrap = self.order.block_size - 1 if self._slices else 0
-                array = array[np.concatenate([permutation, permutation[:wrap]])]
-            stored.append(np.ascontiguousarray(array))
-        return stored
+        if self.order is None or permutation is None or not item.by_row:
+            return np.ascontiguousarray(item.array)
+        wrap = self.order.block_size - 1 if self._slices else 0
+        return item.array[np.concatenate([permutation, permutation[:wrap]])]
 
-    def _compile(
-        self,
-        density: LogDensity,
-        gradient: Variable,
-        temperature: float,
-        compile_kwargs: Mapping[str, Any],
-    ) -> Any:
-        dtype = density.position.dtype
-        step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(None,))
-        noise = pt.tensor("noise", dtype=dtype, shape=(None, *density.position.type.shape))
-        others = list(density.others.values())
-        matrices = [pt.as_tensor(a).type(f"M{i}") for i, a in enumerate(self._preconditioner.arrays)]
+    def _function(self, updates: int) -> Any:
+        key = updates if self._static else None
+        if key not in self._functions:
+            self._functions[key] = self._compile(key)
+        return self._functions[key]
+
+    def _compile(self, updates: int | None) -> Any:
+        """Compile that many updates, or any number of them (None)."""
+        position, gradient, others, data = self._graph
+        dtype = position.type.dtype
+        step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(updates,))
+        noise = pt.tensor("noise", dtype=dtype, shape=(updates, *position.type.shape))
+        matrices = [
+            pt.tensor(f"matrix{i}", dtype=dtype, shape=array.shape)
+            for i, array in enumerate(self._preconditioner.arrays)
+        ]
         stored = [
             pt.tensor(
                 f"data{i}",
-                dtype=item.variable.type.dtype,
-                shape=(None, *item.array.shape[1:]) if item.by_row else item.array.shape,
+                dtype=array.dtype.name,
+                shape=array.shape if not by_row else (None, *array.shape[1:]),
             )
-            for i, item in enumerate(density.data)
+            for i, (array, (_, by_row)) in enumerate(zip(self._data, data, strict=True))
         ]
-        rows = self._row_input()
+        rows = self._row_input(updates)
+        temperature = np.asarray(self._temperature, dtype)
 
         def update(*arguments: Variable) -> list[Variable]:
-            *row, step_size, z, position = arguments[: len(rows) + 3]
-            replacements = {density.position: position}
-            for item, array in zip(density.data, stored, strict=True):
-                replacements[item.variable] = self._read(array, row[0]) if item.by_row else array
-            estimate = clone_replace(gradient, replacements, rebuild_strict=False)
+            *row, step_size, z, current = arguments[: len(rows) + 3]
+            replacements = {position: current}
+            for (variable, by_row), array in zip(data, stored, strict=True):
+                replacements[variable] = self._read(array, row[0]) if by_row else array
+            [estimate] = clone_replace([gradient], replacements, rebuild_strict=False)
             multiplied = self._preconditioner.multiply(estimate, *matrices)
-            new = euler_maruyama.update(
-                position, multiplied, z, step_size, np.asarray(temperature, dtype)
-            )
-            return [pt.specify_shape(new, density.position.type.shape).astype(dtype), estimate]
+            new = euler_maruyama.update(current, multiplied, z, step_size, temperature)
+            return [pt.specify_shape(new, position.type.shape).astype(dtype), estimate]
 
         positions, gradients = pytensor.scan(
             update,
             sequences=[*rows, step_sizes, noise],
-            outputs_info=[density.position, None],
+            outputs_info=[position, None],
             non_sequences=[*others, *matrices, *stored],
+            n_steps=updates,
             return_updates=False,
             strict=True,
         )
         function = compile(
-            [density.position, step_sizes, noise, *rows, *others, *matrices, *stored],
+            [position, step_sizes, noise, *rows, *others, *matrices, *stored],
             [positions[-1], gradients[-1]],
             on_unused_input="ignore",
-            **compile_kwargs,
+            **self._compile_kwargs,
         )
         function.trust_input = True
         return function
 
-    def _row_input(self) -> list[Variable]:
+    def _row_input(self, updates: int | None) -> list[Variable]:
         if self.order is None:
             return []
-        shape = (None,) if self._slices else (None, self.order.batch_size)
+        shape = (updates,) if self._slices else (updates, self.order.batch_size)
         return [pt.tensor("rows", dtype="int64", shape=shape)]
 
     def _read(self, array: Variable, row: Variable) -> Variable:
-        if not self._slices:
+        if not self._slices or self.order is None:
             return array[row]
         size = self.order.batch_size
         return pt.specify_shape(array[row : row + size], (size, *array.type.shape[1:]))

@@ -32,7 +32,9 @@ def minibatch(density: LogDensity) -> Variable:
     Welling and Teh (2011), equation 4.
     """
     scale = 1.0 if density.full else density.total_size / density.batch_size
-    estimate = density.log_prior + np.asarray(scale, density.position.dtype) * density.log_likelihood
+    estimate = (
+        density.log_prior + np.asarray(scale, density.position.dtype) * density.log_likelihood
+    )
     parts = grad(estimate, density.pieces, disconnected_inputs="ignore")
     gradient = pt.concatenate([part.flatten() for part in parts]).astype(density.position.dtype)
     if density.conditions:

@@ -46,7 +46,7 @@ class Diagonal:
     name = "diagonal"
 
     def __init__(self, variances: np.ndarray) -> None:
-        self.arrays = (variances,)
+        self.arrays: tuple[np.ndarray, ...] = (variances,)
         self._scales = np.sqrt(variances)
 
     def multiply(self, gradient: Any, variances: Any) -> Any:
@@ -64,7 +64,7 @@ class Dense:
     name = "dense"
 
     def __init__(self, matrix: np.ndarray, cholesky: np.ndarray) -> None:
-        self.arrays = (matrix,)
+        self.arrays: tuple[np.ndarray, ...] = (matrix,)
         self._cholesky = cholesky
 
     def multiply(self, gradient: Any, matrix: Any) -> Any:

@@ -25,12 +25,12 @@ def _positive(owner: str, **values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, numbers.Real) or isinstance(value, bool):
             raise SettingError(f"{owner}: {name} must be a number, got {value!r}.")
-        if not (np.isfinite(float(value)) and value > 0):
+        if not 0 < float(value) < np.inf:
             raise SettingError(f"{owner}: {name} must be finite and positive, got {value!r}.")
 
 
 @dataclass(frozen=True)
-class constant:  # noqa: N801  (used like a function)
+class constant:
     r"""The same step size :math:`\varepsilon` at every update.
 
     Parameters
@@ -57,7 +57,7 @@ class constant:  # noqa: N801  (used like a function)
 
 
 @dataclass(frozen=True)
-class polynomial:  # noqa: N801
+class polynomial:
     r"""The Robbins–Monro schedule :math:`\varepsilon_t = a (b + t)^{-\gamma}`.
 
     :math:`\sum \varepsilon_t = \infty` and :math:`\sum \varepsilon_t^2 < \infty` for
@@ -103,7 +103,7 @@ class polynomial:  # noqa: N801
 
 
 @dataclass(frozen=True)
-class cyclical:  # noqa: N801
+class cyclical:
     r"""The cosine schedule with warm restarts.
 
     .. math:: \varepsilon_t = \tfrac{\varepsilon_0}{2}
@@ -178,8 +178,8 @@ def evaluate(schedule: Schedule, count: np.ndarray) -> np.ndarray:
         ) from error
     if step_sizes.shape != count.shape:
         raise SettingError(
-            f"step_size: the schedule {schedule!r} returned shape {step_sizes.shape} for updates of "
-            f"shape {count.shape}. It must return one step size for every update."
+            f"step_size: the schedule {schedule!r} returned shape {step_sizes.shape} for updates "
+            f"of shape {count.shape}. It must return one step size for every update."
         )
     wrong = ~(np.isfinite(step_sizes) & (step_sizes > 0))
     if wrong.any():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -124,14 +124,14 @@ class SGLD(BlockedStep):
     ...     x = pm.Normal("x", mean, 1, observed=np.random.default_rng(1).normal(3, 1, 1000))
     ...     step = SGLD(batch_size=50, step_size=1e-5, compile_kwargs={"mode": "FAST_COMPILE"})
     >>> step
-    SGLD(vars=[mean], batch_size=50 of 1000 rows, step_size=constant(step_size=1e-05), \
-gradient='minibatch', preconditioner='identity', temperature=1.0, steps_per_draw=10, \
-batching='reshuffle')
+    SGLD(vars=[mean], batch_size=50 of 1000 rows, step_size=constant(step_size=1e-05),
+         gradient='minibatch', preconditioner='identity', temperature=1.0, steps_per_draw=10,
+         batching='reshuffle')
     """
 
     name = "sgld"
     default_blocked = True
-    stats_dtypes_shapes = {
+    stats_dtypes_shapes: ClassVar[dict[str, Any]] = {
         "step_size": (np.float64, []),
         "gradient_norm": (np.float64, []),
         "rows_seen": (np.int64, []),
@@ -191,6 +191,7 @@ batching='reshuffle')
         self.batch_size = density.batch_size
         self.coordinates = density.coordinates
         self._others = list(density.others)
+        self._sources = density.sources
         size, dtype = density.position.type.shape[0], density.position.type.dtype
         self._dtype = np.dtype(dtype)
         matrix = make_preconditioner(preconditioner, size, dtype)
@@ -214,6 +215,7 @@ batching='reshuffle')
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a new chain: its own random numbers, no updates yet."""
+        self._check_sources()
         super().setup_chain(rng, tune, draws)
         self._start_chain()
 
@@ -258,13 +260,22 @@ batching='reshuffle')
 
     def _check_start(self, point: PointType) -> None:
         """Compile, and run one update that leaves no trace, where all chains profit from it."""
-        state = self.sampling_state
+        state: SGLDState = self.sampling_state  # type: ignore[has-type]
         self.steps_per_draw, steps = 1, self.steps_per_draw
         try:
             self.step({name: np.asarray(value) for name, value in point.items()})
         finally:
             self.steps_per_draw = steps
             self.sampling_state = state
+
+    def _check_sources(self) -> None:
+        """Refuse to sample with data that are no longer those of the model."""
+        for shared, value in self._sources.items():
+            if shared.get_value(borrow=True) is not value:
+                raise SettingError(
+                    f'the data "{shared.name}" changed since this SGLD was made, which holds them '
+                    "as they were: make a new SGLD after pm.set_data."
+                )
 
     def _explain(
         self,
@@ -301,15 +312,16 @@ batching='reshuffle')
         rows = f"{self.batch_size} of {self.total_size} rows" if self.total_size else "no rows"
         return (
             f"{type(self).__name__}(vars=[{names}], batch_size={rows}, "
-            f"step_size={self.schedule!r}, gradient={self.gradient!r}, "
+            f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
-            f"steps_per_draw={self.steps_per_draw}, batching={self.batching!r})"
+            f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r})"
         )
 
     def __reduce__(self) -> Any:
         """Pickle the instance as it is, not the arguments (and the model) that made it."""
+        self._check_sources()
         state = {k: v for k, v in self.__dict__.items() if k != "_BlockedStep__newargs"}
-        return object.__new__, (type(self),), state
+        return object.__new__, (type(self),), state | {"_sources": {}}
 
     @staticmethod
     def competence(var: Variable, has_grad: bool) -> Competence:
@@ -317,19 +329,20 @@ batching='reshuffle')
         return Competence.INCOMPATIBLE
 
     def _progressbar_config(self, n_chains: int = 1) -> tuple[list, dict]:
+        def column(field: str, form: str, header: str) -> TextColumn:
+            place = Column(header, ratio=1, no_wrap=True, min_width=6)
+            return TextColumn(f"{{task.fields[{field}]:{form}}}", table_column=place)
+
         columns = [
-            TextColumn("{task.fields[sgld_step_size]:.3g}", table_column=Column("SGLD ε", ratio=1)),
-            TextColumn("{task.fields[sgld_gradient]:.3g}", table_column=Column("|ĝ|", ratio=1)),
-            TextColumn("{task.fields[sgld_epochs]:.2f}", table_column=Column("Epochs", ratio=1)),
+            column("sgld_step_size", ".3g", "ε"),
+            column("sgld_epochs", ".1f", "Epochs"),
         ]
-        names = ("sgld_step_size", "sgld_gradient", "sgld_epochs")
-        return columns, {name: [0.0] * n_chains for name in names}
+        return columns, {name: [0.0] * n_chains for name in ("sgld_step_size", "sgld_epochs")}
 
     def _make_progressbar_update_functions(self) -> tuple[Any, ...]:
         def update_stats(stats: dict[str, Any]) -> dict[str, Any]:
             return {
                 "sgld_step_size": stats["step_size"],
-                "sgld_gradient": stats["gradient_norm"],
                 "sgld_epochs": stats["rows_seen"] / max(1, stats["total_size"]),
             }
 
@@ -389,6 +402,6 @@ def _whole_number(name: str, value: Any) -> int:
 def _number(name: str, value: Any, least: float) -> float:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise SettingError(f"{name}={value!r} must be a number.")
-    if not (np.isfinite(float(value)) and value >= least):
+    if not least <= float(value) < np.inf:
         raise SettingError(f"{name}={value!r} must be finite and at least {least}.")
     return float(value)

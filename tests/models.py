@@ -253,8 +253,9 @@ def outcome_matrix():
 def normal_mixture():
     with pm.Model() as model:
         weights = pm.Dirichlet("weights", np.ones(2))
-        means = pm.Normal("means", shape=2, transform=pm.distributions.transforms.ordered,
-                          initval=[-1.0, 1.0])
+        means = pm.Normal(
+            "means", shape=2, transform=pm.distributions.transforms.ordered, initval=[-1.0, 1.0]
+        )
         pm.NormalMixture("y", w=weights, mu=means, sigma=pm.HalfNormal("sigma"), observed=y)
     return model
 

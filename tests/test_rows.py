@@ -6,29 +6,8 @@ import pytest
 
 from pymc_sgld.gradients import minibatch
 from pymc_sgld.minibatch.model import log_density
-
+from tests.graphs import batch, evaluator, position_of, random_point
 from tests.models import ROWS, SELECTABLE
-
-
-def random_point(model, seed=3):
-    rng = np.random.default_rng(seed)
-    return {
-        name: np.asarray(value + 0.1 * rng.normal(size=np.shape(value)), dtype=value.dtype)
-        for name, value in model.initial_point().items()
-    }
-
-
-def position_of(density, point):
-    return np.concatenate([np.ravel(point[c.value_name]) for c in density.coordinates])
-
-
-def evaluator(density, outputs):
-    inputs = [density.position, *density.others.values(), *[d.variable for d in density.data]]
-    return pytensor.function(inputs, outputs, mode="FAST_COMPILE", on_unused_input="ignore")
-
-
-def batch(density, rows):
-    return [d.array[rows] if d.by_row else d.array for d in density.data]
 
 
 @pytest.fixture(params=SELECTABLE, ids=lambda build: build.__name__)

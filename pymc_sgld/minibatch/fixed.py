@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.traversal import graph_inputs, toposort
@@ -14,6 +15,8 @@ from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.type import TensorType
 
 from pymc_sgld.minibatch.graphs import rebuild
+
+_PLAIN = Mode(linker="py", optimizer=None)  # each op's NumPy code, run once: nothing to compile
 
 
 class FixedValues:
@@ -24,7 +27,7 @@ class FixedValues:
     outputs : sequence of Variable
         Graphs of a model. They are rebuilt with ``replacements`` and with every shared variable
         (``pm.Data``) as an input of known shape, so that static shapes are known downstream; the
-        new graphs are in ``outputs``.
+        new graphs are in ``outputs``, and the values that were read in ``sources``.
     replacements : dict
         Variables to replace, typically value variables by pieces of the position.
     """
@@ -32,6 +35,7 @@ class FixedValues:
     def __init__(
         self, outputs: Sequence[Variable], replacements: Mapping[Variable, Variable]
     ) -> None:
+        self.sources: dict[SharedVariable, np.ndarray] = {}
         self._arrays: dict[Variable, np.ndarray] = {}
         self._cache: dict[Variable, np.ndarray] = {}
         self.outputs = self._rebuild(outputs, replacements)
@@ -59,6 +63,7 @@ class FixedValues:
         value = shared.get_value(borrow=True)
         variable = pt.tensor(shared.name, dtype=shared.type.dtype, shape=np.shape(value))
         self._arrays[variable] = np.asarray(value)
+        self.sources[shared] = value
         return variable
 
     def _mark(self, outputs: Iterable[Variable]) -> None:
@@ -68,9 +73,7 @@ class FixedValues:
 
     def is_fixed(self, variable: Variable) -> bool:
         """Whether the variable is the same at every position."""
-        return (
-            isinstance(variable, Constant) or variable in self._arrays or variable in self._fixed
-        )
+        return isinstance(variable, Constant) or variable in self._arrays or variable in self._fixed
 
     def value(self, variable: Variable) -> np.ndarray:
         """Return the value of a fixed variable, computed once."""
@@ -80,13 +83,11 @@ class FixedValues:
             return self._arrays[variable]
         if variable not in self._cache:
             inputs = list(self._arrays)
-            evaluate = pytensor.function(
-                inputs, variable, mode="FAST_COMPILE", on_unused_input="ignore"
-            )
+            evaluate = pytensor.function(inputs, variable, mode=_PLAIN, on_unused_input="ignore")
             self._cache[variable] = np.asarray(evaluate(*self._arrays.values()))
         return self._cache[variable]
 
-    def sources(self, variable: Variable) -> list[str]:
+    def names(self, variable: Variable) -> list[str]:
         """Return the names of the data behind a fixed variable."""
         names: list[str] = []
         stack = [variable]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytensor.tensor as pt
 from pymc.blocking import PointType
-from pymc.distributions.distribution import PartialObservedRV
+from pymc.data import MinibatchOp
 from pymc.model import Model
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors
 
@@ -19,7 +20,6 @@ from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.graphs import rebuild
 from pymc_sgld.minibatch.rows import Data, RowSelection, RowsMixed
 from pymc_sgld.minibatch.support import remove_checks, support_conditions
-
 
 DEFAULT_BATCH_SIZE = 128
 _SMALL = 64  # entries up to which an array is better a constant of the graph than an input
@@ -65,6 +65,8 @@ class LogDensity:
         Boolean tensors: where an entry is false the density is zero.
     data : list of Data
         What the likelihood reads.
+    sources : dict
+        The ``pm.Data`` of the model, with the values that the data were made of.
     total_size, batch_size : int
         Rows of the data and of a batch; equal (and 0 without data) for the full density.
     """
@@ -77,6 +79,7 @@ class LogDensity:
     log_likelihood: Variable
     conditions: list[Variable]
     data: list[Data]
+    sources: dict[SharedVariable, np.ndarray]
     total_size: int
     batch_size: int
 
@@ -136,6 +139,7 @@ def log_density(
     DataError
         For NaN in the data.
     """
+    _refuse_minibatch_variables(model)
     total_size = count_rows(model)
     if total_size and batch_size != total_size:
         _refuse(model, total_size)
@@ -170,6 +174,7 @@ def log_density(
         log_likelihood=outputs[1],
         conditions=outputs[2:],
         data=rows.data + whole,
+        sources=fixed.sources,
         total_size=total_size,
         batch_size=batch_size,
     )
@@ -223,19 +228,25 @@ def _refuse(model: Model, total_size: int) -> None:
         node = rv.owner
         if node is not None and isinstance(node.op, MinibatchRandomVariable):
             raise MinibatchError(
-                f'cannot minibatch "{rv.name}": it is minibatched already (pm.Minibatch or '
-                "total_size). Write the model with all its data and without total_size."
+                f'cannot minibatch "{rv.name}": its total_size already scales its likelihood. '
+                f"Write the model with all its data and without total_size. {way_out}"
             )
-        if node is not None and isinstance(node.op, PartialObservedRV):
+        whole = rv.name.removesuffix("_observed")
+        if f"{whole}_unobserved" in model.named_vars:  # the names that PyMC gives to the parts
             raise MinibatchError(
-                f'cannot minibatch "{rv.name}": it has missing values (NaN), which PyMC turned into '
-                f"free variables with one entry per row. Drop these rows or fill them in. {way_out}"
+                f'cannot minibatch "{whole}": it has missing values (NaN), which PyMC turned into '
+                f'the free variable "{whole}_unobserved". Drop these rows or fill them in. '
+                f"{way_out}"
             )
-    for source in ancestors(model.observed_RVs):
-        if source.owner is not None and "Minibatch" in type(source.owner.op).__name__:
+
+
+def _refuse_minibatch_variables(model: Model) -> None:
+    values = [model.rvs_to_values[rv] for rv in model.observed_RVs]
+    for variable in ancestors([*model.observed_RVs, *values]):
+        if variable.owner is not None and isinstance(variable.owner.op, MinibatchOp):
             raise MinibatchError(
-                f'cannot minibatch a model that uses pm.Minibatch ("{source.name or source}"): '
-                "write it with all its data."
+                "the model uses pm.Minibatch, which picks rows of its own: write it with all its "
+                "data, without pm.Minibatch and total_size, and SGLD minibatches it."
             )
 
 
@@ -257,7 +268,7 @@ def _select_rows(name: str, term: Variable, rows: RowSelection) -> Variable:
         selected = rows.select(term, 0)
         for variable in rows.fixed.largest_fixed([selected]):
             if rows.total_size in variable.type.shape and rows.total_size > rows.batch_size:
-                sources = ", ".join(f'"{source}"' for source in rows.fixed.sources(variable))
+                sources = ", ".join(f'"{source}"' for source in rows.fixed.names(variable))
                 raise RowsMixed(f"all rows of {sources or 'its data'} enter every one of them")
     except RowsMixed as error:
         raise MinibatchError(
@@ -302,7 +313,7 @@ def _take_out_data(
         else:
             stand_in = pt.tensor(variable.name, dtype=variable.type.dtype, shape=value.shape)
             replacements[variable] = stand_in
-            names = tuple(rows.fixed.sources(variable))
+            names = tuple(rows.fixed.names(variable))
             whole.append(Data(stand_in, value, names, by_row=False))
     return rebuild(outputs, replacements), whole
 
@@ -314,7 +325,7 @@ def _check_finite(data: Sequence[Data]) -> None:
         wrong = np.isnan(item.array)
         if wrong.any():
             first = int(np.argwhere(wrong)[0][0])
-            names = ", ".join(f'"{name}"' for name in item.names) or "the data"
+            names = ", ".join(f'"{name}"' for name in item.names) or "an array of the likelihood"
             raise DataError(
                 f"{names} has {int(wrong.sum())} NaN, the first in row {first}. Drop these rows "
                 "or fill them in before sampling."

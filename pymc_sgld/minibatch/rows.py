@@ -9,7 +9,7 @@ result is right by construction: nothing has to guess which arrays are data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -101,7 +101,7 @@ class RowSelection:
 
     def _select(self, variable: Variable, axis: int) -> Variable:
         node = variable.owner
-        if self.fixed.is_fixed(variable) and not _is_cheap_view(node):
+        if self.fixed.is_fixed(variable) and not _is_cheaper_to_compute(node):
             return self._read(variable, axis)
         if variable in self.parameters:
             raise RowsMixed(f'"{self.parameters[variable]}" has one entry per row')
@@ -115,23 +115,27 @@ class RowSelection:
         array = np.moveaxis(self.fixed.value(variable), axis, 0)
         shape = (self.batch_size, *array.shape[1:])
         batch = pt.tensor(variable.name, dtype=variable.type.dtype, shape=shape)
-        self.data.append(Data(batch, array, tuple(self.fixed.sources(variable)), by_row=True))
+        self.data.append(Data(batch, array, tuple(self.fixed.names(variable)), by_row=True))
         return pt.moveaxis(batch, 0, axis) if axis else batch
 
 
-def _is_cheap_view(node: Apply | None) -> bool:
-    """Whether it is better to read the input of a fixed node than its output.
+def _is_cheaper_to_compute(node: Apply | None) -> bool:
+    """Whether to read the inputs of a fixed node and compute its output for every batch.
 
-    A transposed array is the same data, and a cast to a wider type would only be more to read.
+    A transposed array is the same data, a cast to a wider type would only be more to read, and a
+    number per row that is made of others (``y < 0``) is not worth an array of its own. Everything
+    else (a standardised design matrix, a spline basis) is computed once, for all rows.
     """
     if node is None:
         return False
     if isinstance(node.op, DimShuffle):
         return True
-    if isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Cast):
-        size = [np.dtype(v.type.dtype).itemsize for v in (node.inputs[0], node.outputs[0])]
-        return size[0] <= size[1]
-    return False
+    if not isinstance(node.op, Elemwise):
+        return False
+    if isinstance(node.op.scalar_op, Cast):
+        before, after = node.inputs[0].type.dtype, node.outputs[0].type.dtype
+        return np.dtype(before).itemsize <= np.dtype(after).itemsize
+    return node.outputs[0].type.ndim == 1
 
 
 def _broadcasts(variable: Variable, axis: int) -> bool:

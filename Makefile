@@ -1,0 +1,58 @@
+# Every target makes or updates the environment .venv first, by scripts/environment.sh. Needs make and a
+# Python 3.12 or newer; uses uv where it runs.
+.POSIX:
+.NOTPARALLEL:
+.PHONY: help example test test-long lint format types docs benchmark clean
+
+environment = sh scripts/environment.sh
+python = .venv/bin/python
+
+help:
+	@echo 'make example     a real data set by SGLD and by NUTS, compared; writes a picture'
+	@echo 'make test        the default test suite'
+	@echo 'make test-long   the tests that take minutes each'
+	@echo 'make lint        ruff: rules and format'
+	@echo 'make format      ruff: write the format, fix what can be fixed'
+	@echo 'make types       mypy on the package'
+	@echo 'make docs        the documentation, into docs/_build/html'
+	@echo 'make benchmark   microseconds per update, seconds to the first draw'
+	@echo 'make clean       remove what the above made, .venv included'
+
+example:
+	@$(environment) plots
+	$(python) examples/radon.py
+
+test:
+	@$(environment) dev
+	$(python) -m pytest
+
+test-long:
+	@$(environment) dev
+	$(python) -m pytest -m long
+
+lint:
+	@$(environment) dev
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+
+format:
+	@$(environment) dev
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
+
+types:
+	@$(environment) dev
+	$(python) -m mypy
+
+docs:
+	@$(environment) docs
+	@rm -rf docs/_build docs/generated # a page that is not rebuilt would not repeat its warnings
+	$(python) -m sphinx -W --keep-going -n docs docs/_build/html
+
+benchmark:
+	@$(environment) benchmark
+	$(python) benchmarks/overhead.py
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks docs/_build docs/generated
+	rm -rf examples/output build dist

@@ -1,0 +1,77 @@
+"""Configuration of the documentation."""
+
+import os
+import types
+
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+
+import pymc_sgld
+
+project = "pymc-sgld"
+author = "the pymc-sgld developers"
+version = release = pymc_sgld.__version__
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+]
+exclude_patterns = ["_build", "generated/*.ipynb"]
+templates_path = ["_templates"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "pymc-sgld"
+html_copy_source = html_show_sourcelink = False
+html_theme_options = {"secondary_sidebar_items": ["page-toc"], "show_prev_next": False}
+
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+
+# The types stand in the numpydoc sections; repeated in the signature they only make it long.
+autodoc_typehints = "none"
+autosummary_generate = True
+numpydoc_show_class_members = False
+
+# Other projects' objects are links only in a build that asks for them, because fetching their
+# inventories needs a network. `-n` then still checks every reference to this package's own names.
+if os.environ.get("DOCS_INTERSPHINX"):
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "pymc": ("https://www.pymc.io/projects/docs/en/stable", None),
+        "pytensor": ("https://pytensor.readthedocs.io/en/latest", None),
+        "arviz": ("https://python.arviz.org/en/stable", None),
+    }
+nitpick_ignore_regex = [(r"py:.*", r"(?!pymc_sgld\b).*")]
+
+logger = logging.getLogger(__name__)
+
+
+def public_names(module: types.ModuleType) -> list[str]:
+    """Give the full names of what a module exports, and of what the modules that it exports do."""
+    names = []
+    for name in module.__all__:
+        member = getattr(module, name)
+        if isinstance(member, types.ModuleType):
+            names += public_names(member)
+        elif not name.startswith("__"):
+            names.append(f"{module.__name__}.{name}")
+    return names
+
+
+def check_all_documented(app: Sphinx, environment: BuildEnvironment) -> None:
+    """Warn about every public name without an entry; `make docs` turns warnings into failures."""
+    documented = environment.get_domain("py").objects
+    for name in public_names(pymc_sgld):
+        if name not in documented:
+            logger.warning("%s is public, but missing from docs/api.md", name)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("env-check-consistency", check_all_documented)

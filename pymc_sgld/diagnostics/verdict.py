@@ -1,0 +1,147 @@
+"""A table of comparisons in, one plain sentence or two out."""
+
+import numpy as np
+import pandas as pd
+
+from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE
+from pymc_sgld.diagnostics.matching import Match, shorten
+
+R_HAT_LIMIT = 1.01
+"""Above this R-hat the chains have not mixed (Vehtari et al. 2021, section 4)."""
+
+ESS_LIMIT = 400
+"""Below this bulk effective sample size the diagnostics are unreliable themselves (ibid.)."""
+
+FEWEST_DRAWS = 4
+"""Draws per chain below which there is neither R-hat nor effective sample size."""
+
+TOLERANCE = f"mean within {MEAN_TOLERANCE:g} sd, sd within {SD_TOLERANCE:.0%}".replace("%", " %")
+
+
+def describe(table: pd.DataFrame, match: Match, *, name_missing: bool) -> str:
+    """Say whether two runs agree, where they differ most, and what to do about it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per parameter, the fields of `pymc_sgld.diagnostics.array.Comparison`.
+    match : Match
+        The draws that the rows were computed from, in the same order.
+    name_missing : bool
+        Whether to name the variables that only one of the runs has.
+
+    Returns
+    -------
+    str
+        One sentence, and others where the runs are too short, incomplete or not comparable.
+    """
+    sentences = [f"{headline(table)}{worst_figures(table)}{not_comparable(table, match)}."]
+    failing = table[~table["agrees"]]
+    reasons = monte_carlo_reasons(failing if len(failing) else table)
+    if reasons and len(failing):
+        sentences.append(f"Run longer first, this may be Monte-Carlo error: {'; '.join(reasons)}.")
+    elif reasons:
+        sentences.append(f"Run longer before you rely on it: {'; '.join(reasons)}.")
+    sentences += too_small(match)
+    missing = {"idata": match.only_in_idata, "the reference": match.only_in_reference}
+    for role, names in missing.items():
+        if name_missing and names:
+            sentences.append(f"Not compared, only in {role}: {shorten(names)}.")
+    return " ".join(sentences)
+
+
+def headline(table: pd.DataFrame) -> str:
+    """Count the parameters that agree, that do not, or that cannot be told."""
+    total = len(table)
+    if table["agrees"].all():
+        subject = "the only parameter is" if total == 1 else f"all {total} parameters are"
+        return f"agrees: {subject} within the tolerance ({TOLERANCE})"
+    inside = (table["mean_shift"].abs() <= MEAN_TOLERANCE) & (
+        (table["sd_ratio"] - 1).abs() <= SD_TOLERANCE
+    )
+    outside = int((~table["agrees"] & ~inside).sum())
+    if outside:
+        return (
+            f"does not agree: {outside} of {total} parameters {are(outside)} outside the tolerance "
+            f"({TOLERANCE})"
+        )
+    unresolved = int((~table["agrees"]).sum())
+    return (
+        f"cannot tell: {unresolved} of {total} parameters {are(unresolved)} within the tolerance "
+        f"({TOLERANCE}), but the Monte-Carlo error of the mean shift is not"
+    )
+
+
+def are(count: int) -> str:
+    """Give the verb for that many parameters."""
+    return "is" if count == 1 else "are"
+
+
+def worst_figures(table: pd.DataFrame) -> str:
+    """Name the parameters that are farthest off, with their figures."""
+    shift = table["mean_shift"].abs().dropna()
+    ratio = (table["sd_ratio"] - 1).abs().dropna()
+    clauses = []
+    if len(shift):
+        clauses.append(f"worst mean shift {shift.max():.3g} sd ({shift.idxmax()})")
+    if len(ratio):
+        worst = ratio.idxmax()
+        clauses.append(f"worst sd ratio {table.loc[worst, 'sd_ratio']:.3g} ({worst})")
+    return f"; {', '.join(clauses)}" if clauses else ""
+
+
+def not_comparable(table: pd.DataFrame, match: Match) -> str:
+    """Name the parameters that have no figures, with the reason."""
+    clauses = []
+    constant = {
+        parameter.label
+        for parameter in match.parameters
+        if parameter.reference.size > 1
+        and np.isnan(table.loc[parameter.label, "mean_shift"])
+        and not table.loc[parameter.label, "agrees"]
+    }
+    for role, field in (("idata", "draws"), ("the reference", "reference")):
+        broken = [
+            parameter.label
+            for parameter in match.parameters
+            if not np.isfinite(getattr(parameter, field)).all()
+        ]
+        constant -= set(broken)
+        if broken:
+            clauses.append(f"{role} has draws that are not finite ({shorten(broken)})")
+    if constant:
+        listed = shorten([label for label in table.index if label in constant])
+        clauses.append(f"constant in the reference, not the same in idata: {listed}")
+    return "".join(f"; {clause}" for clause in clauses)
+
+
+def monte_carlo_reasons(table: pd.DataFrame) -> list[str]:
+    """List the figures that say that the runs are too short to judge, with the worst parameter."""
+    reasons = []
+    error = table["mean_shift_mcse"].dropna()
+    if (error > MEAN_TOLERANCE).any():
+        reasons.append(f"the error of the mean shift is {error.max():.3g} sd ({error.idxmax()})")
+    for role, prefix in (("idata", ""), ("the reference", "reference_")):
+        r_hat = table[f"{prefix}r_hat"].dropna()
+        if (r_hat > R_HAT_LIMIT).any():
+            reasons.append(f"R-hat is {r_hat.max():.3g} in {role} ({r_hat.idxmax()})")
+        size = table[f"{prefix}ess_bulk"].dropna()
+        if (size < ESS_LIMIT).any():
+            reasons.append(f"the bulk ESS is {size.min():.0f} in {role} ({size.idxmin()})")
+    return reasons
+
+
+def too_small(match: Match) -> list[str]:
+    """Say which diagnostics are missing because a run has one chain or hardly any draws."""
+    sentences = []
+    for role, field in (("idata", "draws"), ("The reference", "reference")):
+        chains, draws = getattr(match.parameters[0], field).shape
+        if draws < FEWEST_DRAWS:
+            sentences.append(
+                f"{role} has only {draws} draws per chain, too few for any diagnostic: run longer."
+            )
+        elif chains == 1:
+            sentences.append(
+                f"{role} has a single chain, so its R-hat is unknown: run two or more chains."
+            )
+    return sentences

@@ -1,0 +1,161 @@
+"""Models that cannot be minibatched are refused by name, with the reason and the way out."""
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import pytest
+
+from pymc_sgld import SGLD, MinibatchError
+from tests.models import ROWS, X, counts, group, x, y
+
+QUICK = {"step_size": 1e-4, "compile_kwargs": {"mode": "FAST_COMPILE"}}
+ONE_NUMBER = f'cannot minibatch "y": its log-likelihood is one number for all of its {ROWS} rows'
+
+
+def autoregression():
+    rho = pm.Normal("rho", 0, 0.1, shape=2)
+    pm.AR("y", rho, sigma=1, init_dist=pm.Normal.dist(0, 1), observed=y)
+
+
+def random_walk():
+    pm.GaussianRandomWalk(
+        "y", sigma=pm.HalfNormal("s"), init_dist=pm.Normal.dist(), steps=ROWS - 1, observed=y
+    )
+
+
+def gaussian_process():
+    scale = pm.HalfNormal("scale")
+    process = pm.gp.Marginal(cov_func=pm.gp.cov.ExpQuad(1, scale))
+    process.marginal_likelihood("y", X=x[:, None], y=y, sigma=1.0)
+
+
+def one_multivariate_draw():
+    pm.MvNormal("y", pm.Normal("m") * np.ones(ROWS), np.eye(ROWS), observed=y)
+
+
+def cumulative_sum():
+    slope = pm.Normal("slope")
+    pm.Normal("y", pt.cumsum(slope * x), 1, observed=y)
+
+
+def effect_per_row():
+    z = pm.Normal("z", shape=ROWS)
+    pm.Normal("y", z, 1, observed=y)
+
+
+def discrete_label_per_row():
+    z = pm.Bernoulli("z", 0.5, shape=ROWS)
+    mean = pm.Normal("mean", shape=2)
+    pm.Normal("y", pt.switch(z, mean[0], mean[1]), 1, observed=y)
+
+
+def rows_mixed_by_a_matrix():
+    beta = pm.Normal("beta", shape=3)
+    smoother = np.full((ROWS, ROWS), 1 / ROWS)
+    pm.Normal("y", pt.as_tensor(smoother) @ pt.exp(X @ beta), 1, observed=y)
+
+
+def softmax_over_rows():
+    beta = pm.Normal("beta", shape=3)
+    pm.Normal("y", pm.math.softmax(X @ beta, axis=0), 1, observed=y)
+
+
+def mean_over_rows_of_a_parameter():
+    beta = pm.Normal("beta", shape=3)
+    eta = pt.exp(X @ beta)
+    pm.Normal("y", eta - eta.mean(), 1, observed=y)
+
+
+def joined_rows():
+    beta = pm.Normal("beta", shape=2)
+    half = ROWS // 2
+    pm.Normal("y", pt.concatenate([beta[0] * x[:half], beta[1] * x[half:]]), 1, observed=y)
+
+
+def reordered_rows():
+    beta = pm.Normal("beta", shape=3)
+    pm.Normal("y", pt.exp(X @ beta)[np.argsort(x)], 1, observed=y)
+
+
+def potential():
+    mean = pm.Normal("mean")
+    pm.Potential("penalty", -(mean**2))
+    pm.Normal("y", mean, 1, observed=y)
+
+
+def different_rows():
+    mean = pm.Normal("mean")
+    pm.Normal("y", mean, 1, observed=y)
+    pm.Poisson("k", pm.math.exp(mean), observed=counts[:9])
+
+
+def total_size():
+    pm.Normal("y", pm.Normal("mean"), 1, observed=y, total_size=1000)
+
+
+def pm_minibatch():
+    rows, outcome = pm.Minibatch(X, y, batch_size=4)
+    beta = pm.Normal("beta", shape=3)
+    pm.Normal("y", rows @ beta, 1, observed=outcome, total_size=ROWS)
+
+
+REFUSED = [
+    (autoregression, ONE_NUMBER),
+    (random_walk, ONE_NUMBER),
+    (gaussian_process, ONE_NUMBER),
+    (one_multivariate_draw, ONE_NUMBER),
+    (cumulative_sum, rf'"y" \({ROWS} rows\): the rows are mixed by Cumsum'),
+    (effect_per_row, '"y".*"z" has one entry per row'),
+    (discrete_label_per_row, '"y".*"z" has one entry per row'),
+    (rows_mixed_by_a_matrix, '"y".* enter every one of them'),
+    (softmax_over_rows, '"y".*the rows are mixed by Softmax'),
+    (mean_over_rows_of_a_parameter, '"y".* enter every one of them'),
+    (joined_rows, '"y".*the rows are joined'),
+    (reordered_rows, '"y".* enter every one of them'),
+    (potential, 'the pm.Potential "penalty"'),
+    (different_rows, r'different numbers of rows: "y" \(28\), "k" \(9\)'),
+    (total_size, '"y": its total_size'),
+    (pm_minibatch, "the model uses pm.Minibatch"),
+]
+
+
+@pytest.mark.parametrize(("build", "message"), REFUSED, ids=[b.__name__ for b, _ in REFUSED])
+def test_refused(build, message):
+    with pm.Model():
+        build()
+        with pytest.raises(MinibatchError, match=message):
+            SGLD(batch_size=4, **QUICK)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [autoregression, cumulative_sum, effect_per_row, joined_rows, potential, gaussian_process],
+    ids=lambda build: build.__name__,
+)
+def test_the_way_out(build):
+    """What is refused as minibatches runs with the full gradient, as the message says."""
+    with pm.Model() as model:
+        build()
+        with pytest.raises(MinibatchError, match=f"Pass batch_size={ROWS}"):
+            SGLD(batch_size=4, **QUICK)
+        step = SGLD(batch_size=ROWS, **QUICK)
+    point = model.initial_point()
+    _, [stats] = step.step(point)
+    assert np.isfinite(stats["gradient_norm"]) and stats["rows_seen"] == 10 * ROWS
+
+
+def test_refusals_hold_where_the_batch_size_is_chosen():
+    """An ambiguous model is not quietly run in full because it is small."""
+    with pm.Model():
+        potential()
+        with pytest.raises(MinibatchError, match="penalty"):
+            SGLD(**QUICK)
+
+
+def test_a_small_hierarchical_model_needs_no_batches():
+    """Eight schools: as many effects as rows, all rows in every update."""
+    with pm.Model():
+        effect = pm.Normal("effect", pm.Normal("mean"), pm.HalfNormal("spread"), shape=8)
+        pm.Normal("y", effect, 1, observed=y[:8])
+        assert SGLD(**QUICK).batch_size == 8
+    assert group.max() < 8

@@ -1,0 +1,484 @@
+"""PyMC's contract for a step method, and what a user may do wrong."""
+
+import logging
+import pickle
+
+import arviz as az
+import cloudpickle
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import pytest
+from pymc.sampling.parallel import ParallelSamplingError
+from pymc.step_methods.compound import Competence
+
+from pymc_sgld import SGLD, DataError, MinibatchError, NonFiniteError, SettingError, schedules
+from pymc_sgld.dynamics.euler_maruyama import update
+
+QUICK = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
+RUN = {
+    "draws": 6,
+    "tune": 3,
+    "chains": 2,
+    "cores": 1,
+    "random_seed": 5,
+    "progressbar": False,
+    "quiet": True,
+    "compute_convergence_checks": False,
+}
+rng = np.random.default_rng(1)
+X = rng.normal(size=(60, 3))
+y = rng.normal(size=60)
+labels = rng.integers(0, 2, size=60)
+
+
+def build():
+    """Two observed variables, transforms, and a discrete variable."""
+    with pm.Model() as model:
+        beta = pm.Normal("beta", shape=3)
+        sigma = pm.HalfNormal("sigma")
+        shift = pm.Poisson("shift", 2)
+        eta = pm.Data("X", X) @ beta
+        pm.Normal("y", eta + 0.1 * shift, sigma, observed=y)
+        pm.Bernoulli("label", logit_p=eta, observed=labels)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build()
+
+
+@pytest.fixture(scope="module")
+def step(model):
+    """One compiled step; ``setup_chain`` makes it a fresh one."""
+    return SGLD(batch_size=7, step_size=1e-3, steps_per_draw=4, model=model, **QUICK)
+
+
+def draws(step, point, count, seed=3):
+    step.setup_chain(np.random.default_rng(seed), 0, count)
+    out = []
+    for _ in range(count):
+        point, stats = step.step(point)
+        out.append((point, stats))
+    return out
+
+
+def same(one, other):
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+# sampling through pm.sample
+
+
+@pytest.fixture(scope="module")
+def sequential(model, step):
+    with model:
+        return pm.sample(step=step, **RUN)
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_cores_do_not_change_the_draws(model, step, sequential, context):
+    with model:
+        parallel = pm.sample(step=step, **RUN | {"cores": 2, "mp_ctx": context})
+    assert same(sequential.posterior, parallel.posterior)
+    for name in SGLD.stats_dtypes_shapes:
+        assert np.array_equal(sequential.sample_stats[name], parallel.sample_stats[name]), name
+
+
+def test_same_seed_same_draws_on_a_used_instance(model, step, sequential):
+    with model:
+        again = pm.sample(step=step, **RUN)
+        other = pm.sample(step=step, **RUN | {"random_seed": 6})
+    assert same(sequential.posterior, again.posterior)
+    assert not same(sequential.posterior, other.posterior)
+    assert not np.array_equal(sequential.posterior["beta"][0], sequential.posterior["beta"][1])
+
+
+def test_sample_stats(sequential):
+    stats = sequential.sample_stats
+    expected = {
+        "step_size": 1e-3,
+        "batch_size": 7,
+        "total_size": 60,
+        "steps_per_draw": 4,
+        "temperature": 1.0,
+        "gradient": "minibatch",
+        "preconditioner": "identity",
+        "batching": "reshuffle",
+    }
+    for name, value in expected.items():
+        assert stats[name].dims == ("chain", "draw")
+        assert (stats[name] == value).all()
+    assert (stats["updates"][0] == 4 * np.arange(4, 10)).all()
+    assert (stats["rows_seen"] == 7 * stats["updates"]).all()
+    assert (stats["gradient_norm"] > 0).all()
+    assert {"step_size", "gradient_norm", "rows_seen", "updates"} <= set(SGLD.stats_dtypes_shapes)
+
+
+def test_result_survives_a_file(sequential, tmp_path):
+    sequential.to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
+    with az.from_netcdf(tmp_path / "run.nc", engine="h5netcdf") as read:
+        assert same(sequential.posterior, read.posterior)
+        assert str(read.sample_stats["gradient"].values[0, 0]) == "minibatch"
+
+
+def test_discard_tuned_samples(model, step, sequential):
+    with model:
+        everything = pm.sample(step=step, **RUN, discard_tuned_samples=False)
+    assert everything.warmup_posterior.sizes["draw"] == 3
+    assert (everything.warmup_sample_stats["updates"][0] == [4, 8, 12]).all()
+    assert same(sequential.posterior, everything.posterior)
+
+
+def test_initvals_var_names_callback(model, step):
+    seen = []
+    with model:
+        result = pm.sample(
+            step=step,
+            **RUN,
+            initvals={"beta": np.full(3, 5.0)},
+            var_names=["beta"],
+            callback=lambda trace, draw: seen.append((draw.chain, draw.draw_idx)),
+        )
+    assert list(result.posterior.data_vars) == ["beta"]
+    assert (result.posterior["beta"] > 4).all()
+    assert len(seen) == 2 * 9
+
+
+@pytest.mark.parametrize("mode", [True, "combined", "split", "combined+stats", "split+stats"])
+def test_progress_bar(model, step, mode, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    with model:
+        pm.sample(step=step, **RUN | {"progressbar": mode, "quiet": False, "chains": 1})
+    printed = capsys.readouterr().out
+    with_stats = mode is True or mode.endswith("stats")
+    assert ("Epochs" in printed) == with_stats
+    assert ("0.001" in printed) == with_stats
+
+
+def test_progress_bar_beside_nuts(model, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    with model:
+        steps = [
+            SGLD([model["beta"]], batch_size=7, step_size=1.25e-6, **QUICK),
+            pm.NUTS([model["sigma"]], compile_kwargs={"mode": "FAST_COMPILE"}),
+        ]
+        result = pm.sample(
+            step=steps, **RUN | {"progressbar": "split+stats", "quiet": False, "chains": 1}
+        )
+    assert "1.25e-06" in capsys.readouterr().out
+    assert result.sample_stats["step_size"].dims == ("chain", "draw", "step_size_dim_0")
+
+
+def test_blocked_false(model):
+    with model:
+        compound = SGLD(batch_size=7, step_size=1e-3, blocked=False, **QUICK)
+        result = pm.sample(step=compound, **RUN)
+    assert [[v.name for v in s.vars] for s in compound.methods] == [["beta"], ["sigma_log__"]]
+    assert set(result.posterior.data_vars) == {"beta", "sigma", "shift"}
+
+
+def test_competence():
+    assert SGLD.competence(None, True) == Competence.INCOMPATIBLE
+
+
+# the updates
+
+
+def test_one_update_is_the_formula(model):
+    """A full-data draw of one update, written out with PyMC's own gradient."""
+    point = model.initial_point()
+    M = np.array([[2.0, 0.3, 0, 0], [0.3, 1, 0, 0], [0, 0, 0.5, 0.1], [0, 0, 0.1, 3]])
+    for preconditioner, matrix in [
+        ("identity", np.eye(4)),
+        (np.diag(M), np.diag(np.diag(M))),
+        (M, M),
+    ]:
+        step = SGLD(
+            batch_size=60,
+            step_size=0.01,
+            preconditioner=preconditioner,
+            temperature=0.7,
+            steps_per_draw=1,
+            model=model,
+            **QUICK,
+        )
+        step.setup_chain(np.random.default_rng(8), 0, 1)
+        row_rng = np.random.default_rng(8)
+        row_rng.integers(2**63)
+        z = row_rng.standard_normal(4)
+        gradient = model.compile_dlogp([model["beta"], model["sigma"]], mode="FAST_COMPILE")(point)
+        position = np.append(point["beta"], point["sigma_log__"])
+        expected = (
+            position
+            + 0.005 * matrix @ gradient
+            + np.sqrt(0.7 * 0.01) * np.linalg.cholesky(matrix) @ z
+        )
+        new, [stats] = step.step(point)
+        np.testing.assert_allclose(np.append(new["beta"], new["sigma_log__"]), expected, rtol=1e-12)
+        np.testing.assert_allclose(stats["gradient_norm"], np.linalg.norm(gradient), rtol=1e-12)
+        np.testing.assert_allclose(
+            update(position, matrix @ gradient, np.linalg.cholesky(matrix) @ z, 0.01, 0.7),
+            expected,
+            rtol=1e-12,
+        )
+
+
+def test_unit_preconditioner_is_none(model, step):
+    unit = SGLD(
+        batch_size=7,
+        step_size=1e-3,
+        steps_per_draw=4,
+        preconditioner=np.ones(4),
+        model=model,
+        **QUICK,
+    )
+    point = model.initial_point()
+    assert same(draws(step, point, 3)[-1][0], draws(unit, point, 3)[-1][0])
+
+
+def test_zero_temperature_is_gradient_ascent():
+    data = np.random.default_rng(2).normal(3, 1, size=50)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 5)
+        pm.Normal("x", mean, 1, observed=data)
+        step = SGLD(batch_size=50, step_size=0.02, temperature=0, steps_per_draw=40, **QUICK)
+    point = draws(step, model.initial_point(), 1)[-1][0]
+    np.testing.assert_allclose(point["mean"], data.sum() / (50 + 1 / 25), rtol=1e-6)
+
+
+def test_schedule_counts_updates(model):
+    calls = []
+
+    def schedule(count):
+        calls.append(count)
+        return 1e-4 / (1 + count)
+
+    step = SGLD(batch_size=7, step_size=schedule, steps_per_draw=4, model=model, **QUICK)
+    calls.clear()
+    stats = [s[0]["step_size"] for _, s in draws(step, model.initial_point(), 3)]
+    assert np.concatenate(calls).tolist() == list(range(12))
+    np.testing.assert_allclose(stats, 1e-4 / np.array([4, 8, 12]))
+
+
+def test_without_observed_data():
+    with pm.Model() as model:
+        pm.Normal("x", 0, 1, shape=3)
+        pm.Potential("well", pm.math.sum(model["x"] ** 2))
+        step = SGLD(step_size=0.1, **QUICK)
+    assert "no rows" in repr(step)
+    assert draws(step, model.initial_point(), 2)[-1][1][0]["rows_seen"] == 0
+
+
+def test_another_step_moves_a_variable(model, step):
+    """The gradient is that at the current value of a variable of another sampler."""
+    full = SGLD(batch_size=60, step_size=1e-9, steps_per_draw=1, model=model, **QUICK)
+    gradient = model.compile_dlogp([model["beta"], model["sigma"]], mode="FAST_COMPILE")
+    for shift in (0, 30):
+        point = model.initial_point() | {"shift": np.array(shift)}
+        _, [stats] = full.step(point)
+        np.testing.assert_allclose(stats["gradient_norm"], np.linalg.norm(gradient(point)))
+        moved, _ = step.step(point)
+        assert moved["shift"] == shift
+
+
+def test_scalars_stay_arrays(model, step):
+    point = draws(step, model.initial_point(), 1)[0][0]
+    assert all(isinstance(value, np.ndarray) for value in point.values())
+    assert point["sigma_log__"].dtype == model.initial_point()["sigma_log__"].dtype
+
+
+# state
+
+
+@pytest.mark.parametrize("batching", ["reshuffle", "with_replacement", "without_replacement"])
+def test_restored_state_replays(model, batching):
+    step = SGLD(
+        batch_size=7, step_size=1e-3, steps_per_draw=5, batching=batching, model=model, **QUICK
+    )
+    point = draws(step, model.initial_point(), 3)[-1][0]
+    state = step.sampling_state
+    first, _ = step.step(point)
+    step.step(first)
+    step.setup_chain(np.random.default_rng(99), 0, 1)
+    step.sampling_state = pickle.loads(pickle.dumps(state))
+    again, _ = step.step(point)
+    assert same(first, again)
+    step.sampling_state = state
+    other = SGLD(
+        batch_size=7, step_size=1e-3, steps_per_draw=5, batching=batching, model=model, **QUICK
+    )
+    other.sampling_state = state
+    assert same(first, other.step(point)[0])
+
+
+def test_state_of_other_settings_is_refused(model, step):
+    other = SGLD(batch_size=8, step_size=1e-3, steps_per_draw=4, model=model, **QUICK)
+    with pytest.raises(ValueError, match="batch_size"):
+        other.sampling_state = step.sampling_state
+
+
+def test_pickle_replays(model, step):
+    point = draws(step, model.initial_point(), 2)[-1][0]
+    copy = cloudpickle.loads(cloudpickle.dumps(step))
+    assert same(step.step(point)[0], copy.step(point)[0])
+
+
+@pytest.mark.parametrize("batch_size", [16, 200_000])
+def test_pickle_holds_the_data_once(batch_size):
+    data = np.random.default_rng(1).normal(size=(200_000, 5))
+    with pm.Model():
+        beta = pm.Normal("beta", shape=5)
+        pm.Normal("y", pm.Data("X", data) @ beta, 1, observed=data[:, 0].copy())
+        step = SGLD(batch_size=batch_size, step_size=1e-9, **QUICK)
+    raw = 200_000 * 6 * 8
+    assert raw < len(cloudpickle.dumps(step)) < raw + 1_000_000
+
+
+def test_changed_data_are_noticed():
+    with pm.Model() as model:
+        beta = pm.Normal("beta", shape=3)
+        pm.Normal("y", pm.Data("X", X) @ beta, 1, observed=y)
+        step = SGLD(batch_size=7, step_size=1e-3, **QUICK)
+        pm.set_data({"X": 2 * X})
+        with pytest.raises(SettingError, match='"X" changed'):
+            pm.sample(step=step, **RUN)
+    del model
+
+
+# backends
+
+
+def test_backends_agree(model):
+    """The same random numbers go into every backend: the same draws come out, up to rounding."""
+    point = model.initial_point()
+    results = {}
+    for mode in ("NUMBA", "CVM", "JAX"):
+        step = SGLD(batch_size=7, step_size=1e-3, model=model, compile_kwargs={"mode": mode})
+        results[mode] = draws(step, point, 3)[-1][0]
+    for mode in ("CVM", "JAX"):
+        for name, value in results["NUMBA"].items():
+            np.testing.assert_allclose(results[mode][name], value, rtol=1e-9)
+
+
+# what goes wrong while sampling
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # PyMC's pipes
+@pytest.mark.parametrize("cores", [1, 2])
+def test_non_finite(model, cores):
+    with model:
+        step = SGLD([model["beta"], model["sigma"]], batch_size=7, step_size=50.0, **QUICK)
+        with pytest.raises((NonFiniteError, ParallelSamplingError)) as caught:
+            pm.sample(step=step, **RUN | {"cores": cores, "mp_ctx": "fork"})
+    message = str(caught.value)
+    assert '"beta"' in message and "update" in message and "step_size=50" in message
+    assert "smaller step_size" in message and "preconditioner" in message
+
+
+def test_outside_the_support_is_an_error_not_a_silent_zero():
+    """A likelihood whose support depends on a parameter has a zero gradient outside of it."""
+    data = np.linspace(0, 1, 40)
+    with pm.Model() as model:
+        top = pm.Normal("top", 2, 1, initval=2.0)
+        pm.Uniform("x", 0, top, observed=data)
+        step = SGLD(batch_size=5, step_size=1e-9, steps_per_draw=1, **QUICK)
+    step.step(model.initial_point())
+    with pytest.raises(NonFiniteError, match='"top"'):
+        for _ in range(8):  # an epoch: at least one batch has a row above
+            step.step({"top": np.array(0.9)})
+
+
+def test_schedule_that_turns_bad(model):
+    step = SGLD(batch_size=7, step_size=lambda count: 1e-3 - 1e-4 * count, model=model, **QUICK)
+    with pytest.raises(SettingError, match="update 10"):
+        draws(step, model.initial_point(), 2)
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": -3}, "batch_size=-3"),
+        ({"batch_size": 61}, "above the number of rows, 60"),
+        ({"batch_size": 7.0}, "whole number"),
+        ({"batch_size": True}, "whole number"),
+        ({"step_size": 0}, "positive"),
+        ({"step_size": -1e-3}, "positive"),
+        ({"step_size": np.nan}, "finite"),
+        ({"step_size": "small"}, "must be a number"),
+        ({"step_size": schedules.constant}, "call it with its arguments"),
+        ({"step_size": lambda count: np.nan}, "one step size for every update"),
+        ({"step_size": lambda count: -1.0 * np.ones(len(count))}, "returned -1.0 for update 0"),
+        ({"step_size": lambda count: None}, "step_size"),
+        ({"gradient": "exact"}, "gradient='exact'"),
+        ({"preconditioner": "laplace?"}, "preconditioner='laplace"),
+        ({"preconditioner": np.ones(3)}, r"shape \(3,\)"),
+        ({"preconditioner": -np.ones(4)}, r"preconditioner\[0\] is -1.0"),
+        ({"preconditioner": np.triu(np.ones((4, 4)))}, "not symmetric"),
+        ({"preconditioner": np.ones((4, 4))}, "not positive definite"),
+        ({"preconditioner": object()}, "not an array of numbers"),
+        ({"temperature": -1}, "temperature=-1"),
+        ({"temperature": np.inf}, "temperature=inf"),
+        ({"steps_per_draw": 0}, "steps_per_draw=0"),
+        ({"steps_per_draw": 2.5}, "steps_per_draw=2.5"),
+        ({"batching": "random"}, "batching='random'"),
+    ],
+)
+def test_bad_settings(model, arguments, message):
+    with pytest.raises(SettingError, match=message):
+        SGLD(**{"batch_size": 7, "step_size": 1e-3} | arguments, model=model, **QUICK)
+
+
+def test_step_size_is_required(model):
+    with pytest.raises(TypeError, match="step_size"):
+        SGLD(batch_size=7, model=model)
+
+
+def test_bad_variables(model):
+    with pytest.raises(SettingError, match='"shift" is discrete'):
+        SGLD([model["shift"]], step_size=1e-3, model=model, **QUICK)
+    with pm.Model():
+        stranger = pm.Normal("stranger")
+    with pytest.raises(SettingError, match=r"stranger.*not all free variables.*beta"):
+        SGLD([stranger], step_size=1e-3, model=model, **QUICK)
+    with pm.Model() as discrete:
+        pm.Poisson("k", 2)
+    with pytest.raises((SettingError, ValueError), match=r"No free|no continuous"):
+        SGLD(step_size=1e-3, model=discrete, **QUICK)
+
+
+def test_nan_in_data():
+    bad = X.copy()
+    bad[17, 1] = np.nan
+    with pm.Model():
+        beta = pm.Normal("beta", shape=3)
+        pm.Normal("y", pt.constant(bad, name="X") @ beta, 1, observed=y)
+        for size in (7, 60):
+            with pytest.raises(DataError, match='"X" has 1 NaN, the first in row 17'):
+                SGLD(batch_size=size, step_size=1e-3, **QUICK)
+    with pm.Model():
+        beta = pm.Normal("beta", shape=3)
+        with pytest.warns(Warning, match="missing values"):
+            pm.Normal("y", X @ beta, 1, observed=np.where(y > 1, np.nan, y))
+        with pytest.raises(MinibatchError, match='"y": it has missing values'):
+            SGLD(batch_size=7, step_size=1e-3, **QUICK)
+
+
+def test_repr(step):
+    assert repr(step).startswith(
+        "SGLD(vars=[beta, sigma], batch_size=7 of 60 rows, step_size=const"
+    )
+
+
+def test_coordinate_names(step):
+    assert step.coordinate_names == ["beta[0]", "beta[1]", "beta[2]", "sigma"]
+
+
+def test_quiet_import_of_logging():
+    """Nothing of the package logs on its own."""
+    assert not [name for name in logging.root.manager.loggerDict if name.startswith("pymc_sgld")]
