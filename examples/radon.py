@@ -124,14 +124,13 @@ def report(sgld, nuts) -> pd.DataFrame:
     return comparison
 
 
-def main(**settings) -> pd.DataFrame:
-    """Run the example; ``settings`` go to ``pm.sample``."""
+def main(output: Path = FOLDER / "output" / "radon.png", **settings) -> pd.DataFrame:
+    """Run the example and write the picture; ``settings`` go to ``pm.sample``."""
     settings = {"draws": 1000, "chains": 4, "cores": 2, "random_seed": 2011} | settings
     table = load()
     say(f"{len(table)} measurements in {table['county'].nunique()} counties.")
     sgld, nuts = sample(build(table), len(table), **settings)
     comparison = report(sgld, nuts)
-    output = FOLDER / "output" / "radon.png"
     output.parent.mkdir(exist_ok=True)
     plot_comparison(sgld, nuts, var_names=MAIN).savefig(output)
     say(f"The two posteriors and traces on top of each other: {output}")

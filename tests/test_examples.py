@@ -1,0 +1,35 @@
+"""The examples run, from data to picture."""
+
+import importlib.util
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def example(request):
+    """Import an example's script as a module."""
+    spec = importlib.util.spec_from_file_location(request.param, EXAMPLES / f"{request.param}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("example", ["radon"], indirect=True)
+def test_radon(example, tmp_path, monkeypatch, capsys):
+    """Short chains: what is checked is that it runs and that the report says what it should."""
+    matplotlib.use("agg")
+    output = tmp_path / "radon.png"
+    comparison = example.main(
+        draws=100, tune=100, chains=2, cores=1, progressbar=False, quiet=True, output=output
+    )
+    printed = capsys.readouterr().out
+    assert "12289 measurements in 385 counties" in printed
+    assert printed.count("r_hat") == 4 and printed.count("ess_bulk") == 4  # two summaries, compare
+    assert comparison.attrs["verdict"] in printed
+    assert len(comparison) == 389
+    assert comparison["sd_ratio"].between(0.5, 2).all()
+    assert output.stat().st_size > 10_000

@@ -1,0 +1,74 @@
+"""Schedules against their closed forms, at and after every boundary."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from pymc_sgld import SettingError, schedules
+from pymc_sgld.schedules import evaluate, make_schedule
+
+COUNT = np.array([0, 1, 7, 99, 100, 101, 10**6])
+
+
+def test_constant():
+    assert (schedules.constant(0.3)(COUNT) == 0.3).all()
+    assert (make_schedule(0.3)(COUNT) == 0.3).all()
+    assert (make_schedule(np.float32(0.5))(COUNT) == 0.5).all()
+
+
+@pytest.mark.parametrize("gamma", [1 / 3, 0.55, 1.0])
+def test_polynomial(gamma):
+    """Every exponent in (0, 1], the optimal 1/3 among them."""
+    expected = [0.7 / (3.0 + t) ** gamma for t in COUNT.tolist()]
+    np.testing.assert_allclose(schedules.polynomial(0.7, 3.0, gamma)(COUNT), expected, rtol=1e-12)
+
+
+def test_polynomial_of_welling_and_teh():
+    """From 0.01 to 0.0001 in 10,000 sweeps over 100 rows."""
+    schedule = schedules.polynomial(a=0.1995, b=231.1, gamma=0.55)
+    np.testing.assert_allclose(schedule(np.array([0, 10**6])), [1e-2, 1e-4], rtol=2e-3)
+
+
+def test_cyclical():
+    schedule = schedules.cyclical(0.2, 100)
+    np.testing.assert_allclose(schedule(np.array([0, 50, 100, 200])), [0.2, 0.1, 0.2, 0.2])
+    one_cycle = schedule(np.arange(100))
+    assert (np.diff(one_cycle) < 0).all() and one_cycle[-1] > 0
+    np.testing.assert_allclose(one_cycle.mean(), 0.1 + 0.1 / 100, rtol=1e-9)
+    assert (schedule(np.arange(100, 200)) == one_cycle).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: schedules.constant(0), "step_size must be finite and positive"),
+        (lambda: schedules.constant("0.1"), "must be a number"),
+        (lambda: schedules.constant(True), "must be a number"),
+        (lambda: schedules.polynomial(1, 1, 0), "gamma must be finite and positive"),
+        (lambda: schedules.polynomial(1, 1, 1.01), "gamma=1.01 is above 1"),
+        (lambda: schedules.polynomial(1, 0, 0.5), "b must be"),
+        (lambda: schedules.polynomial(-1, 1, 0.5), "a must be"),
+        (lambda: schedules.cyclical(0.1, 0), "period must be"),
+        (lambda: schedules.cyclical(0.1, 2.5), "whole number of updates"),
+        (lambda: schedules.cyclical(np.inf, 2), "step_size must be finite"),
+    ],
+)
+def test_bad_arguments(make, message):
+    with pytest.raises(SettingError, match=message):
+        make()
+
+
+def test_what_a_schedule_may_return():
+    assert evaluate(lambda count: 1 / (1 + count), COUNT).shape == COUNT.shape
+    with pytest.raises(SettingError, match="returned 0.0 for update 7"):
+        evaluate(lambda count: np.where(count == 7, 0.0, 1.0), COUNT)
+    with pytest.raises(SettingError, match=r"shape \(\)"):
+        evaluate(lambda count: 0.1, COUNT)
+
+
+def test_value_semantics():
+    schedule = schedules.polynomial(0.1, 2.0, 0.5)
+    assert schedule == schedules.polynomial(0.1, 2.0, 0.5)
+    assert repr(schedule) == "polynomial(a=0.1, b=2.0, gamma=0.5)"
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
