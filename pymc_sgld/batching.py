@@ -39,15 +39,24 @@ class RowOrder(Protocol):
         """Return the permutation in which the rows are stored, or None: as they are."""
 
 
-class WithReplacement:
-    """Every row of every batch is drawn independently and uniformly."""
+class _IndependentBatches:
+    """Batches of single rows that have nothing to do with each other."""
 
-    name = "with_replacement"
     block_size = 1
 
     def __init__(self, total_size: int, batch_size: int) -> None:
         self.total_size = total_size
         self.batch_size = batch_size
+
+    def storage_order(self) -> None:
+        """Leave the rows as they are."""
+        return None
+
+
+class WithReplacement(_IndependentBatches):
+    """Every row of every batch is drawn independently and uniformly."""
+
+    name = "with_replacement"
 
     def starts(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
@@ -55,20 +64,11 @@ class WithReplacement:
         """Return independent rows, shape (updates, batch_size)."""
         return rng.integers(self.total_size, size=(updates, self.batch_size))
 
-    def storage_order(self) -> None:
-        """Leave the rows as they are."""
-        return None
 
-
-class WithoutReplacement:
+class WithoutReplacement(_IndependentBatches):
     """Every batch is a uniform random subset of the rows, independent of other batches."""
 
     name = "without_replacement"
-    block_size = 1
-
-    def __init__(self, total_size: int, batch_size: int) -> None:
-        self.total_size = total_size
-        self.batch_size = batch_size
 
     def starts(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
@@ -79,10 +79,6 @@ class WithoutReplacement:
             for _ in range(updates)
         ]
         return np.stack(batches)
-
-    def storage_order(self) -> None:
-        """Leave the rows as they are."""
-        return None
 
 
 class Reshuffle:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
@@ -14,13 +13,13 @@ from pymc.model import Model, modelcontext
 from pymc.step_methods.arraystep import BlockedStep
 from pymc.step_methods.compound import Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
-from pymc.util import RandomGenerator, get_random_generator, get_value_vars_from_user_vars
-from pymc.vartypes import discrete_types
+from pymc.util import RandomGenerator, get_random_generator
 from pytensor.graph.basic import Variable
 from rich.progress import TextColumn
 from rich.table import Column
 
 from pymc_sgld import gradients
+from pymc_sgld.arguments import check_batch_size, number, value_variables, whole_number
 from pymc_sgld.batching import make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.errors import NonFiniteError, SettingError
@@ -170,12 +169,12 @@ class SGLD(BlockedStep):
         compile_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         model = modelcontext(model)
-        self.vars = _value_variables(vars, model)
+        self.vars = value_variables(vars, model)
         self.blocked = blocked
         self.rng = get_random_generator(rng)
         self.schedule = make_schedule(step_size)
-        self.temperature = _number("temperature", temperature, 0)
-        self.steps_per_draw = _whole_number(
+        self.temperature = number("temperature", temperature, 0)
+        self.steps_per_draw = whole_number(
             "steps_per_draw", DEFAULT_STEPS_PER_DRAW if steps_per_draw is None else steps_per_draw
         )
         if gradient not in ESTIMATORS:
@@ -186,7 +185,7 @@ class SGLD(BlockedStep):
         self.batching = batching
 
         point = model.initial_point() if initial_point is None else initial_point
-        batch_size = _check_batch_size(batch_size, self.total_size)
+        batch_size = check_batch_size(batch_size, self.total_size)
         density = log_density(model, self.vars, point, batch_size)
         self.batch_size = density.batch_size
         self.coordinates = density.coordinates
@@ -347,61 +346,3 @@ class SGLD(BlockedStep):
             }
 
         return (update_stats,)
-
-
-def _value_variables(vars: Any, model: Model) -> list[Variable]:
-    """Return the value variables to sample, or say which cannot be."""
-    if vars is None:
-        found = model.continuous_value_vars
-        if not found:
-            raise SettingError("the model has no continuous free variable for SGLD to sample.")
-        return found
-    if not isinstance(vars, list | tuple):
-        vars = [vars]
-    try:
-        found = get_value_vars_from_user_vars(vars, model)
-    except ValueError:
-        free = [rv.name for rv in model.free_RVs]
-        asked = [getattr(v, "name", v) for v in vars]
-        raise SettingError(
-            f"vars={asked} are not all free variables of the model, which are {free}."
-        ) from None
-    for variable in found:
-        if variable.dtype in discrete_types:
-            name = model.values_to_rvs[variable].name
-            raise SettingError(
-                f'"{name}" is discrete ({variable.dtype}): it has no gradient. Leave it out of '
-                "vars, and PyMC assigns it a sampler of its own."
-            )
-    return found
-
-
-def _check_batch_size(batch_size: Any, total_size: int) -> int | None:
-    if batch_size is None:
-        return None
-    if not total_size:
-        raise SettingError(
-            f"batch_size={batch_size!r}, but the model has no observed variables to take rows "
-            "from. Leave it out for full-gradient Langevin dynamics."
-        )
-    size = _whole_number("batch_size", batch_size)
-    if size > total_size:
-        raise SettingError(
-            f"batch_size={size} is above the number of rows, {total_size}. Use at most "
-            f"{total_size}, which gives the full gradient."
-        )
-    return size
-
-
-def _whole_number(name: str, value: Any) -> int:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise SettingError(f"{name}={value!r} must be a whole number of at least 1.")
-    return int(value)
-
-
-def _number(name: str, value: Any, least: float) -> float:
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise SettingError(f"{name}={value!r} must be a number.")
-    if not least <= float(value) < np.inf:
-        raise SettingError(f"{name}={value!r} must be finite and at least {least}.")
-    return float(value)
