@@ -42,6 +42,7 @@ def value_variables(vars: Any, model: Model) -> list[Variable]:
 
 
 def check_batch_size(batch_size: Any, total_size: int) -> int | None:
+    """Return the number of rows of a batch, from 1 to all of them, or None: to be chosen."""
     if batch_size is None:
         return None
     if not total_size:
@@ -59,12 +60,14 @@ def check_batch_size(batch_size: Any, total_size: int) -> int | None:
 
 
 def whole_number(name: str, value: Any) -> int:
+    """Return an integer of at least 1."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise SettingError(f"{name}={value!r} must be a whole number of at least 1.")
     return int(value)
 
 
 def number(name: str, value: Any, least: float) -> float:
+    """Return a finite number that is not below ``least``."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise SettingError(f"{name}={value!r} must be a number.")
     if not least <= float(value) < np.inf:

@@ -61,7 +61,7 @@ def test_bad_arguments(make, message):
 
 def test_what_a_schedule_may_return():
     assert evaluate(lambda count: 1 / (1 + count), COUNT).shape == COUNT.shape
-    with pytest.raises(SettingError, match="returned 0.0 for update 7"):
+    with pytest.raises(SettingError, match=r"returned 0\.0 for update 7"):
         evaluate(lambda count: np.where(count == 7, 0.0, 1.0), COUNT)
     with pytest.raises(SettingError, match=r"shape \(\)"):
         evaluate(lambda count: 0.1, COUNT)
