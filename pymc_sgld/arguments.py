@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from pymc.blocking import PointType
 from pymc.model import Model
-from pymc.util import get_value_vars_from_user_vars
 from pymc.vartypes import discrete_types
 from pytensor.graph.basic import Variable
 
@@ -21,16 +22,24 @@ def value_variables(vars: Any, model: Model) -> list[Variable]:
         if not found:
             raise SettingError("the model has no continuous free variable for SGLD to sample.")
         return found
-    if not isinstance(vars, list | tuple):
-        vars = [vars]
-    try:
-        found = get_value_vars_from_user_vars(vars, model)
-    except ValueError:
-        free = [rv.name for rv in model.free_RVs]
-        asked = [getattr(v, "name", v) for v in vars]
+    asked = list(vars) if isinstance(vars, list | tuple) else [vars]
+    if not asked:
+        raise SettingError("vars is empty: name the variables to sample, or leave it out for all.")
+    free = [rv.name for rv in model.free_RVs]
+    unknown = [v for v in asked if not isinstance(v, Variable)]
+    if unknown:
         raise SettingError(
-            f"vars={asked} are not all free variables of the model, which are {free}."
-        ) from None
+            f"vars has {unknown[0]!r}, which is no variable. Pass variables of the model, such as "
+            f'model["{free[0]}"], one or a list.'
+        )
+    found = [model.rvs_to_values.get(v, v) for v in asked]
+    if not all(v in model.value_vars for v in found):
+        raise SettingError(
+            f"vars={[v.name for v in asked]} are not all free variables of the model, which are "
+            f"{free}."
+        )
+    if len(set(found)) < len(found):
+        raise SettingError(f"vars={[v.name for v in asked]} names a variable twice.")
     for variable in found:
         if variable.dtype in discrete_types:
             name = model.values_to_rvs[variable].name
@@ -39,6 +48,34 @@ def value_variables(vars: Any, model: Model) -> list[Variable]:
                 "vars, and PyMC assigns it a sampler of its own."
             )
     return found
+
+
+def complete_point(initial_point: Any, model: Model) -> PointType:
+    """Return a point of the model, with the default for what is not given."""
+    default = model.initial_point()
+    if initial_point is None:
+        return default
+    if not isinstance(initial_point, Mapping):
+        raise SettingError(
+            f"initial_point is a {type(initial_point).__name__}: pass a dictionary of the value "
+            f"variables {list(default)}, as model.initial_point() returns it."
+        )
+    unknown = [name for name in initial_point if name not in default]
+    if unknown:
+        raise SettingError(
+            f"initial_point has {unknown}, but the value variables of the model are "
+            f"{list(default)} (transformed variables in the unconstrained space)."
+        )
+    point = dict(default)
+    for name, value in initial_point.items():
+        array = np.asarray(value)
+        if array.shape != default[name].shape or array.dtype.kind not in "biuf":
+            raise SettingError(
+                f'initial_point["{name}"] is {array.dtype} of shape {array.shape}: it must be '
+                f"numbers of shape {default[name].shape}."
+            )
+        point[name] = array.astype(default[name].dtype)
+    return point
 
 
 def check_batch_size(batch_size: Any, total_size: int) -> int | None:

@@ -153,7 +153,7 @@ def make_order(batching: str, total_size: int, batch_size: int) -> RowOrder:
     SettingError
         For another name.
     """
-    if batching not in ORDERS:
+    if not isinstance(batching, str) or batching not in ORDERS:
         allowed = ", ".join(f'"{name}"' for name in ORDERS)
         raise SettingError(f"batching={batching!r} is not known: use one of {allowed}.")
     return ORDERS[batching](total_size, batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from pytensor.link.jax.linker import JAXLinker
 
 from pymc_sgld.batching import RowOrder, block_rows
 from pymc_sgld.dynamics import euler_maruyama
+from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.model import LogDensity
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.preconditioners import Preconditioner
@@ -27,6 +29,7 @@ class _Graph(NamedTuple):
 
     position: Variable
     gradient: Variable
+    log_density: Variable
     others: list[Variable]
     data: list[tuple[Variable, bool]]
 
@@ -68,20 +71,23 @@ class Updates:
         self._temperature = temperature
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled
-        self._static = isinstance(get_mode(compile_kwargs.get("mode")).linker, JAXLinker)
+        self.static = isinstance(get_mode(compile_kwargs.get("mode")).linker, JAXLinker)
         self._slices = (
-            order is not None and order.block_size == order.batch_size and not self._static
+            order is not None and order.block_size == order.batch_size and not self.static
         )
-        needed = set(ancestors([gradient]))
+        log_density = density.log_prior + density.log_likelihood
+        needed = set(ancestors([gradient, log_density]))
         data = [item for item in density.data if item.variable in needed]
         self._data = [self._store(item) for item in data]
         self._graph = _Graph(
             density.position,
             gradient,
+            log_density,
             list(density.others.values()),
             [(item.variable, item.by_row) for item in data],
         )
         self._functions: dict[int | None, Any] = {}
+        self._process = os.getpid()
 
     def __call__(
         self,
@@ -90,7 +96,7 @@ class Updates:
         noise: np.ndarray,
         starts: np.ndarray | None,
         others: list[np.ndarray],
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Run updates.
 
         Parameters
@@ -112,6 +118,9 @@ class Updates:
             After the last update.
         gradient : ndarray, shape (d,)
             The estimate that the last update used.
+        log_density : ndarray, scalar
+            At the new position, with the likelihood of the last batch, unscaled: minus infinity
+            or NaN where the density ends.
         """
         rows = []
         if self.order is not None and starts is not None:
@@ -126,6 +135,18 @@ class Updates:
             *self._data,
         )
 
+    def check_process(self) -> None:
+        """Refuse to run JAX in a process that was forked from one where it ran: it would hang."""
+        if self.static and self._process != os.getpid():
+            raise SettingError(
+                "JAX does not survive a fork, and this SGLD was compiled with it: pass "
+                'mp_ctx="forkserver" (or "spawn", or cores=1) to pm.sample.'
+            )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle, in a process that is its own."""
+        self.__dict__.update(state, _process=os.getpid())
+
     def _store(self, item: Data) -> np.ndarray:
         """Return the data as they are read: shuffled once if that is how blocks are made."""
         permutation = self.order.storage_order() if self.order is not None else None
@@ -135,14 +156,14 @@ class Updates:
         return item.array[np.concatenate([permutation, permutation[:wrap]])]
 
     def _function(self, updates: int) -> Any:
-        key = updates if self._static else None
+        key = updates if self.static else None
         if key not in self._functions:
             self._functions[key] = self._compile(key)
         return self._functions[key]
 
     def _compile(self, updates: int | None) -> Any:
         """Compile that many updates, or any number of them (None)."""
-        position, gradient, others, data = self._graph
+        position, gradient, log_density, others, data = self._graph
         dtype = position.type.dtype
         step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(updates,))
         noise = pt.tensor("noise", dtype=dtype, shape=(updates, *position.type.shape))
@@ -161,12 +182,15 @@ class Updates:
         rows = self._row_input(updates)
         temperature = np.asarray(self._temperature, dtype)
 
-        def update(*arguments: Variable) -> list[Variable]:
-            *row, step_size, z, current = arguments[: len(rows) + 3]
+        def evaluate(graph: Variable, current: Variable, row: list[Variable]) -> Variable:
             replacements = {position: current}
             for (variable, by_row), array in zip(data, stored, strict=True):
                 replacements[variable] = self._read(array, row[0]) if by_row else array
-            [estimate] = clone_replace([gradient], replacements, rebuild_strict=False)
+            return clone_replace([graph], replacements, rebuild_strict=False)[0]
+
+        def update(*arguments: Variable) -> list[Variable]:
+            *row, step_size, z, current = arguments[: len(rows) + 3]
+            estimate = evaluate(gradient, current, row)
             multiplied = self._preconditioner.multiply(estimate, *matrices)
             new = euler_maruyama.update(current, multiplied, z, step_size, temperature)
             return [pt.specify_shape(new, position.type.shape).astype(dtype), estimate]
@@ -182,7 +206,11 @@ class Updates:
         )
         function = compile(
             [position, step_sizes, noise, *rows, *others, *matrices, *stored],
-            [positions[-1], gradients[-1]],
+            [
+                positions[-1],
+                gradients[-1],
+                evaluate(log_density, positions[-1], [row[-1] for row in rows]),
+            ],
             on_unused_input="ignore",
             **self._compile_kwargs,
         )

@@ -2,9 +2,11 @@ r"""Constant preconditioners :math:`M = L L^\top`: how they multiply gradients a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 
 from pymc_sgld.errors import SettingError
 
@@ -76,15 +78,17 @@ class Dense:
         return noise @ self._cholesky.T
 
 
-def make_preconditioner(value: Any, size: int, dtype: Any = np.float64) -> Preconditioner:
+def make_preconditioner(
+    value: Any, names: Sequence[str], dtype: Any = np.float64
+) -> Preconditioner:
     """Check what the user gave as ``preconditioner`` and wrap it.
 
     Parameters
     ----------
     value : "identity" or array of shape (d,) or (d, d)
         The diagonal of ``M``, or ``M``.
-    size : int
-        ``d``, the number of unconstrained coordinates.
+    names : sequence of str
+        Names of the ``d`` unconstrained coordinates.
     dtype : dtype
         Precision of the position.
 
@@ -93,17 +97,26 @@ def make_preconditioner(value: Any, size: int, dtype: Any = np.float64) -> Preco
     SettingError
         For another name, a wrong shape, or a matrix that is not symmetric and positive definite.
     """
+    size = len(names)
     allowed = f'"identity", an array of shape ({size},), or one of shape ({size}, {size})'
     if isinstance(value, str):
         if value == "identity":
             return Identity()
         raise SettingError(f"preconditioner={value!r} is not known: pass {allowed}.")
-    try:
-        array = np.array(value, dtype=dtype)
-    except (TypeError, ValueError):
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
         raise SettingError(
-            f"preconditioner is a {type(value).__name__}, not an array of numbers: pass {allowed}."
-        ) from None
+            f"preconditioner is a {type(value).__name__} of {array.dtype}, not an array of real "
+            f"numbers: pass {allowed}."
+        )
+    index = getattr(value, "index", None)
+    if isinstance(index, pd.Index) and list(index) not in (list(names), list(range(size))):
+        raise SettingError(
+            "preconditioner has labels that are not those of the coordinates in their order, "
+            f"{', '.join(names[:8])}{', …' if size > 8 else ''}: reorder it by the "
+            "coordinate_names of a step, or pass plain numbers."
+        )
+    array = array.astype(dtype)
     if array.shape == (size,):
         if not (np.isfinite(array).all() and (array > 0).all()):
             worst = int(np.flatnonzero(~(np.isfinite(array) & (array > 0)))[0])

@@ -49,7 +49,7 @@ class constant:
     step_size: float
 
     def __post_init__(self) -> None:
-        _positive("step_size", step_size=self.step_size)
+        _positive("SGLD", step_size=self.step_size)
 
     def __call__(self, count: np.ndarray) -> np.ndarray:
         """Return the step sizes of the updates ``count``, shape (k,)."""
@@ -99,7 +99,7 @@ class polynomial:
 
     def __call__(self, count: np.ndarray) -> np.ndarray:
         """Return the step sizes of the updates ``count``, shape (k,)."""
-        return self.a * (self.b + np.asarray(count)) ** -self.gamma
+        return self.a * (float(self.b) + np.asarray(count)) ** -float(self.gamma)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class cyclical:
     def __call__(self, count: np.ndarray) -> np.ndarray:
         """Return the step sizes of the updates ``count``, shape (k,)."""
         phase = (np.asarray(count) % self.period) / self.period
-        return self.step_size / 2 * (1 + np.cos(np.pi * phase))
+        return self.step_size * np.cos(np.pi / 2 * phase) ** 2  # the same, and never rounded to 0
 
 
 def make_schedule(step_size: Any) -> Schedule:
@@ -163,14 +163,27 @@ def make_schedule(step_size: Any) -> Schedule:
             )
         evaluate(step_size, np.arange(3))
         return step_size
+    if isinstance(step_size, np.ndarray) and step_size.ndim == 0:
+        step_size = step_size.item()
     return constant(step_size)
+
+
+def check_horizon(schedule: Schedule, updates: int) -> None:
+    """Evaluate a schedule for all updates of a chain, so that it cannot fail half-way."""
+    if isinstance(schedule, constant):
+        return
+    for first in range(0, updates, 65536):
+        evaluate(schedule, np.arange(first, min(first + 65536, updates)))
 
 
 def evaluate(schedule: Schedule, count: np.ndarray) -> np.ndarray:
     """Call a schedule and check what it returns: finite positive numbers of shape (k,)."""
     try:
-        step_sizes = np.asarray(schedule(count), dtype=float)
-    except (TypeError, ValueError) as error:
+        returned = np.asarray(schedule(count))
+        if returned.dtype.kind not in "iuf":
+            raise TypeError(f"it returned {returned.dtype} values")
+        step_sizes = returned.astype(float)
+    except Exception as error:  # whatever the user's code raises
         raise SettingError(
             f"step_size: the schedule {schedule!r} failed for the updates {count[0]} to "
             f"{count[-1]}: {error}. It is called with an integer array of shape (k,) and must "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
@@ -19,13 +20,19 @@ from rich.progress import TextColumn
 from rich.table import Column
 
 from pymc_sgld import gradients
-from pymc_sgld.arguments import check_batch_size, number, value_variables, whole_number
+from pymc_sgld.arguments import (
+    check_batch_size,
+    complete_point,
+    number,
+    value_variables,
+    whole_number,
+)
 from pymc_sgld.batching import make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.errors import NonFiniteError, SettingError
 from pymc_sgld.minibatch.model import count_rows, log_density
 from pymc_sgld.preconditioners import make_preconditioner
-from pymc_sgld.schedules import Schedule, evaluate, make_schedule
+from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
 
 ESTIMATORS = {"minibatch": gradients.minibatch}
 DEFAULT_STEPS_PER_DRAW = 10
@@ -41,6 +48,9 @@ class SGLDState(StepMethodState):
     total_size: int = field(metadata={"frozen": True})
     steps_per_draw: int = field(metadata={"frozen": True})
     batching: str = field(metadata={"frozen": True})
+    temperature: float = field(metadata={"frozen": True})
+    gradient: str = field(metadata={"frozen": True})
+    preconditioner: str = field(metadata={"frozen": True})
 
 
 class SGLD(BlockedStep):
@@ -74,7 +84,7 @@ class SGLD(BlockedStep):
         in squared units of the unconstrained coordinates, or without unit where :math:`M` is a
         covariance matrix. A callable is a schedule: it is called with the count of updates since
         the start of the chain, tuning included, an integer array of shape (k,), and returns step
-        sizes of shape (k,). See :mod:`pymc_sgld.schedules`.
+        sizes of shape (k,), as a pure function. See :mod:`pymc_sgld.schedules`.
     gradient : {"minibatch"}
         The estimate :math:`\hat g`: prior gradient plus N/n times the batch's.
     preconditioner : "identity" or array, shape (d,) or (d, d)
@@ -94,9 +104,12 @@ class SGLD(BlockedStep):
     blocked : bool
         Whether one instance samples all ``vars``; else one each.
     initial_point : dict, optional
-        A point of the model, for the shapes of its variables; the gradient must be finite there.
+        Values of value variables, by name, where the log density is finite; by default, and for
+        those not named, the initial point of the model. It is where the model is checked before
+        sampling, not where chains start: that is ``initvals`` of ``pm.sample``.
     compile_kwargs : dict, optional
-        Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
+        Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``. JAX does not survive a
+        fork: with several cores, pass ``mp_ctx="forkserver"`` to ``pm.sample``.
 
     Raises
     ------
@@ -105,7 +118,7 @@ class SGLD(BlockedStep):
     MinibatchError
         For a model that cannot be minibatched, with the reason and the way out.
     DataError
-        For NaN in the data.
+        If the density is zero or NaN at the initial point, with the variable and the row.
     NonFiniteError
         When the gradient or the position stops being finite, here or while sampling.
 
@@ -146,9 +159,8 @@ class SGLD(BlockedStep):
     _state_class = SGLDState
 
     def __new__(cls, vars: Any = None, **kwargs: Any) -> Any:
-        """Split over the continuous variables where ``blocked=False``."""
-        if vars is None:
-            vars = modelcontext(kwargs.get("model")).continuous_value_vars
+        """Check the variables, and make a step for each of them where ``blocked=False``."""
+        vars = value_variables(vars, modelcontext(kwargs.get("model")))
         return super().__new__(cls, vars, **kwargs)
 
     def __init__(
@@ -177,23 +189,27 @@ class SGLD(BlockedStep):
         self.steps_per_draw = whole_number(
             "steps_per_draw", DEFAULT_STEPS_PER_DRAW if steps_per_draw is None else steps_per_draw
         )
-        if gradient not in ESTIMATORS:
+        if not isinstance(gradient, str) or gradient not in ESTIMATORS:
             raise SettingError(f'gradient={gradient!r} is not known: use "minibatch".')
         self.gradient = gradient
         self.total_size = count_rows(model)
         make_order(batching, 1, 1)  # its name is checked even if every update reads all rows
         self.batching = batching
 
-        point = model.initial_point() if initial_point is None else initial_point
+        if compile_kwargs is not None and not isinstance(compile_kwargs, Mapping):
+            raise SettingError(
+                f"compile_kwargs={compile_kwargs!r} must be a dictionary, such as "
+                '{"mode": "JAX"}.'
+            )
+        point = complete_point(initial_point, model)
         batch_size = check_batch_size(batch_size, self.total_size)
         density = log_density(model, self.vars, point, batch_size)
         self.batch_size = density.batch_size
         self.coordinates = density.coordinates
-        self._others = list(density.others)
+        self._others = {name: v.type.dtype for name, v in density.others.items()}
         self._sources = density.sources
-        size, dtype = density.position.type.shape[0], density.position.type.dtype
-        self._dtype = np.dtype(dtype)
-        matrix = make_preconditioner(preconditioner, size, dtype)
+        self._dtype = np.dtype(density.position.type.dtype)
+        matrix = make_preconditioner(preconditioner, self.coordinate_names, self._dtype)
         self.preconditioner = matrix.name
         order = None if density.full else make_order(batching, self.total_size, self.batch_size)
         self._run = Updates(
@@ -215,6 +231,8 @@ class SGLD(BlockedStep):
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a new chain: its own random numbers, no updates yet."""
         self._check_sources()
+        self._run.check_process()
+        check_horizon(self.schedule, (tune + draws) * self.steps_per_draw)
         super().setup_chain(rng, tune, draws)
         self._start_chain()
 
@@ -224,23 +242,34 @@ class SGLD(BlockedStep):
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Run the updates of one draw."""
-        position = np.concatenate([np.ravel(point[c.value_name]) for c in self.coordinates])
-        others = [np.asarray(point[name]) for name in self._others]
+        self._check_sources()
+        position, others = self._inputs(point)
         count = np.arange(self.updates, self.updates + self.steps_per_draw)
         step_sizes = evaluate(self.schedule, count)
         noise = self.rng.standard_normal((len(count), len(position)), dtype=self._dtype)
         starts = None
         if self._run.order is not None:
             starts = self._run.order.starts(self.rng, self.row_seed, self.updates, len(count))
-        new, gradient = self._run(position, step_sizes, noise, starts, others)
-        if not (np.isfinite(new).all() and np.isfinite(gradient).all()):
+        new, gradient, log_density = self._run(position, step_sizes, noise, starts, others)
+        if not _finite(new, gradient, log_density):
             raise self._explain(position, step_sizes, noise, starts, others)
         self.updates += self.steps_per_draw
         new_point = dict(point)
         for c in self.coordinates:
             piece = new[c.start : c.start + c.size].reshape(c.shape)
-            new_point[c.value_name] = np.asarray(piece, dtype=point[c.value_name].dtype)
+            new_point[c.value_name] = np.asarray(piece, dtype=c.dtype)
         return new_point, [self._stats(step_sizes[-1], gradient)]
+
+    def _inputs(self, point: PointType) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the position of a point, and the values of the variables of other steps."""
+        position = np.concatenate([np.ravel(point[c.value_name]) for c in self.coordinates])
+        others = [np.asarray(point[name], dtype=dtype) for name, dtype in self._others.items()]
+        return position, others
+
+    def _names(self, entries: np.ndarray) -> str:
+        """Return the names of the variables that the given entries of the position belong to."""
+        names = [c.name for c in self.coordinates if entries[c.start : c.start + c.size].any()]
+        return ", ".join(f'"{name}"' for name in names)
 
     def _stats(self, step_size: float, gradient: np.ndarray) -> dict[str, Any]:
         return {
@@ -258,14 +287,18 @@ class SGLD(BlockedStep):
         }
 
     def _check_start(self, point: PointType) -> None:
-        """Compile, and run one update that leaves no trace, where all chains profit from it."""
-        state: SGLDState = self.sampling_state  # type: ignore[has-type]
-        self.steps_per_draw, steps = 1, self.steps_per_draw
-        try:
-            self.step({name: np.asarray(value) for name, value in point.items()})
-        finally:
-            self.steps_per_draw = steps
-            self.sampling_state = state
+        """Compile, by a call that moves nothing, where all chains profit from it."""
+        position, others = self._inputs(point)
+        updates = self.steps_per_draw if self._run.static else 1
+        order = self._run.order
+        starts = None if order is None else order.starts(np.random.default_rng(0), 0, 0, updates)
+        nothing = np.zeros((updates, len(position)), dtype=self._dtype)
+        _, gradient, _ = self._run(position, nothing[:, 0], nothing, starts, others)
+        if not _finite(gradient):
+            raise NonFiniteError(
+                f"SGLD: the gradient of {self._names(~np.isfinite(gradient))} is not finite at the "
+                "initial point: see model.debug(), or pass another initial_point."
+            )
 
     def _check_sources(self) -> None:
         """Refuse to sample with data that are no longer those of the model."""
@@ -288,20 +321,22 @@ class SGLD(BlockedStep):
         for i in range(len(step_sizes)):
             one = slice(i, i + 1)
             rows = None if starts is None else starts[one]
-            new, gradient = self._run(position, step_sizes[one], noise[one], rows, others)
-            wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
-            if wrong.any():
+            new, gradient, density = self._run(position, step_sizes[one], noise[one], rows, others)
+            if not _finite(new, gradient, density):
                 break
             position = new
-        what = "gradient" if not np.isfinite(gradient).all() else "position"
-        names = [c.name for c in self.coordinates if wrong[c.start : c.start + c.size].any()]
-        listing = ", ".join(f'"{name}"' for name in names)
+        wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
+        listing = self._names(wrong if wrong.any() else ~wrong)
+        if not wrong.any() or wrong.all():
+            what = f"a parameter ({listing}) left the support, or its density overflowed,"
+        elif _finite(gradient):
+            what = f"the position of {listing} is not finite"
+        else:
+            what = f"the gradient of {listing} is not finite"
         return NonFiniteError(
-            f"SGLD: the {what} of {listing} is not finite at update {self.updates + i} "
-            f"(step_size={step_sizes[i]:.3g}). Two things to try: a smaller step_size, or a "
-            "preconditioner that fits the scales of the parameters. If it happens at the first "
-            "update, the initial point or the data give a density of zero: see model.debug(). A "
-            "positive parameter may need a gentler transform, "
+            f"SGLD: {what} at update {self.updates + i} (step_size={step_sizes[i]:.3g}). Two "
+            "things to try: a smaller step_size, or a preconditioner that fits the scales of the "
+            "parameters. A positive parameter may need a gentler transform, "
             "pm.distributions.transforms.log_exp_m1."
         )
 
@@ -346,3 +381,14 @@ class SGLD(BlockedStep):
             }
 
         return (update_stats,)
+
+
+def _finite(*arrays: np.ndarray) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+# ``__new__`` would hide the arguments from ``help`` and from editors
+SGLD.__signature__ = inspect.signature(SGLD.__init__).replace(
+    parameters=list(inspect.signature(SGLD.__init__).parameters.values())[1:],
+    return_annotation=inspect.Signature.empty,
+)

@@ -119,6 +119,61 @@ def categorical_regression():
     return model
 
 
+def categorical_intercepts():
+    with pm.Model() as model:
+        pm.Categorical("y", logit_p=pm.Normal("mu", shape=4), observed=classes)
+    return model
+
+
+def categorical_probabilities():
+    with pm.Model() as model:
+        pm.Categorical("y", p=pm.Dirichlet("p", np.ones(4)), observed=classes)
+    return model
+
+
+def ordered_intercept():
+    with pm.Model() as model:
+        cutpoints = pm.Normal(
+            "cutpoints",
+            shape=3,
+            transform=pm.distributions.transforms.ordered,
+            initval=[-1.0, 0.0, 1.0],
+        )
+        pm.OrderedLogistic("y", eta=pm.Normal("eta"), cutpoints=cutpoints, observed=classes)
+    return model
+
+
+def ordered_regression():
+    with pm.Model() as model:
+        cutpoints = pm.Normal(
+            "cutpoints",
+            shape=3,
+            transform=pm.distributions.transforms.ordered,
+            initval=[-1.0, 0.0, 1.0],
+        )
+        eta = pm.Data("X", X) @ pm.Normal("beta", shape=COLUMNS)
+        pm.OrderedLogistic("y", eta=eta, cutpoints=cutpoints, observed=classes)
+    return model
+
+
+def missing_values_filled_inside():
+    incomplete = np.where(np.arange(ROWS) % 7 == 3, np.nan, x)
+    with pm.Model() as model:
+        covariate = pt.constant(incomplete)
+        fill = pm.Normal("fill")
+        filled = pt.switch(pt.isnan(covariate), fill, covariate)
+        pm.Normal("y", pm.Normal("slope") * filled, 1, observed=y)
+    return model
+
+
+def as_many_groups_as_rows():
+    with pm.Model() as model:
+        spread = pm.HalfNormal("spread", shape=ROWS)
+        effect = pm.Normal("effect", 0, spread, shape=ROWS)
+        pm.Normal("y", effect[np.arange(ROWS) // 2], 1, observed=y)
+    return model
+
+
 def multinomial_regression():
     table = np.stack([counts, binary, classes], axis=1)
     with pm.Model() as model:
@@ -294,6 +349,8 @@ def small_network():
     return model
 
 
+WITH_PARAMETERS_BY_THE_ROW = [as_many_groups_as_rows]
+
 SELECTABLE = [
     normal_mean,
     linear_regression_data,
@@ -307,6 +364,11 @@ SELECTABLE = [
     negative_binomial_regression,
     binomial_regression,
     categorical_regression,
+    categorical_intercepts,
+    categorical_probabilities,
+    ordered_intercept,
+    ordered_regression,
+    missing_values_filled_inside,
     multinomial_regression,
     student_t_regression,
     gamma_regression,

@@ -7,7 +7,7 @@ import pytest
 from pymc_sgld.gradients import minibatch
 from pymc_sgld.minibatch.model import log_density
 from tests.graphs import batch, evaluator, position_of, random_point
-from tests.models import ROWS, SELECTABLE
+from tests.models import ROWS, SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
 
 
 @pytest.fixture(params=SELECTABLE, ids=lambda build: build.__name__)
@@ -15,6 +15,12 @@ def model(request):
     return request.param()
 
 
+@pytest.mark.parametrize(
+    "model",
+    SELECTABLE + WITH_PARAMETERS_BY_THE_ROW,
+    ids=lambda build: build.__name__,
+    indirect=True,
+)
 def test_rows_and_gradients(model):
     """The batch's log-likelihood is that of its rows; a batch gradient averages to the full one."""
     point = random_point(model)

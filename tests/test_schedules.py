@@ -24,6 +24,11 @@ def test_polynomial(gamma):
     np.testing.assert_allclose(schedules.polynomial(0.7, 3.0, gamma)(COUNT), expected, rtol=1e-12)
 
 
+def test_polynomial_of_integers():
+    """The textbook 1 / t."""
+    np.testing.assert_allclose(schedules.polynomial(1, 10, 1)(COUNT), 1 / (10 + COUNT))
+
+
 def test_polynomial_of_welling_and_teh():
     """From 0.01 to 0.0001 in 10,000 sweeps over 100 rows."""
     schedule = schedules.polynomial(a=0.1995, b=231.1, gamma=0.55)
@@ -35,6 +40,7 @@ def test_cyclical():
     np.testing.assert_allclose(schedule(np.array([0, 50, 100, 200])), [0.2, 0.1, 0.2, 0.2])
     one_cycle = schedule(np.arange(100))
     assert (np.diff(one_cycle) < 0).all() and one_cycle[-1] > 0
+    assert schedules.cyclical(1.0, 10**9)(np.array([10**9 - 1])) > 0
     np.testing.assert_allclose(one_cycle.mean(), 0.1 + 0.1 / 100, rtol=1e-9)
     assert (schedule(np.arange(100, 200)) == one_cycle).all()
 

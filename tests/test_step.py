@@ -1,5 +1,6 @@
 """PyMC's contract for a step method, and what a user may do wrong."""
 
+import inspect
 import logging
 import multiprocessing
 import pickle
@@ -8,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 import arviz as az
 import cloudpickle
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 import pytest
@@ -260,7 +262,7 @@ def test_schedule_counts_updates(model):
     step = SGLD(batch_size=7, step_size=schedule, steps_per_draw=4, model=model, **QUICK)
     calls.clear()
     stats = [s[0]["step_size"] for _, s in draws(step, model.initial_point(), 3)]
-    assert np.concatenate(calls).tolist() == list(range(12))
+    assert np.concatenate(calls).tolist() == 2 * list(range(12))  # checked for the chain, then used
     np.testing.assert_allclose(stats, 1e-4 / np.array([4, 8, 12]))
 
 
@@ -315,9 +317,13 @@ def test_restored_state_replays(model, batching):
     assert same(first, other.step(point)[0])
 
 
-def test_state_of_other_settings_is_refused(model, step):
-    other = SGLD(batch_size=8, step_size=1e-3, steps_per_draw=4, model=model, **QUICK)
-    with pytest.raises(ValueError, match="batch_size"):
+@pytest.mark.parametrize(
+    "setting", [{"batch_size": 8}, {"temperature": 0}, {"preconditioner": np.ones(4)}]
+)
+def test_state_of_other_settings_is_refused(model, step, setting):
+    settings = {"batch_size": 7, "step_size": 1e-3, "steps_per_draw": 4} | QUICK | setting
+    other = SGLD(**settings, model=model)
+    with pytest.raises(ValueError, match=next(iter(setting))):
         other.sampling_state = step.sampling_state
 
 
@@ -343,10 +349,12 @@ def test_changed_data_are_noticed():
         beta = pm.Normal("beta", shape=3)
         pm.Normal("y", pm.Data("X", X) @ beta, 1, observed=y)
         step = SGLD(batch_size=7, step_size=1e-3, **QUICK)
+        point = model.initial_point()
         pm.set_data({"X": 2 * X})
         with pytest.raises(SettingError, match='"X" changed'):
+            step.step(point)
+        with pytest.raises(SettingError, match='"X" changed'):
             pm.sample(step=step, **RUN)
-    del model
 
 
 # backends
@@ -384,23 +392,15 @@ def test_non_finite(model, cores):
     assert "smaller step_size" in message and "preconditioner" in message
 
 
-def test_outside_the_support_is_an_error_not_a_silent_zero():
-    """A likelihood whose support depends on a parameter has a zero gradient outside of it."""
-    data = np.linspace(0, 1, 40)
-    with pm.Model() as model:
-        top = pm.Normal("top", 2, 1, initval=2.0)
-        pm.Uniform("x", 0, top, observed=data)
-        step = SGLD(batch_size=5, step_size=1e-9, steps_per_draw=1, **QUICK)
-    step.step(model.initial_point())
-    with pytest.raises(NonFiniteError, match='"top"'):
-        for _ in range(8):  # an epoch: at least one batch has a row above
-            step.step({"top": np.array(0.9)})
-
-
 def test_schedule_that_turns_bad(model):
+    """Before the first draw, since the length of the chain is known."""
     step = SGLD(batch_size=7, step_size=lambda count: 1e-3 - 1e-4 * count, model=model, **QUICK)
     with pytest.raises(SettingError, match="update 10"):
-        draws(step, model.initial_point(), 2)
+        step.setup_chain(np.random.default_rng(1), 0, 2)
+    table = np.full(15, 1e-3)
+    step = SGLD(batch_size=7, step_size=lambda count: table[count], model=model, **QUICK)
+    with pytest.raises(SettingError, match="out of bounds"):
+        step.setup_chain(np.random.default_rng(1), 1, 1)
 
 
 # bad input
@@ -428,7 +428,14 @@ def test_schedule_that_turns_bad(model):
         ({"preconditioner": -np.ones(4)}, r"preconditioner\[0\] is -1.0"),
         ({"preconditioner": np.triu(np.ones((4, 4)))}, "not symmetric"),
         ({"preconditioner": np.ones((4, 4))}, "not positive definite"),
-        ({"preconditioner": object()}, "not an array of numbers"),
+        ({"preconditioner": object()}, "not an array of real numbers"),
+        ({"preconditioner": np.ones(4, complex)}, "not an array of real numbers"),
+        ({"preconditioner": np.ma.masked_less(np.ones(4), 0)}, "not an array of real numbers"),
+        ({"preconditioner": pd.Series(np.ones(4), list("abcd"))}, "labels that are not those"),
+        ({"gradient": ["minibatch"]}, "gradient="),
+        ({"batching": ["reshuffle"]}, "batching="),
+        ({"step_size": lambda count: np.full(len(count), 1j)}, "complex"),
+        ({"compile_kwargs": "JAX"}, "compile_kwargs='JAX' must be a dictionary"),
         ({"temperature": -1}, "temperature=-1"),
         ({"temperature": np.inf}, "temperature=inf"),
         ({"steps_per_draw": 0}, "steps_per_draw=0"),
@@ -438,7 +445,7 @@ def test_schedule_that_turns_bad(model):
 )
 def test_bad_settings(model, arguments, message):
     with pytest.raises(SettingError, match=message):
-        SGLD(**{"batch_size": 7, "step_size": 1e-3} | arguments, model=model, **QUICK)
+        SGLD(**{"batch_size": 7, "step_size": 1e-3} | QUICK | arguments, model=model)
 
 
 def test_step_size_is_required(model):
@@ -453,20 +460,28 @@ def test_bad_variables(model):
         stranger = pm.Normal("stranger")
     with pytest.raises(SettingError, match=r"stranger.*not all free variables.*beta"):
         SGLD([stranger], step_size=1e-3, model=model, **QUICK)
+    for wrong, message in [
+        ([], "vars is empty"),
+        ("beta", r"'beta', which is no variable. Pass variables of the model, such as model"),
+        ([model["beta"], model["beta"]], "twice"),
+        ([model["beta"], model.rvs_to_values[model["beta"]]], "twice"),
+    ]:
+        with pytest.raises(SettingError, match=message):
+            SGLD(wrong, step_size=1e-3, model=model, **QUICK)
     with pm.Model() as discrete:
         pm.Poisson("k", 2)
-    with pytest.raises((SettingError, ValueError), match=r"No free|no continuous"):
+    with pytest.raises(SettingError, match="no continuous free variable"):
         SGLD(step_size=1e-3, model=discrete, **QUICK)
 
 
 def test_nan_in_data():
-    bad = X.copy()
-    bad[17, 1] = np.nan
+    incomplete = X.copy()
+    incomplete[17, 1] = np.nan
     with pm.Model():
         beta = pm.Normal("beta", shape=3)
-        pm.Normal("y", pt.constant(bad, name="X") @ beta, 1, observed=y)
+        pm.Normal("y", pt.constant(incomplete, name="X") @ beta, 1, observed=y)
         for size in (7, 60):
-            with pytest.raises(DataError, match='"X" has 1 NaN, the first in row 17'):
+            with pytest.raises(DataError, match=r'"y" is nan.* first is row 17 .NaN in "X"'):
                 SGLD(batch_size=size, step_size=1e-3, **QUICK)
     with pm.Model():
         beta = pm.Normal("beta", shape=3)
@@ -474,6 +489,43 @@ def test_nan_in_data():
             pm.Normal("y", X @ beta, 1, observed=np.where(y > 1, np.nan, y))
         with pytest.raises(MinibatchError, match='"y": it has missing values'):
             SGLD(batch_size=7, step_size=1e-3, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("initial_point", "message"),
+    [
+        ({"sigma": 1.0}, "value variables of the model are.*sigma_log__"),
+        ({"beta": np.ones(4)}, r"must be numbers of shape \(3,\)"),
+        ({"beta": ["a", "b", "c"]}, "must be numbers"),
+        ("prior", "initial_point is a str"),
+    ],
+)
+def test_bad_initial_point(model, initial_point, message):
+    with pytest.raises(SettingError, match=message):
+        SGLD(step_size=1e-3, initial_point=initial_point, model=model, **QUICK)
+    with pytest.raises(DataError, match='"beta" is nan'):
+        SGLD(step_size=1e-3, initial_point={"beta": np.full(3, np.nan)}, model=model, **QUICK)
+
+
+def test_partial_initial_point(model):
+    step = SGLD(
+        batch_size=7, step_size=1e-3, initial_point={"beta": [1, 2, 3]}, model=model, **QUICK
+    )
+    assert step.coordinates[0].dtype == "float64"
+
+
+def test_arguments_are_seen_by_help():
+    assert {"batch_size", "step_size", "preconditioner"} <= set(inspect.signature(SGLD).parameters)
+
+
+def test_forked_jax_is_refused(model, monkeypatch):
+    """It would hang: the check runs where a chain starts, in the worker."""
+    step = SGLD(batch_size=7, step_size=1e-3, model=model, **QUICK)
+    step._run.static = True
+    step.setup_chain(np.random.default_rng(1), 0, 1)
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(SettingError, match="forkserver"):
+        step.setup_chain(np.random.default_rng(1), 0, 1)
 
 
 def test_repr(step):

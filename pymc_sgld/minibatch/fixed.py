@@ -16,8 +16,6 @@ from pytensor.tensor.type import TensorType
 
 from pymc_sgld.minibatch.graphs import rebuild
 
-_PLAIN = Mode(linker="py", optimizer=None)  # each op's NumPy code, run once: nothing to compile
-
 
 class FixedValues:
     """Values of the variables that stay what they are for the whole run: data and constants.
@@ -82,10 +80,33 @@ class FixedValues:
         if variable in self._arrays:
             return self._arrays[variable]
         if variable not in self._cache:
-            inputs = list(self._arrays)
-            evaluate = pytensor.function(inputs, variable, mode=_PLAIN, on_unused_input="ignore")
-            self._cache[variable] = np.asarray(evaluate(*self._arrays.values()))
+            plain = Mode("py", None)  # each op's NumPy code, run once: nothing to compile
+            [self._cache[variable]] = self.evaluate([variable], {}, plain)
         return self._cache[variable]
+
+    def evaluate(
+        self, outputs: Sequence[Variable], inputs: Mapping[Variable, np.ndarray], mode: Mode
+    ) -> list[np.ndarray]:
+        """Return the values of graphs of fixed variables and ``inputs``."""
+        values = {**inputs, **self._arrays}
+        function = pytensor.function(
+            list(values), list(outputs), mode=mode, on_unused_input="ignore"
+        )
+        return [np.asarray(value) for value in function(*values.values())]
+
+    def with_nan(self, row: int, rows: int) -> list[str]:
+        """Return the names of data of that many rows with a NaN in one of them."""
+        constants = [v for v in graph_inputs(self.outputs) if isinstance(v, Constant)]
+        arrays = {v.name: np.asarray(v.data) for v in constants if isinstance(v.type, TensorType)}
+        arrays |= {variable.name: array for variable, array in self._arrays.items()}
+        return [
+            name
+            for name, array in arrays.items()
+            if name
+            and array.dtype.kind == "f"
+            and rows in array.shape
+            and np.isnan(array.take(row, axis=array.shape.index(rows))).any()
+        ]
 
     def names(self, variable: Variable) -> list[str]:
         """Return the names of the data behind a fixed variable."""

@@ -19,7 +19,8 @@ from pymc_sgld.errors import DataError, MinibatchError
 from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.graphs import rebuild
 from pymc_sgld.minibatch.rows import Data, RowSelection, RowsMixed
-from pymc_sgld.minibatch.support import remove_checks, support_conditions
+from pymc_sgld.minibatch.start import check_start
+from pymc_sgld.minibatch.support import conditions_of, remove_checks
 
 DEFAULT_BATCH_SIZE = 128
 _SMALL = 64  # entries up to which an array is better a constant of the graph than an input
@@ -32,6 +33,7 @@ class Coordinates:
     name: str  # as the user knows it
     value_name: str  # of the value variable, in the point
     shape: tuple[int, ...]
+    dtype: str
     start: int
     size: int
 
@@ -127,7 +129,7 @@ def log_density(
     vars : sequence of Variable
         Value variables that form the position, in this order.
     point : dict
-        A point of the model: gives the shapes.
+        A point of the model where its density is finite; gives the shapes.
     batch_size : int or None
         Rows of a batch; the number of all rows asks for the full density; None for
         ``DEFAULT_BATCH_SIZE`` rows, or all of them where there are fewer.
@@ -137,7 +139,7 @@ def log_density(
     MinibatchError
         If the model cannot be minibatched, with the reason.
     DataError
-        For NaN in the data.
+        If the density is not finite at the point, with the variable and the row.
     """
     _refuse_minibatch_variables(model)
     total_size = count_rows(model)
@@ -145,27 +147,35 @@ def log_density(
         _refuse(model, total_size)
     if batch_size is None:
         batch_size = min(total_size, DEFAULT_BATCH_SIZE)
-    terms = model.logp(vars=[*model.free_RVs, *model.potentials, *model.observed_RVs], sum=False)
-    terms, conditions = remove_checks(terms)
-    conditions += [condition for term in terms for condition in support_conditions(term)]
+    rvs = [*model.free_RVs, *model.potentials, *model.observed_RVs]
+    names = [rv.name for rv in rvs]
+    terms = model.logp(vars=rvs, sum=False)
+    conditions = [conditions_of(term) for term in terms]
     inputs = _Inputs(model, vars, point)
-    fixed = FixedValues([*terms, *conditions], inputs.replacements)
-    terms, conditions = fixed.outputs[: len(terms)], fixed.outputs[len(terms) :]
-    conditions = [condition for condition in conditions if not fixed.is_fixed(condition)]
-    rows = RowSelection(fixed, inputs.names, total_size, batch_size)
+    fixed = FixedValues(
+        remove_checks([*terms, *[c for of_term in conditions for c in of_term]]),
+        inputs.replacements,
+    )
+    graphs = iter(fixed.outputs)
+    terms = [next(graphs) for _ in terms]
+    conditions = [[next(graphs) for _ in of_term] for of_term in conditions]
+    check_start(names, terms, conditions, fixed, inputs.values)
 
-    split = len(terms) - len(model.observed_RVs)
-    likelihood = terms[split:]
+    first_observed = len(terms) - len(model.observed_RVs)
+    rows = RowSelection(fixed, inputs.names, total_size, batch_size)
     if batch_size != total_size:
-        names = [rv.name for rv in model.observed_RVs]
-        likelihood = [
-            _select_rows(name, term, rows) for name, term in zip(names, likelihood, strict=True)
-        ]
-        conditions = [_select_condition(condition, rows, names) for condition in conditions]
-    log_prior = _total(terms[:split], inputs.position.dtype)
-    log_likelihood = _total(likelihood, inputs.position.dtype)
-    outputs, whole = _take_out_data([log_prior, log_likelihood, *conditions], rows)
-    density = LogDensity(
+        for i in range(first_observed, len(terms)):
+            terms[i] = _select_rows(names[i], terms[i], rows)
+            conditions[i] = [_select_condition(c, rows, names[i]) for c in conditions[i]]
+    outputs, whole = _take_out_data(
+        [
+            _total(terms[:first_observed], inputs.position.dtype),
+            _total(terms[first_observed:], inputs.position.dtype),
+            *[c for of_term in conditions for c in of_term if not fixed.is_fixed(c)],
+        ],
+        rows,
+    )
+    return LogDensity(
         position=inputs.position,
         pieces=inputs.pieces,
         coordinates=tuple(inputs.coordinates),
@@ -178,15 +188,13 @@ def log_density(
         total_size=total_size,
         batch_size=batch_size,
     )
-    _check_finite(density.data)
-    return density
 
 
 class _Inputs:
     """The position in the place of the value variables, and inputs for the other variables."""
 
     def __init__(self, model: Model, vars: Sequence[Variable], point: PointType) -> None:
-        values = {v: np.asarray(point[v.name]) for v in model.value_vars}
+        values = {v: np.asarray(point[v.name], dtype=v.type.dtype) for v in model.value_vars}
         size = sum(values[v].size for v in vars)
         dtype = np.result_type(*[v.type.dtype for v in vars])
         self.position = pt.tensor("position", dtype=str(dtype), shape=(size,))
@@ -195,11 +203,12 @@ class _Inputs:
         self.others: dict[str, Variable] = {}
         self.replacements: dict[Variable, Variable] = {}
         self.names: dict[Variable, str] = {}
+        self.values: dict[Variable, np.ndarray] = {}
         start = 0
         for v in vars:
             shape = values[v].shape
             name = model.values_to_rvs[v].name
-            where = Coordinates(name, v.name, shape, start, values[v].size)
+            where = Coordinates(name, v.name, shape, v.type.dtype, start, values[v].size)
             piece = pt.reshape(self.position[start : start + where.size], shape)
             self.coordinates.append(where)
             self._replace(v, piece.astype(v.type.dtype), name)
@@ -210,6 +219,9 @@ class _Inputs:
                 other = pt.tensor(v.name, dtype=v.type.dtype, shape=values[v].shape)
                 self.others[v.name] = other
                 self._replace(v, other, model.values_to_rvs[v].name)
+                self.values[other] = values[v]
+        position = np.concatenate([values[v].ravel() for v in vars])
+        self.values[self.position] = position.astype(dtype)
 
     def _replace(self, value: Variable, replacement: Variable, name: str) -> None:
         self.replacements[value] = replacement
@@ -266,10 +278,9 @@ def _select_rows(name: str, term: Variable, rows: RowSelection) -> Variable:
         )
     try:
         selected = rows.select(term, 0)
-        for variable in rows.fixed.largest_fixed([selected]):
-            if rows.total_size in variable.type.shape and rows.total_size > rows.batch_size:
-                sources = ", ".join(f'"{source}"' for source in rows.fixed.names(variable))
-                raise RowsMixed(f"all rows of {sources or 'its data'} enter every one of them")
+        for variable in _left_whole(selected, rows):
+            sources = ", ".join(f'"{source}"' for source in rows.fixed.names(variable))
+            raise RowsMixed(f"all rows of {sources or 'its data'} enter every one of them")
     except RowsMixed as error:
         raise MinibatchError(
             f'cannot minibatch "{name}" ({rows.total_size} rows): {error.reason}. {way_out}'
@@ -277,18 +288,30 @@ def _select_rows(name: str, term: Variable, rows: RowSelection) -> Variable:
     return selected
 
 
-def _select_condition(condition: Variable, rows: RowSelection, names: list[str]) -> Variable:
-    """Return a condition for the selected rows; one without rows as it is."""
+def _select_condition(condition: Variable, rows: RowSelection, name: str) -> Variable:
+    """Return a condition of the likelihood for the selected rows; one without rows as it is."""
     axes = [a for a, length in enumerate(condition.type.shape) if length == rows.total_size]
-    if not axes:
+    if not axes or rows.fixed.is_fixed(condition):
         return condition
     try:
         return rows.select(condition, axes[0])
     except RowsMixed as error:
+        if not _left_whole(condition, rows):
+            return condition  # made of as many parameters as there are rows
         raise MinibatchError(
-            f"cannot minibatch {names}: in a check of the parameters, {error.reason}. "
-            f"Pass batch_size={rows.total_size} to sample it with the full gradient."
+            f'cannot minibatch "{name}" ({rows.total_size} rows): in a check of its parameters, '
+            f"{error.reason}. Pass batch_size={rows.total_size} to sample it with the full "
+            "gradient."
         ) from error
+
+
+def _left_whole(graph: Variable, rows: RowSelection) -> list[Variable]:
+    """Return data with all their rows that a graph holds in spite of the selection."""
+    return [
+        variable
+        for variable in rows.fixed.largest_fixed([graph])
+        if rows.total_size in variable.type.shape and rows.total_size > rows.batch_size
+    ]
 
 
 def _total(terms: Sequence[Variable], dtype: str) -> Variable:
@@ -316,17 +339,3 @@ def _take_out_data(
             names = tuple(rows.fixed.names(variable))
             whole.append(Data(stand_in, value, names, by_row=False))
     return rebuild(outputs, replacements), whole
-
-
-def _check_finite(data: Sequence[Data]) -> None:
-    for item in data:
-        if item.array.dtype.kind != "f":
-            continue
-        wrong = np.isnan(item.array)
-        if wrong.any():
-            first = int(np.argwhere(wrong)[0][0])
-            names = ", ".join(f'"{name}"' for name in item.names) or "an array of the likelihood"
-            raise DataError(
-                f"{names} has {int(wrong.sum())} NaN, the first in row {first}. Drop these rows "
-                "or fill them in before sampling."
-            )

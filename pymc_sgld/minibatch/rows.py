@@ -111,8 +111,18 @@ class RowSelection:
             return _select_through_indexing(node, axis, self)
         return select_through(node.op, node, axis, self)
 
+    def broadcasts(self, variable: Variable, axis: int) -> bool:
+        """Whether a variable has no rows on that axis: its length is 1 there."""
+        if variable.type.shape[axis] is None and self.fixed.is_fixed(variable):
+            return self.fixed.value(variable).shape[axis] == 1
+        return variable.type.shape[axis] == 1
+
     def _read(self, variable: Variable, axis: int) -> Variable:
         array = np.moveaxis(self.fixed.value(variable), axis, 0)
+        if len(array) != self.total_size:
+            raise RowsMixed(
+                f'"{variable.name or variable}" has {len(array)} entries in the place of rows'
+            )
         shape = (self.batch_size, *array.shape[1:])
         batch = pt.tensor(variable.name, dtype=variable.type.dtype, shape=shape)
         self.data.append(Data(batch, array, tuple(self.fixed.names(variable)), by_row=True))
@@ -138,10 +148,6 @@ def _is_cheaper_to_compute(node: Apply | None) -> bool:
     return node.outputs[0].type.ndim == 1
 
 
-def _broadcasts(variable: Variable, axis: int) -> bool:
-    return variable.type.shape[axis] == 1
-
-
 @singledispatch
 def select_through(op: Op, node: Apply, axis: int, rows: RowSelection) -> Variable:
     """Return the output of ``node`` with only the selected rows along ``axis``.
@@ -149,12 +155,12 @@ def select_through(op: Op, node: Apply, axis: int, rows: RowSelection) -> Variab
     Register a rule for an op with ``@select_through.register(OpClass)``: select the rows of the
     inputs with ``rows.select(variable, axis)`` and apply the op to what comes back.
     """
-    raise RowsMixed(f"the rows are mixed by {op}")
+    raise RowsMixed(f"the rows are mixed by {op}, or there is no rule for it yet")
 
 
 @select_through.register(Elemwise)
 def _elemwise(op: Elemwise, node: Apply, axis: int, rows: RowSelection) -> Variable:
-    inputs = [v if _broadcasts(v, axis) else rows.select(v, axis) for v in node.inputs]
+    inputs = [v if rows.broadcasts(v, axis) else rows.select(v, axis) for v in node.inputs]
     return op.make_node(*inputs).outputs[0]
 
 
@@ -165,7 +171,7 @@ def _symbolic_elemwise(op: Op, node: Apply, axis: int, rows: RowSelection) -> Va
     inputs = []
     for variable in node.inputs:
         own_axis = axis - (node.outputs[0].type.ndim - variable.type.ndim)
-        untouched = own_axis < 0 or _broadcasts(variable, own_axis)
+        untouched = own_axis < 0 or rows.broadcasts(variable, own_axis)
         inputs.append(variable if untouched else rows.select(variable, own_axis))
     return op(*inputs)
 
@@ -202,7 +208,7 @@ def _dot(op: Dot, node: Apply, axis: int, rows: RowSelection) -> Variable:
 @select_through.register(Blockwise)
 def _blockwise(op: Blockwise, node: Apply, axis: int, rows: RowSelection) -> Variable:
     if axis < op.batch_ndim(node):
-        inputs = [v if _broadcasts(v, axis) else rows.select(v, axis) for v in node.inputs]
+        inputs = [v if rows.broadcasts(v, axis) else rows.select(v, axis) for v in node.inputs]
         return op(*inputs)
     if isinstance(op.core_op, Dot):
         left, right = node.inputs
@@ -216,7 +222,7 @@ def _blockwise(op: Blockwise, node: Apply, axis: int, rows: RowSelection) -> Var
 def _alloc(op: Alloc, node: Apply, axis: int, rows: RowSelection) -> Variable:
     value, *shape = node.inputs
     own_axis = axis - (len(shape) - value.type.ndim)
-    if own_axis >= 0 and not _broadcasts(value, own_axis):
+    if own_axis >= 0 and not rows.broadcasts(value, own_axis):
         value = rows.select(value, own_axis)
     shape[axis] = pt.constant(rows.batch_size, dtype="int64")
     return op(value, *shape)
@@ -270,8 +276,10 @@ def _select_through_indexing(node: Apply, axis: int, rows: RowSelection) -> Vari
     if first <= axis < first + ndim:  # the axis comes from the index arrays
         for a in arrays:
             own_axis = axis - first - (ndim - indices[a].type.ndim)
-            if own_axis < 0 or _broadcasts(indices[a], own_axis):
+            if own_axis < 0 or rows.broadcasts(indices[a], own_axis):
                 continue
+            if indices[a].type.shape[own_axis] is None and not rows.fixed.is_fixed(indices[a]):
+                raise RowsMixed("the rows are picked by an index of unknown length")
             if _counts_rows(indices[a], own_axis, rows) and _has_rows(variable, a, rows):
                 counted = np.arange(rows.batch_size).reshape(
                     [-1 if i == own_axis else 1 for i in range(indices[a].type.ndim)]

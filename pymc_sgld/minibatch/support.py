@@ -3,7 +3,8 @@
 A gradient cannot see minus infinity: outside the support it is zero, or the smooth continuation of
 a formula that no longer holds, and a chain without an accept step would walk on without a word.
 The conditions that PyMC states (parameter checks, and switches to minus infinity) are collected
-here and evaluated beside the gradient.
+here and evaluated beside every gradient. What they miss, a mixture all of whose components end, is
+seen in the log density itself, which is evaluated for every recorded position.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.traversal import toposort
 from pytensor.raise_op import CheckAndRaise
 from pytensor.scalar.basic import Add, Cast, Identity, Sub, Switch
 from pytensor.tensor.basic import Alloc, MakeVector, ScalarFromTensor, TensorFromScalar
@@ -21,26 +23,27 @@ from pytensor.tensor.math import All, Sum
 from pymc_sgld.minibatch.graphs import rebuild
 
 
-def remove_checks(outputs: Sequence[Variable]) -> tuple[list[Variable], list[Variable]]:
-    """Take the parameter checks out of graphs.
-
-    Returns
-    -------
-    outputs : list of Variable
-        The graphs without their checks.
-    conditions : list of Variable
-        Boolean tensors, all of whose entries the checks require.
-    """
-    conditions: dict[Variable, None] = {}
+def remove_checks(outputs: Sequence[Variable]) -> list[Variable]:
+    """Return graphs without their parameter checks."""
 
     def drop_check(node: Apply, inputs: list[Variable]) -> list[Variable] | None:
-        if not isinstance(node.op, CheckAndRaise):
-            return None
-        for condition in inputs[1:]:
-            conditions.update(dict.fromkeys(_entries(condition)))
-        return inputs[:1]
+        return inputs[:1] if isinstance(node.op, CheckAndRaise) else None
 
-    return rebuild(outputs, rule=drop_check), list(conditions)
+    return rebuild(outputs, rule=drop_check)
+
+
+def conditions_of(log_density: Variable) -> list[Variable]:
+    """Return boolean tensors, all of whose entries a log density needs to be true.
+
+    These are the parameter checks in its graph, and the conditions of switches to minus infinity.
+    """
+    conditions: dict[Variable, None] = {}
+    for node in toposort([log_density]):
+        if isinstance(node.op, CheckAndRaise):
+            for condition in node.inputs[1:]:
+                conditions.update(dict.fromkeys(_entries(condition)))
+    conditions.update(dict.fromkeys(_switches(log_density)))
+    return list(conditions)
 
 
 def _entries(condition: Variable) -> list[Variable]:
@@ -55,7 +58,7 @@ def _entries(condition: Variable) -> list[Variable]:
     return [condition]
 
 
-def support_conditions(log_density: Variable) -> list[Variable]:
+def _switches(log_density: Variable) -> list[Variable]:
     """Return boolean tensors that are true where no switch makes the log density minus infinity.
 
     Only switches whose minus infinity reaches the log density itself count: those below sums,
@@ -67,7 +70,7 @@ def support_conditions(log_density: Variable) -> list[Variable]:
         node = stack.pop().owner
         if node is None:
             continue
-        if isinstance(node.op, DimShuffle | Alloc | Sum):
+        if isinstance(node.op, DimShuffle | Alloc | Sum | CheckAndRaise):
             stack.append(node.inputs[0])
         elif isinstance(node.op, Elemwise):
             scalar_op = node.op.scalar_op
