@@ -115,7 +115,7 @@ def test_an_error_too_large_to_tell_is_no_agreement(shift):
     table = compare(posterior(mu=draws), posterior(mu=reference))
     assert abs(table.loc["mu", "mean_shift"]) < 0.1 < table.loc["mu", "mean_shift_mcse"]
     assert not table.loc["mu", "agrees"]
-    assert table.attrs["verdict"].startswith("cannot tell: 1 of 1 parameters is within")
+    assert table.attrs["verdict"].startswith("cannot tell: the only parameter is within")
     assert "Run longer first" in table.attrs["verdict"]
 
 
@@ -351,7 +351,7 @@ def test_the_verdict_of_chains_that_have_not_mixed_says_to_run_longer(biased_run
     if biased_run == "the reference":
         runs.reverse()
     verdict = compare(*runs).attrs["verdict"]
-    assert verdict.startswith("does not agree: 1 of 1 parameters is outside the tolerance")
+    assert verdict.startswith("does not agree: the only parameter is outside the tolerance")
     assert "Run longer first, this may be Monte-Carlo error: " in verdict
     assert f"in {biased_run} (mu)" in verdict
     assert "R-hat is 1." in verdict

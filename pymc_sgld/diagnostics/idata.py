@@ -87,7 +87,7 @@ def compare(
            mean_shift  sd_ratio  agrees
     sigma         0.5       1.5   False
     >>> print(table.attrs["verdict"].split(" (")[0])
-    does not agree: 1 of 1 parameters is outside the tolerance
+    does not agree: the only parameter is outside the tolerance
     """
     match = match_posteriors(idata, reference, var_names)
     return compare_matched(match, name_missing=var_names is None)

@@ -54,27 +54,26 @@ def headline(table: pd.DataFrame) -> str:
     """Count the parameters that agree, that do not, or that cannot be told."""
     total = len(table)
     if table["agrees"].all():
-        subject = "the only parameter is" if total == 1 else f"all {total} parameters are"
+        subject = count(1, 1) if total == 1 else f"all {total} parameters are"
         return f"agrees: {subject} within the tolerance ({TOLERANCE})"
     inside = (table["mean_shift"].abs() <= MEAN_TOLERANCE) & (
         (table["sd_ratio"] - 1).abs() <= SD_TOLERANCE
     )
     outside = int((~table["agrees"] & ~inside).sum())
     if outside:
-        return (
-            f"does not agree: {outside} of {total} parameters {are(outside)} outside the tolerance "
-            f"({TOLERANCE})"
-        )
+        return f"does not agree: {count(outside, total)} outside the tolerance ({TOLERANCE})"
     unresolved = int((~table["agrees"]).sum())
     return (
-        f"cannot tell: {unresolved} of {total} parameters {are(unresolved)} within the tolerance "
+        f"cannot tell: {count(unresolved, total)} within the tolerance "
         f"({TOLERANCE}), but the Monte-Carlo error of the mean shift is not"
     )
 
 
-def are(count: int) -> str:
-    """Give the verb for that many parameters."""
-    return "is" if count == 1 else "are"
+def count(some: int, total: int) -> str:
+    """Say how many of the parameters are meant, with the verb."""
+    if total == 1:
+        return "the only parameter is"
+    return f"{some} of {total} parameters {'is' if some == 1 else 'are'}"
 
 
 def worst_figures(table: pd.DataFrame) -> str:
