@@ -146,10 +146,11 @@ def test_the_way_out(build):
 
 def test_refusals_hold_where_the_batch_size_is_chosen():
     """An ambiguous model is not quietly run in full because it is small."""
-    with pm.Model():
-        potential()
-        with pytest.raises(MinibatchError, match="penalty"):
-            SGLD(**QUICK)
+    for build, message in [(potential, "penalty"), (autoregression, ONE_NUMBER)]:
+        with pm.Model():
+            build()
+            with pytest.raises(MinibatchError, match=message):
+                SGLD(**QUICK)
 
 
 def test_a_small_hierarchical_model_needs_no_batches():

@@ -143,7 +143,8 @@ def log_density(
     """
     _refuse_minibatch_variables(model)
     total_size = count_rows(model)
-    if total_size and batch_size != total_size:
+    whole_data = not total_size or batch_size == total_size
+    if not whole_data:
         _refuse(model, total_size)
     if batch_size is None:
         batch_size = min(total_size, DEFAULT_BATCH_SIZE)
@@ -159,9 +160,12 @@ def log_density(
     graphs = iter(fixed.outputs)
     terms = [next(graphs) for _ in terms]
     conditions = [[next(graphs) for _ in of_term] for of_term in conditions]
-    check_start(names, terms, conditions, fixed, inputs.values)
+    shapes = check_start(names, terms, conditions, fixed, inputs.values)
 
     first_observed = len(terms) - len(model.observed_RVs)
+    if not whole_data:
+        for name, shape in zip(names[first_observed:], shapes[first_observed:], strict=True):
+            _refuse_other_lengths(name, shape, total_size)
     rows = RowSelection(fixed, inputs.names, total_size, batch_size)
     if batch_size != total_size:
         for i in range(first_observed, len(terms)):
@@ -262,20 +266,25 @@ def _refuse_minibatch_variables(model: Model) -> None:
             )
 
 
+def _refuse_other_lengths(name: str, shape: tuple[int, ...], total_size: int) -> None:
+    """Refuse a log-likelihood that is not one number (or one list of numbers) a row."""
+    way_out = f"Pass batch_size={total_size} to sample it with the full gradient."
+    if not shape and total_size > 1:
+        raise MinibatchError(
+            f'cannot minibatch "{name}": its log-likelihood is one number for all of its '
+            f"{total_size} rows, which are not independent given the parameters "
+            f"(a time series, a Gaussian process, one multivariate draw). {way_out}"
+        )
+    if shape and shape[0] != total_size:
+        raise MinibatchError(
+            f'cannot minibatch "{name}": it has {total_size} rows, but its log-likelihood has '
+            f"{shape[0]} entries. {way_out}"
+        )
+
+
 def _select_rows(name: str, term: Variable, rows: RowSelection) -> Variable:
     """Return the log-likelihood of the selected rows of one observed variable."""
     way_out = f"Pass batch_size={rows.total_size} to sample it with the full gradient."
-    if term.type.ndim == 0:
-        raise MinibatchError(
-            f'cannot minibatch "{name}": its log-likelihood is one number for all of its '
-            f"{rows.total_size} rows, which are not independent given the parameters "
-            f"(a time series, a Gaussian process, one multivariate draw). {way_out}"
-        )
-    if term.type.shape[0] not in (None, rows.total_size):
-        raise MinibatchError(
-            f'cannot minibatch "{name}": it has {rows.total_size} rows, but its log-likelihood has '
-            f"{term.type.shape[0]} entries. {way_out}"
-        )
     try:
         selected = rows.select(term, 0)
         for variable in _left_whole(selected, rows):

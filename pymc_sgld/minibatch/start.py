@@ -18,7 +18,7 @@ def check_start(
     conditions: Sequence[Sequence[Variable]],
     fixed: FixedValues,
     inputs: Mapping[Variable, np.ndarray],
-) -> None:
+) -> list[tuple[int, ...]]:
     """Evaluate every term of the log density once, on all the data.
 
     A gradient does not show data outside of the support of their distribution, and a batch only
@@ -35,6 +35,11 @@ def check_start(
     inputs : dict
         The position, and the values of the other variables.
 
+    Returns
+    -------
+    list of tuple of int
+        The shape of each term.
+
     Raises
     ------
     DataError
@@ -47,14 +52,17 @@ def check_start(
         values = iter(fixed.evaluate(graphs, inputs, Mode("py", "stabilize")))
     except IndexError as error:
         raise DataError(f"an index in the model is out of range: {error.args[0]}") from None
+    shapes = []
     for name, of_term in zip(names, conditions, strict=True):
         term = next(values)
+        shapes.append(term.shape)
         checks = [next(values) for _ in of_term]
         if not np.isfinite(term).all():
             raise DataError(_explain(name, ~np.isfinite(term), term, fixed))
         for check in checks:
             if not check.all():
                 raise DataError(_explain(name, ~check.astype(bool), None, fixed))
+    return shapes
 
 
 def _explain(name: str, wrong: np.ndarray, term: np.ndarray | None, fixed: FixedValues) -> str:
