@@ -340,6 +340,53 @@ def float32_regression():
     return model
 
 
+def einsum_regression():
+    with pm.Model() as model:
+        beta = pm.Normal("beta", shape=COLUMNS)
+        mean = pt.einsum("ij,j->i", pm.Data("X", X), beta)
+        pm.Normal("y", mean, pm.HalfNormal("sigma"), observed=y)
+    return model
+
+
+def column_replaced():
+    with pm.Model() as model:
+        slope = pm.Normal("slope")
+        design = pt.set_subtensor(pt.as_tensor(X)[:, 1], pt.exp(slope * x))
+        design = pt.set_subtensor(design[:, 2], slope)
+        pm.Normal("y", design @ pm.Normal("beta", shape=COLUMNS), 1, observed=y)
+    return model
+
+
+def cumulative_effects():
+    with pm.Model() as model:
+        steps = pt.as_tensor(X) * pm.Normal("beta", shape=COLUMNS)
+        pm.Normal("y", pt.cumsum(steps, axis=1).sum(axis=1), 1, observed=y)
+    return model
+
+
+def multivariate_rows():
+    with pm.Model() as model:
+        chol, _, _ = pm.LKJCholeskyCov("chol", n=COLUMNS, eta=2, sd_dist=pm.HalfNormal.dist(1))
+        pm.MvNormal("y", pm.Normal("mean", shape=COLUMNS), chol=chol, observed=X)
+    return model
+
+
+def multivariate_rows_by_group():
+    with pm.Model() as model:
+        scales = pm.HalfNormal("scales", shape=(GROUPS, COLUMNS))
+        covariance = pt.eye(COLUMNS) * scales[group][:, :, None]
+        pm.MvNormal("y", pm.Normal("mean", shape=COLUMNS), cov=covariance, observed=X)
+    return model
+
+
+def multivariate_precision_by_group():
+    with pm.Model() as model:
+        scales = pm.HalfNormal("scales", shape=(GROUPS, COLUMNS))
+        precision = pt.eye(COLUMNS) * scales[group][:, :, None]
+        pm.MvNormal("y", np.zeros(COLUMNS), tau=precision, observed=X)
+    return model
+
+
 def small_network():
     with pm.Model() as model:
         first = pm.Normal("first", shape=(COLUMNS, 4))
@@ -389,4 +436,10 @@ SELECTABLE = [
     constrained_parameters,
     float32_regression,
     small_network,
+    einsum_regression,
+    column_replaced,
+    cumulative_effects,
+    multivariate_rows,
+    multivariate_rows_by_group,
+    multivariate_precision_by_group,
 ]

@@ -11,6 +11,7 @@ from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.traversal import graph_inputs, toposort
+from pytensor.tensor.einsum import Einsum
 from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.type import TensorType
 
@@ -49,13 +50,16 @@ class FixedValues:
             if isinstance(variable, SharedVariable) and isinstance(variable.type, TensorType)
         }
 
-        def known_shape(node: Apply, inputs: list[Variable]) -> list[Variable] | None:
+        def simplify(node: Apply, inputs: list[Variable]) -> list[Variable] | None:
+            if isinstance(node.op, Einsum):  # its inner graph has ops that rows can pass
+                inner = dict(zip(node.op.inner_inputs, inputs, strict=True))
+                return rebuild(node.op.inner_outputs, inner, simplify)
             if not isinstance(node.op, Shape | Shape_i) or None in inputs[0].type.shape:
                 return None
             shape = np.array(inputs[0].type.shape, dtype="int64")
             return [pt.constant(shape if isinstance(node.op, Shape) else shape[node.op.i])]
 
-        return rebuild(outputs, {**data, **replacements}, known_shape)
+        return rebuild(outputs, {**data, **replacements}, simplify)
 
     def _data_input(self, shared: SharedVariable) -> Variable:
         value = shared.get_value(borrow=True)

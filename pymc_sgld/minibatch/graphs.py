@@ -37,7 +37,7 @@ def rebuild(
             if isinstance(node.op, SymbolicOp):  # its inner graph is made for the input types
                 made = node.op(*inputs, return_list=True)
             else:
-                made = node.clone_with_new_inputs(inputs, strict=False).outputs
+                made = node.op.make_node(*inputs).outputs
         for old, variable in zip(node.outputs, made, strict=True):
             new.setdefault(old, variable)
     return [new.get(output, output) for output in outputs]

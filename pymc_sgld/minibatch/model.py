@@ -18,7 +18,8 @@ from pytensor.graph.traversal import ancestors
 from pymc_sgld.errors import DataError, MinibatchError
 from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.graphs import rebuild
-from pymc_sgld.minibatch.rows import Data, RowSelection, RowsMixed
+from pymc_sgld.minibatch.rows import Data, RowSelection
+from pymc_sgld.minibatch.rules import RowsMixed
 from pymc_sgld.minibatch.start import check_start
 from pymc_sgld.minibatch.support import conditions_of, remove_checks
 
