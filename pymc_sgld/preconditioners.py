@@ -113,7 +113,7 @@ def make_preconditioner(
     if isinstance(index, pd.Index) and list(index) not in (list(names), list(range(size))):
         raise SettingError(
             "preconditioner has labels that are not those of the coordinates in their order, "
-            f"{', '.join(names[:8])}{', …' if size > 8 else ''}: reorder it by the "
+            f"{_listing(names)}: reorder it by the "
             "coordinate_names of a step, or pass plain numbers."
         )
     array = array.astype(dtype)
@@ -129,8 +129,13 @@ def make_preconditioner(
         return Dense(array, _cholesky(array))
     raise SettingError(
         f"preconditioner has shape {array.shape}, but the step moves {size} unconstrained "
-        f"coordinates: pass {allowed}."
+        f"coordinates ({_listing(names)}): pass {allowed}. With blocked=False each variable has a "
+        "step of its own."
     )
+
+
+def _listing(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 def _cholesky(matrix: np.ndarray) -> np.ndarray:
