@@ -3,11 +3,11 @@
 An order is a pure function of a seed and the count of updates (``Reshuffle``) or of a random
 generator (the other two), so that a restored chain replays its rows exactly.
 
-Reading contiguous blocks of rows is two to three times faster than reading single random rows, and
-that is what keeps the time of an update independent of the number of rows. ``Reshuffle`` therefore
-moves blocks of rows of data that were shuffled once. A block is as long as the batch allows while
-at least ``MIN_BLOCKS`` blocks remain: with K blocks of a fixed shuffle, the variance of the
-gradient noise has a relative error of about sqrt(2 / K), at most 6 % (and none for single rows).
+Reading contiguous blocks of rows is faster than reading single random rows, and that is what keeps
+the time of an update independent of the number of rows. ``Reshuffle`` therefore moves blocks of
+rows of data that were shuffled once. A block is as long as the batch allows while at least
+``MIN_BLOCKS`` blocks remain: with K blocks of a fixed shuffle, the variance of the gradient noise
+has a relative error of about sqrt(2 / K) (and none for single rows).
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """The minibatch gradient is unbiased: its mean over all batches is the full gradient."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -30,12 +31,12 @@ def model():
     return model
 
 
-def enumerate_batches(model, names, point):
+def enumerate_batches(model, names, point, estimator=minibatch):
     """Return the gradient of every batch of two rows, shape (15, d), and the full one."""
     rvs = [model[name] for name in names]
     vars = [model.rvs_to_values[rv] for rv in rvs]
     density = log_density(model, vars, point, BATCH)
-    evaluate = evaluator(density, minibatch(density))
+    evaluate = evaluator(density, estimator(density))
     position = position_of(density, point)
     others = [point[name] for name in density.others]
     gradients = [
@@ -75,8 +76,15 @@ def test_unbiased_where_other_steps_move_variables(model, names):
 
 
 def test_prior_enters_once_and_whole(model):
-    """Scaling the whole estimate by N/n, prior included, would be noticed above."""
+    """The defects that the enumeration is for: it sees a scaled prior, and unscaled rows."""
     point = random_point(model) | {"shift": np.array(2)}
-    gradients, full = enumerate_batches(model, ALL, point)
-    wrong = gradients.mean(axis=0) * (ROWS / BATCH)
-    assert np.abs(wrong - full).max() > 1
+    _, full = enumerate_batches(model, ALL, point)
+    for scale in ({"log_prior": ROWS / BATCH}, {"log_likelihood": BATCH / ROWS}):
+
+        def wrong(density, scale=scale):
+            return minibatch(
+                replace(density, **{k: v * getattr(density, k) for k, v in scale.items()})
+            )
+
+        gradients, _ = enumerate_batches(model, ALL, point, wrong)
+        assert not np.allclose(gradients.mean(axis=0), full, rtol=1e-3)
