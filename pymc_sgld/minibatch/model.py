@@ -18,6 +18,7 @@ from pytensor.graph.traversal import ancestors
 from pymc_sgld.errors import DataError, MinibatchError
 from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.graphs import rebuild
+from pymc_sgld.minibatch.position import Coordinates, Inputs
 from pymc_sgld.minibatch.rows import Data, RowSelection
 from pymc_sgld.minibatch.rules import RowsMixed
 from pymc_sgld.minibatch.start import check_start
@@ -25,25 +26,6 @@ from pymc_sgld.minibatch.support import conditions_of, remove_checks
 
 DEFAULT_BATCH_SIZE = 128
 _SMALL = 64  # entries up to which an array is better a constant of the graph than an input
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """Where a variable lies in the position: entries ``start`` to ``start + size``."""
-
-    name: str  # as the user knows it
-    value_name: str  # of the value variable, in the point
-    shape: tuple[int, ...]
-    dtype: str
-    start: int
-    size: int
-
-    def label(self, index: int) -> str:
-        """Return the name of one entry of the position, such as ``beta[2]``."""
-        if not self.shape:
-            return self.name
-        entry = np.unravel_index(index - self.start, self.shape)
-        return f"{self.name}[{', '.join(str(i) for i in entry)}]"
 
 
 @dataclass(frozen=True)
@@ -153,7 +135,7 @@ def log_density(
     names = [rv.name for rv in rvs]
     terms = model.logp(vars=rvs, sum=False)
     conditions = [conditions_of(term) for term in terms]
-    inputs = _Inputs(model, vars, point)
+    inputs = Inputs(model, vars, point)
     fixed = FixedValues(
         remove_checks([*terms, *[c for of_term in conditions for c in of_term]]),
         inputs.replacements,
@@ -193,44 +175,6 @@ def log_density(
         total_size=total_size,
         batch_size=batch_size,
     )
-
-
-class _Inputs:
-    """The position in the place of the value variables, and inputs for the other variables."""
-
-    def __init__(self, model: Model, vars: Sequence[Variable], point: PointType) -> None:
-        values = {v: np.asarray(point[v.name], dtype=v.type.dtype) for v in model.value_vars}
-        size = sum(values[v].size for v in vars)
-        dtype = np.result_type(*[v.type.dtype for v in vars])
-        self.position = pt.tensor("position", dtype=str(dtype), shape=(size,))
-        self.coordinates: list[Coordinates] = []
-        self.pieces: list[Variable] = []
-        self.others: dict[str, Variable] = {}
-        self.replacements: dict[Variable, Variable] = {}
-        self.names: dict[Variable, str] = {}
-        self.values: dict[Variable, np.ndarray] = {}
-        start = 0
-        for v in vars:
-            shape = values[v].shape
-            name = model.values_to_rvs[v].name
-            where = Coordinates(name, v.name, shape, v.type.dtype, start, values[v].size)
-            piece = pt.reshape(self.position[start : start + where.size], shape)
-            self.coordinates.append(where)
-            self._replace(v, piece.astype(v.type.dtype), name)
-            self.pieces.append(self.replacements[v])
-            start += where.size
-        for v in model.value_vars:
-            if v not in self.replacements:
-                other = pt.tensor(v.name, dtype=v.type.dtype, shape=values[v].shape)
-                self.others[v.name] = other
-                self._replace(v, other, model.values_to_rvs[v].name)
-                self.values[other] = values[v]
-        position = np.concatenate([values[v].ravel() for v in vars])
-        self.values[self.position] = position.astype(dtype)
-
-    def _replace(self, value: Variable, replacement: Variable, name: str) -> None:
-        self.replacements[value] = replacement
-        self.names[replacement] = name
 
 
 def _refuse(model: Model, total_size: int) -> None:
