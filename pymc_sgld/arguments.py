@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -78,22 +78,27 @@ def complete_point(initial_point: Any, model: Model) -> PointType:
     return point
 
 
-def check_batch_size(batch_size: Any, total_size: int) -> int | None:
-    """Return the number of rows of a batch, from 1 to all of them, or None: to be chosen."""
-    if batch_size is None:
-        return None
-    if not total_size:
+def names(argument: str, value: Any) -> tuple[str, ...]:
+    """Return names, given as one string or several."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, Collection) or not all(isinstance(name, str) for name in given):
+        raise SettingError(f"{argument}={value!r} must be names of variables of the model.")
+    return tuple(given)
+
+
+def placed(potentials: Any) -> dict[str, str]:
+    """Return where each potential belongs."""
+    if potentials is None:
+        return {}
+    if not isinstance(potentials, Mapping):
         raise SettingError(
-            f"batch_size={batch_size!r}, but the model has no observed variables to take rows "
-            "from. Leave it out for full-gradient Langevin dynamics."
+            f"potentials={potentials!r} must be a dictionary from the names of potentials to "
+            '"prior" or "rows".'
         )
-    size = whole_number("batch_size", batch_size)
-    if size > total_size:
-        raise SettingError(
-            f"batch_size={size} is above the number of rows, {total_size}. Use at most "
-            f"{total_size}, which gives the full gradient."
-        )
-    return size
+    for name, place in potentials.items():
+        if place not in ("prior", "rows"):
+            raise SettingError(f'potentials has "{name}": {place!r}, not "prior" or "rows".')
+    return dict(potentials)
 
 
 def whole_number(name: str, value: Any) -> int:

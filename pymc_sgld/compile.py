@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +31,7 @@ class _Graph(NamedTuple):
     gradient: Variable
     log_density: Variable
     others: list[Variable]
-    data: list[tuple[Variable, bool]]
+    data: list[tuple[Variable, int | None]]  # and the order in which its rows are read
 
 
 class Updates:
@@ -50,8 +50,8 @@ class Updates:
         ``M``.
     temperature : float
         Scale of the variance of the noise.
-    order : RowOrder or None
-        How the rows of the data are ordered; None where every update reads them all.
+    orders : sequence of RowOrder or None
+        How the rows of each table are ordered; None where every update reads them all.
     compile_kwargs : dict
         Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
     """
@@ -62,29 +62,32 @@ class Updates:
         gradient: Variable,
         preconditioner: Preconditioner,
         temperature: float,
-        order: RowOrder | None,
+        orders: Sequence[RowOrder | None],
         compile_kwargs: Mapping[str, Any],
     ) -> None:
-        self.order = order
+        self.orders = [order for order in orders if order is not None]
         self._dtype = np.dtype(density.position.dtype)
         self._preconditioner = preconditioner
         self._temperature = temperature
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled
         self.static = isinstance(get_mode(compile_kwargs.get("mode")).linker, JAXLinker)
-        self._slices = (
-            order is not None and order.block_size == order.batch_size and not self.static
-        )
-        log_density = density.log_prior + density.log_likelihood
+        log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
         needed = set(ancestors([gradient, log_density]))
-        data = [item for item in density.data if item.variable in needed]
-        self._data = [self._store(item) for item in data]
+        self._data: list[np.ndarray] = []
+        data: list[tuple[Variable, int | None]] = []
+        by_row = [
+            (item, order)
+            for table, order in zip(density.tables, orders, strict=True)
+            for item in table.data
+        ]
+        for item, order in [*by_row, *[(item, None) for item in density.whole]]:
+            if item.variable in needed:
+                self._data.append(self._store(item, order))
+                place = None if order is None else self.orders.index(order)
+                data.append((item.variable, place))
         self._graph = _Graph(
-            density.position,
-            gradient,
-            log_density,
-            list(density.others.values()),
-            [(item.variable, item.by_row) for item in data],
+            density.position, gradient, log_density, list(density.others.values()), data
         )
         self._functions: dict[int | None, Any] = {}
         self._process = os.getpid()
@@ -94,7 +97,7 @@ class Updates:
         position: np.ndarray,
         step_sizes: np.ndarray,
         noise: np.ndarray,
-        starts: np.ndarray | None,
+        starts: Sequence[np.ndarray],
         others: list[np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Run updates.
@@ -107,8 +110,8 @@ class Updates:
             One for every update.
         noise : ndarray, shape (k, d)
             Standard normal numbers.
-        starts : ndarray, shape (k, blocks), or None
-            The blocks of rows that each update reads, from ``order``.
+        starts : sequence of ndarray, shape (k, blocks)
+            The blocks of rows that each update reads, from each of ``orders``.
         others : list of ndarray
             Values of the variables that the step does not move.
 
@@ -119,12 +122,13 @@ class Updates:
         gradient : ndarray, shape (d,)
             The estimate that the last update used.
         log_density : ndarray, scalar
-            At the new position, with the likelihood of the last batch, unscaled: minus infinity
+            At the new position, with the likelihood of the last batches, unscaled: minus infinity
             or NaN where the density ends.
         """
-        rows = []
-        if self.order is not None and starts is not None:
-            rows = [starts[:, 0] if self._slices else block_rows(starts, self.order)]
+        rows = [
+            of_order[:, 0] if self._slices(order) else block_rows(of_order, order)
+            for of_order, order in zip(starts, self.orders, strict=True)
+        ]
         return self._function(len(step_sizes))(
             position.astype(self._dtype, copy=False),
             step_sizes.astype(self._dtype, copy=False),
@@ -134,6 +138,15 @@ class Updates:
             *self._preconditioner.arrays,
             *self._data,
         )
+
+    def starts(
+        self, rng: np.random.Generator, seed: int, first_update: int, updates: int
+    ) -> list[np.ndarray]:
+        """Return the blocks of rows that the updates read, for each of ``orders``."""
+        return [
+            order.starts(rng, seed + i, first_update, updates)
+            for i, order in enumerate(self.orders)
+        ]
 
     def check_process(self) -> None:
         """Refuse to run JAX in a process that was forked from one where it ran: it would hang."""
@@ -147,12 +160,16 @@ class Updates:
         """Unpickle, in a process that is its own."""
         self.__dict__.update(state, _process=os.getpid())
 
-    def _store(self, item: Data) -> np.ndarray:
+    def _slices(self, order: RowOrder) -> bool:
+        """Whether a batch is one slice of the stored data."""
+        return order.block_size == order.batch_size and not self.static
+
+    def _store(self, item: Data, order: RowOrder | None) -> np.ndarray:
         """Return the data as they are read: shuffled once if that is how blocks are made."""
-        permutation = self.order.storage_order() if self.order is not None else None
-        if self.order is None or permutation is None or not item.by_row:
+        permutation = order.storage_order() if order is not None else None
+        if order is None or permutation is None:
             return np.ascontiguousarray(item.array)
-        wrap = self.order.block_size - 1 if self._slices else 0
+        wrap = order.block_size - 1 if self._slices(order) else 0
         return item.array[np.concatenate([permutation, permutation[:wrap]])]
 
     def _function(self, updates: int) -> Any:
@@ -175,17 +192,17 @@ class Updates:
             pt.tensor(
                 f"data{i}",
                 dtype=array.dtype.name,
-                shape=array.shape if not by_row else (None, *array.shape[1:]),
+                shape=array.shape if order is None else (None, *array.shape[1:]),
             )
-            for i, (array, (_, by_row)) in enumerate(zip(self._data, data, strict=True))
+            for i, (array, (_, order)) in enumerate(zip(self._data, data, strict=True))
         ]
-        rows = self._row_input(updates)
+        rows = [self._row_input(i, updates) for i in range(len(self.orders))]
         temperature = np.asarray(self._temperature, dtype)
 
         def evaluate(graph: Variable, current: Variable, row: list[Variable]) -> Variable:
             replacements = {position: current}
-            for (variable, by_row), array in zip(data, stored, strict=True):
-                replacements[variable] = self._read(array, row[0]) if by_row else array
+            for (variable, i), array in zip(data, stored, strict=True):
+                replacements[variable] = array if i is None else self._read(array, i, row[i])
             return clone_replace([graph], replacements, rebuild_strict=False)[0]
 
         def update(*arguments: Variable) -> list[Variable]:
@@ -217,14 +234,14 @@ class Updates:
         function.trust_input = True
         return function
 
-    def _row_input(self, updates: int | None) -> list[Variable]:
-        if self.order is None:
-            return []
-        shape = (updates,) if self._slices else (updates, self.order.batch_size)
-        return [pt.tensor("rows", dtype="int64", shape=shape)]
+    def _row_input(self, i: int, updates: int | None) -> Variable:
+        order = self.orders[i]
+        shape = (updates,) if self._slices(order) else (updates, order.batch_size)
+        return pt.tensor(f"rows{i}", dtype="int64", shape=shape)
 
-    def _read(self, array: Variable, row: Variable) -> Variable:
-        if not self._slices or self.order is None:
+    def _read(self, array: Variable, i: int, row: Variable) -> Variable:
+        order = self.orders[i]
+        if not self._slices(order):
             return array[row]
-        size = self.order.batch_size
+        size = order.batch_size
         return pt.specify_shape(array[row : row + size], (size, *array.type.shape[1:]))

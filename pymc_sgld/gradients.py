@@ -18,7 +18,8 @@ def minibatch(density: LogDensity) -> Variable:
         \hat g(\theta) = \nabla \log p(\theta)
             + \frac{N}{n} \sum_{i \in B} \nabla \log p(x_i \mid \theta)
 
-    for a batch :math:`B` of :math:`n` of :math:`N` rows. The prior enters once, whole, with the
+    for a batch :math:`B` of :math:`n` of :math:`N` rows, summed over the tables of rows where
+    there are several. The prior enters once, whole, with the
     log-Jacobians of the transforms. With :math:`n = N` it is the full gradient. Outside the
     support of the density it is NaN, never a silent zero.
 
@@ -31,13 +32,14 @@ def minibatch(density: LogDensity) -> Variable:
     ----------
     Welling and Teh (2011), equation 4.
     """
-    scale = 1.0 if density.full else density.total_size / density.batch_size
-    estimate = (
-        density.log_prior + np.asarray(scale, density.position.dtype) * density.log_likelihood
-    )
+    dtype = density.position.dtype
+    estimate = density.log_prior
+    for table, log_likelihood in zip(density.tables, density.log_likelihoods, strict=True):
+        scaled = np.asarray(table.scale, dtype) * log_likelihood
+        estimate = estimate + (log_likelihood if table.full else scaled)
     parts = grad(estimate, density.pieces, disconnected_inputs="ignore")
-    gradient = pt.concatenate([part.flatten() for part in parts]).astype(density.position.dtype)
+    gradient = pt.concatenate([part.flatten() for part in parts]).astype(dtype)
     if density.conditions:
         inside = pt.all([pt.all(condition) for condition in density.conditions])
-        gradient = pt.switch(inside, gradient, np.asarray(np.nan, density.position.dtype))
+        gradient = pt.switch(inside, gradient, np.asarray(np.nan, dtype))
     return gradient

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
 
@@ -21,16 +21,17 @@ from rich.table import Column
 
 from pymc_sgld import gradients
 from pymc_sgld.arguments import (
-    check_batch_size,
     complete_point,
+    names,
     number,
+    placed,
     value_variables,
     whole_number,
 )
 from pymc_sgld.batching import make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.errors import NonFiniteError, SettingError
-from pymc_sgld.minibatch.model import count_rows, log_density
+from pymc_sgld.minibatch.model import log_density
 from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
 
@@ -78,7 +79,9 @@ class SGLD(BlockedStep):
         Random variables to sample. By default all continuous free variables of the model.
     batch_size : int, optional
         Rows of a batch. The number of all rows gives full-gradient Langevin dynamics, as does a
-        model without observed variables. By default 128, or all rows where there are fewer.
+        model without observed variables. By default 128. Observed variables of one length share
+        their rows; those of another length have batches of their own, and where there are no more
+        rows than in a batch, all of them are read.
     step_size : float or callable
         :math:`\varepsilon` (drift :math:`\varepsilon / 2`, noise variance :math:`T\varepsilon M`),
         in squared units of the unconstrained coordinates, or without unit where :math:`M` is a
@@ -97,6 +100,12 @@ class SGLD(BlockedStep):
     batching : {"reshuffle", "with_replacement", "without_replacement"}
         How batches are drawn: epochs in a new random order each, independent rows, or independent
         random subsets.
+    potentials : dict, optional
+        For each ``pm.Potential`` of the model, by name, ``"prior"``: it is added once, whole, at
+        every update, or ``"rows"``: its entries belong to the rows of the data, and those of the
+        batch count N/n times.
+    full : str or collection of str
+        Names of observed variables that every update evaluates in full, on all of their data.
     model : Model, optional
         By default the model of the context.
     rng : int, Generator or None
@@ -174,6 +183,8 @@ class SGLD(BlockedStep):
         temperature: float = 1.0,
         steps_per_draw: int | None = None,
         batching: str = "reshuffle",
+        potentials: Mapping[str, str] | None = None,
+        full: str | Collection[str] = (),
         model: Model | None = None,
         rng: RandomGenerator = None,
         blocked: bool = True,
@@ -192,7 +203,6 @@ class SGLD(BlockedStep):
         if not isinstance(gradient, str) or gradient not in ESTIMATORS:
             raise SettingError(f'gradient={gradient!r} is not known: use "minibatch".')
         self.gradient = gradient
-        self.total_size = count_rows(model)
         make_order(batching, 1, 1)  # its name is checked even if every update reads all rows
         self.batching = batching
 
@@ -202,22 +212,33 @@ class SGLD(BlockedStep):
                 '{"mode": "JAX"}.'
             )
         point = complete_point(initial_point, model)
-        batch_size = check_batch_size(batch_size, self.total_size)
-        density = log_density(model, self.vars, point, batch_size)
-        self.batch_size = density.batch_size
+        density = log_density(
+            model,
+            self.vars,
+            point,
+            None if batch_size is None else whole_number("batch_size", batch_size),
+            placed(potentials),
+            names("full", full),
+        )
+        self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in density.tables}
+        self.batch_size = sum(t.batch_size for t in density.tables)
+        self.total_size = sum(t.total_size for t in density.tables)
         self.coordinates = density.coordinates
         self._others = {name: v.type.dtype for name, v in density.others.items()}
         self._sources = density.sources
         self._dtype = np.dtype(density.position.type.dtype)
         matrix = make_preconditioner(preconditioner, self.coordinate_names, self._dtype)
         self.preconditioner = matrix.name
-        order = None if density.full else make_order(batching, self.total_size, self.batch_size)
+        orders = [
+            None if t.full else make_order(batching, t.total_size, t.batch_size)
+            for t in density.tables
+        ]
         self._run = Updates(
             density,
             ESTIMATORS[gradient](density),
             matrix,
             self.temperature,
-            order,
+            orders,
             {} if compile_kwargs is None else compile_kwargs,
         )
         self._start_chain()
@@ -247,9 +268,7 @@ class SGLD(BlockedStep):
         count = np.arange(self.updates, self.updates + self.steps_per_draw)
         step_sizes = evaluate(self.schedule, count)
         noise = self.rng.standard_normal((len(count), len(position)), dtype=self._dtype)
-        starts = None
-        if self._run.order is not None:
-            starts = self._run.order.starts(self.rng, self.row_seed, self.updates, len(count))
+        starts = self._run.starts(self.rng, self.row_seed, self.updates, len(count))
         new, gradient, log_density = self._run(position, step_sizes, noise, starts, others)
         if not _finite(new, gradient, log_density):
             raise self._explain(position, step_sizes, noise, starts, others)
@@ -266,7 +285,7 @@ class SGLD(BlockedStep):
         others = [np.asarray(point[name], dtype=dtype) for name, dtype in self._others.items()]
         return position, others
 
-    def _names(self, entries: np.ndarray) -> str:
+    def _label(self, entries: np.ndarray) -> str:
         """Return the names of the variables that the given entries of the position belong to."""
         names = [c.name for c in self.coordinates if entries[c.start : c.start + c.size].any()]
         return ", ".join(f'"{name}"' for name in names)
@@ -290,13 +309,12 @@ class SGLD(BlockedStep):
         """Compile, by a call that moves nothing, where all chains profit from it."""
         position, others = self._inputs(point)
         updates = self.steps_per_draw if self._run.static else 1
-        order = self._run.order
-        starts = None if order is None else order.starts(np.random.default_rng(0), 0, 0, updates)
+        starts = self._run.starts(np.random.default_rng(0), 0, 0, updates)
         nothing = np.zeros((updates, len(position)), dtype=self._dtype)
         _, gradient, _ = self._run(position, nothing[:, 0], nothing, starts, others)
         if not _finite(gradient):
             raise NonFiniteError(
-                f"SGLD: the gradient of {self._names(~np.isfinite(gradient))} is not finite at the "
+                f"SGLD: the gradient of {self._label(~np.isfinite(gradient))} is not finite at the "
                 "initial point: see model.debug(), or pass another initial_point."
             )
 
@@ -314,19 +332,19 @@ class SGLD(BlockedStep):
         position: np.ndarray,
         step_sizes: np.ndarray,
         noise: np.ndarray,
-        starts: np.ndarray | None,
+        starts: list[np.ndarray],
         others: list[np.ndarray],
     ) -> NonFiniteError:
         """Return the error for a draw that went wrong: replay it update by update."""
         for i in range(len(step_sizes)):
             one = slice(i, i + 1)
-            rows = None if starts is None else starts[one]
+            rows = [of_order[one] for of_order in starts]
             new, gradient, density = self._run(position, step_sizes[one], noise[one], rows, others)
             if not _finite(new, gradient, density):
                 break
             position = new
         wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
-        listing = self._names(wrong if wrong.any() else ~wrong)
+        listing = self._label(wrong if wrong.any() else ~wrong)
         if not wrong.any() or wrong.all():
             what = f"a parameter ({listing}) left the support, or its density overflowed,"
         elif _finite(gradient):
@@ -343,7 +361,7 @@ class SGLD(BlockedStep):
     def __repr__(self) -> str:
         """Return the settings as they were resolved."""
         names = ", ".join(c.name for c in self.coordinates)
-        rows = f"{self.batch_size} of {self.total_size} rows" if self.total_size else "no rows"
+        rows = " + ".join(f"{n} of {total} rows" for n, total in self.tables.values()) or "no rows"
         return (
             f"{type(self).__name__}(vars=[{names}], batch_size={rows}, "
             f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "

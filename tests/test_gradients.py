@@ -79,12 +79,14 @@ def test_prior_enters_once_and_whole(model):
     """The defects that the enumeration is for: it sees a scaled prior, and unscaled rows."""
     point = random_point(model) | {"shift": np.array(2)}
     _, full = enumerate_batches(model, ALL, point)
-    for scale in ({"log_prior": ROWS / BATCH}, {"log_likelihood": BATCH / ROWS}):
 
-        def wrong(density, scale=scale):
-            return minibatch(
-                replace(density, **{k: v * getattr(density, k) for k, v in scale.items()})
-            )
+    def prior_scaled(density):
+        return minibatch(replace(density, log_prior=ROWS / BATCH * density.log_prior))
 
+    def rows_unscaled(density):
+        tables = [replace(table, total_size=BATCH) for table in density.tables]
+        return minibatch(replace(density, tables=tables))
+
+    for wrong in (prior_scaled, rows_unscaled):
         gradients, _ = enumerate_batches(model, ALL, point, wrong)
         assert not np.allclose(gradients.mean(axis=0), full, rtol=1e-3)

@@ -120,7 +120,7 @@ def test_wrong_noise_is_caught(monkeypatch):
 
 def test_missing_scale_of_the_batch_is_caught(monkeypatch):
     def unscaled(density):
-        return gradients.grad(density.log_prior + density.log_likelihood, density.pieces)[
+        return gradients.grad(density.log_prior + sum(density.log_likelihoods), density.pieces)[
             0
         ].flatten()
 
@@ -132,7 +132,7 @@ def test_missing_scale_of_the_batch_is_caught(monkeypatch):
 
 def test_scaled_prior_is_caught(monkeypatch):
     def scaled(density):
-        total = (density.log_prior + density.log_likelihood) * (ROWS / BATCH)
+        total = (density.log_prior + sum(density.log_likelihoods)) * (ROWS / BATCH)
         return gradients.grad(total, density.pieces)[0].flatten()
 
     monkeypatch.setitem(SGLD.__init__.__globals__["ESTIMATORS"], "minibatch", scaled)

@@ -40,7 +40,7 @@ def test_rows_and_gradients(model):
     for size in (1, 4):
         density = log_density(model, model.value_vars, point, size)
         position = position_of(density, point)
-        evaluate = evaluator(density, [density.log_likelihood, minibatch(density)])
+        evaluate = evaluator(density, [sum(density.log_likelihoods), minibatch(density)])
         gradients = []
         for rows in np.random.default_rng(size).permutation(ROWS).reshape(-1, size):
             likelihood, gradient = evaluate(position, *batch(density, rows))

@@ -16,7 +16,7 @@ import pytest
 from pymc.sampling.parallel import ParallelSamplingError
 from pymc.step_methods.compound import Competence
 
-from pymc_sgld import SGLD, DataError, MinibatchError, NonFiniteError, SettingError, schedules
+from pymc_sgld import SGLD, DataError, NonFiniteError, SettingError, schedules
 from pymc_sgld.dynamics.euler_maruyama import update
 
 QUICK = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
@@ -483,12 +483,6 @@ def test_nan_in_data():
         for size in (7, 60):
             with pytest.raises(DataError, match=r'"y" is nan.* first is row 17 .NaN in "X"'):
                 SGLD(batch_size=size, step_size=1e-3, **QUICK)
-    with pm.Model():
-        beta = pm.Normal("beta", shape=3)
-        with pytest.warns(Warning, match="missing values"):
-            pm.Normal("y", X @ beta, 1, observed=np.where(y > 1, np.nan, y))
-        with pytest.raises(MinibatchError, match='"y": it has missing values'):
-            SGLD(batch_size=7, step_size=1e-3, **QUICK)
 
 
 @pytest.mark.parametrize(

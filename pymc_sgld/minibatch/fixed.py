@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pytensor
@@ -73,6 +74,11 @@ class FixedValues:
             if node.inputs and all(self.is_fixed(variable) for variable in node.inputs):
                 self._fixed.update(node.outputs)
 
+    def replace_outputs(self, outputs: list[Variable]) -> None:
+        """Take rewritten graphs of the same values in the place of ``outputs``."""
+        self.outputs = outputs
+        self._mark(outputs)
+
     def is_fixed(self, variable: Variable) -> bool:
         """Whether the variable is the same at every position."""
         return isinstance(variable, Constant) or variable in self._arrays or variable in self._fixed
@@ -92,11 +98,17 @@ class FixedValues:
         self, outputs: Sequence[Variable], inputs: Mapping[Variable, np.ndarray], mode: Mode
     ) -> list[np.ndarray]:
         """Return the values of graphs of fixed variables and ``inputs``."""
-        values = {**inputs, **self._arrays}
+        values = self.function(outputs, list(inputs), mode)(*inputs.values())
+        return [np.asarray(value) for value in values]
+
+    def function(
+        self, outputs: Sequence[Variable], inputs: Sequence[Variable], mode: Mode
+    ) -> Callable[..., list[np.ndarray]]:
+        """Return a function of ``inputs`` that evaluates graphs of them and fixed variables."""
         function = pytensor.function(
-            list(values), list(outputs), mode=mode, on_unused_input="ignore"
+            [*self._arrays, *inputs], list(outputs), mode=mode, on_unused_input="ignore"
         )
-        return [np.asarray(value) for value in function(*values.values())]
+        return partial(function, *self._arrays.values())
 
     def with_nan(self, row: int, rows: int) -> list[str]:
         """Return the names of data of that many rows with a NaN in one of them."""

@@ -10,59 +10,76 @@ from pytensor.graph.basic import Variable
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.terms import Term
+
+_MODE = Mode("py", "stabilize")
 
 
 def check_start(
-    names: Sequence[str],
-    terms: Sequence[Variable],
-    conditions: Sequence[Sequence[Variable]],
-    fixed: FixedValues,
-    inputs: Mapping[Variable, np.ndarray],
-) -> list[tuple[int, ...]]:
-    """Evaluate every term of the log density once, on all the data.
+    terms: Sequence[Term], fixed: FixedValues, inputs: Mapping[Variable, np.ndarray]
+) -> None:
+    """Evaluate every term of the log density once, on all the data, into its ``value``.
 
     A gradient does not show data outside of the support of their distribution, and a batch only
     its own rows.
 
     Parameters
     ----------
-    names : sequence of str
-        The random variables and potentials of the model.
-    terms, conditions
-        Of each, the elementwise log density and the boolean tensors that it needs to be true.
+    terms : sequence of Term
+        The terms of the log density.
     fixed : FixedValues
         The data.
     inputs : dict
         The position, and the values of the other variables.
-
-    Returns
-    -------
-    list of tuple of int
-        The shape of each term.
 
     Raises
     ------
     DataError
         If a term is not finite, or an index is out of range.
     """
-    graphs = [
-        graph for pair in zip(terms, conditions, strict=True) for graph in (pair[0], *pair[1])
-    ]
+    whole = [term for term in terms if not term.declared]
+    graphs = [graph for term in whole for graph in (term.graph, *term.conditions)]
     try:
-        values = iter(fixed.evaluate(graphs, inputs, Mode("py", "stabilize")))
+        values = iter(fixed.evaluate(graphs, inputs, _MODE))
+        for term in whole:
+            _check(term, [next(values) for _ in range(1 + len(term.conditions))], fixed)
+        for term in terms:
+            if len(term.declared) == 1:
+                _check(term, _by_batches(term, fixed, inputs), fixed)
     except IndexError as error:
         raise DataError(f"an index in the model is out of range: {error.args[0]}") from None
-    shapes = []
-    for name, of_term in zip(names, conditions, strict=True):
-        term = next(values)
-        shapes.append(term.shape)
-        checks = [next(values) for _ in of_term]
-        if not np.isfinite(term).all():
-            raise DataError(_explain(name, ~np.isfinite(term), term, fixed))
-        for check in checks:
-            if not check.all():
-                raise DataError(_explain(name, ~check.astype(bool), None, fixed))
-    return shapes
+
+
+def _by_batches(
+    term: Term, fixed: FixedValues, inputs: Mapping[Variable, np.ndarray]
+) -> list[np.ndarray]:
+    """Return the values of a term and its conditions whose rows the model picks in batches."""
+    [declared] = term.declared
+    leaves = {item.variable: item.array for item in declared.data}
+    function = fixed.function([term.graph, *term.conditions], [*inputs, *leaves], _MODE)
+    collected: list[np.ndarray] | None = None
+    for start in declared.starts():
+        batch = slice(start, start + declared.batch_size)
+        values = function(*inputs.values(), *[array[batch] for array in leaves.values()])
+        if collected is None:
+            collected = [_room(np.asarray(value), declared.total_size) for value in values]
+        for room, value in zip(collected, values, strict=True):
+            room[batch if np.ndim(value) else ...] = value
+    return collected or []
+
+
+def _room(value: np.ndarray, rows: int) -> np.ndarray:
+    shape = (rows, *value.shape[1:]) if value.ndim else ()
+    return np.empty(shape, value.dtype)
+
+
+def _check(term: Term, values: Sequence[np.ndarray], fixed: FixedValues) -> None:
+    term.value, *checks = values
+    if not np.isfinite(term.value).all():
+        raise DataError(_explain(term.name, ~np.isfinite(term.value), term.value, fixed))
+    for check in checks:
+        if not check.all():
+            raise DataError(_explain(term.name, ~check.astype(bool), None, fixed))
 
 
 def _explain(name: str, wrong: np.ndarray, term: np.ndarray | None, fixed: FixedValues) -> str:

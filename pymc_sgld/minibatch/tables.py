@@ -1,0 +1,271 @@
+"""Where each term of the log density belongs: to the prior, or to a table of rows; refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytensor.graph.basic import Variable
+
+from pymc_sgld.errors import DataError, MinibatchError, SettingError
+from pymc_sgld.minibatch.declared import DeclaredRows
+from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.rows import RowSelection
+from pymc_sgld.minibatch.rules import RowsMixed
+from pymc_sgld.minibatch.terms import Term
+
+DEFAULT_BATCH_SIZE = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """What becomes of one term.
+
+    Attributes
+    ----------
+    term : Term
+        The term.
+    graph : TensorVariable
+        Its elementwise log density, for the rows of a batch.
+    conditions : tuple of TensorVariable
+        Its conditions, likewise.
+    key : hashable or None
+        The same for terms that share the rows of a batch; None for a part of the prior.
+    total_size, batch_size : int
+        Rows of the data, and of a batch.
+    refusal : MinibatchError or None
+        Why it cannot be minibatched.
+    """
+
+    term: Term
+    graph: Variable
+    conditions: tuple[Variable, ...] = ()
+    key: Hashable = None
+    total_size: int = 0
+    batch_size: int = 0
+    refusal: MinibatchError | None = None
+
+
+class Tables:
+    """The tables of rows of a model, one for every number of rows, and what reads them.
+
+    Observed variables with the same number of rows share their batches; those with another number
+    have batches of their own. So each has its own N/n, and the gradient is unbiased for all.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        The terms of the log density, evaluated.
+    fixed : FixedValues
+        The data.
+    parameters : dict
+        Variables at which the position enters, with their names.
+    batch_size : int or None
+        Rows of a batch; a table of fewer rows is read in full.
+    potentials : dict
+        ``"prior"`` or ``"rows"`` for each potential.
+    full : collection of str
+        Names of observed variables that are evaluated in full.
+
+    Raises
+    ------
+    SettingError
+        For an argument that does not fit the model.
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        fixed: FixedValues,
+        parameters: Mapping[Variable, str],
+        batch_size: int | None,
+        potentials: Mapping[str, str],
+        full: Collection[str],
+    ) -> None:
+        _check_names("potentials", potentials, terms, "potential")
+        _check_names("full", full, terms, "observed")
+        self._fixed, self._parameters = fixed, parameters
+        self._potentials, self._full = potentials, full
+        for term in terms:
+            if term.kind == "potential" and potentials.get(term.name) == "rows":
+                term.rows = term.value.shape[0] if term.value.ndim else 1
+        rows = [term.rows for term in terms if term.rows and not term.declared]
+        self.largest = max(rows, default=0)
+        _check_batch_size(batch_size, self.largest, terms)
+        self._batch_size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+        self._all_rows = bool(rows) and batch_size == self.largest
+        self.selections: dict[Hashable, RowSelection] = {}
+        self.placements = [self._place_or_refuse(term) for term in terms]
+
+    def _place_or_refuse(self, term: Term) -> Placement:
+        try:
+            return self._place(term)
+        except MinibatchError as error:
+            return Placement(term, term.graph, total_size=term.rows, refusal=error)
+
+    def _place(self, term: Term) -> Placement:
+        prior = Placement(term, term.graph, tuple(term.conditions))
+        if term.declared:
+            return self._place_declared(term)
+        if term.kind == "free" or self._potentials.get(term.name) == "prior":
+            return prior
+        if term.kind == "potential" and term.name not in self._potentials:
+            if self._all_rows or not self.largest:
+                return prior
+            raise MinibatchError(
+                f'cannot minibatch a model with the pm.Potential "{term.name}": it may belong to '
+                "the prior or be a sum over rows, and nothing tells which. Pass "
+                f'potentials={{"{term.name}": "prior"}} to add it once, whole, at every update, or '
+                '"rows" if it has one entry per row of the data.'
+            )
+        if term.name in self._full:
+            return self._whole(term, ("full", term.name))
+        key = ("rows", term.rows)
+        if self._all_rows:
+            return self._whole(term, key)
+        _refuse_other_lengths(term)
+        if term.rows <= self._batch_size:
+            return self._whole(term, key)
+        if key not in self.selections:
+            self.selections[key] = RowSelection(
+                self._fixed, self._parameters, term.rows, self._batch_size
+            )
+        return self._select(term, key, term.rows, self.selections[key])
+
+    def _whole(self, term: Term, key: Hashable) -> Placement:
+        return Placement(term, term.graph, tuple(term.conditions), key, term.rows, term.rows)
+
+    def _place_declared(self, term: Term) -> Placement:
+        if len(term.declared) > 1:
+            raise MinibatchError(
+                f'cannot minibatch "{term.name}": its data come from several calls of '
+                "pm.Minibatch, each of which picks rows of its own. Pass all of them to one call."
+            )
+        [declared] = term.declared
+        if term.kind != "observed":
+            raise MinibatchError(
+                f'cannot minibatch "{term.name}": it reads rows of pm.Minibatch, which only '
+                "observed variables can. Write the model with all its data, without pm.Minibatch "
+                "and total_size."
+            )
+        if not term.total_size:
+            raise MinibatchError(
+                f'cannot minibatch "{term.name}": it uses pm.Minibatch without total_size, and '
+                "would count as many rows as a batch has. Pass "
+                f"total_size={declared.total_size}, or write the model with all its data, without "
+                "pm.Minibatch."
+            )
+        if term.name in self._full:
+            raise SettingError(
+                f'full has "{term.name}", which uses pm.Minibatch: write the model with all its '
+                "data, without pm.Minibatch and total_size."
+            )
+        _refuse_other_lengths(term)
+        rows = self.selections.setdefault(
+            declared, DeclaredRows(declared, self._fixed, self._parameters)
+        )
+        if not rows.data:
+            rows.data.extend(declared.data)
+        return self._select(term, declared, declared.total_size, rows)
+
+    def _select(self, term: Term, key: Hashable, total_size: int, rows: RowSelection) -> Placement:
+        """Return the term for the rows of a batch."""
+        graph = term.graph
+        try:
+            graph = rows.select(term.graph, 0)
+            for variable in _left_whole(graph, rows):
+                sources = ", ".join(f'"{source}"' for source in rows.fixed.names(variable))
+                raise RowsMixed(f"all rows of {sources or 'its data'} enter every one of them")
+            conditions = [_select_condition(c, rows) for c in term.conditions]
+        except RowsMixed as error:
+            raise MinibatchError(
+                f'cannot minibatch "{term.name}" ({total_size} rows): {error.reason}. '
+                f"{_way_out(term)}"
+            ) from error
+        return Placement(term, graph, tuple(conditions), key, total_size, rows.batch_size)
+
+
+def _way_out(term: Term) -> str:
+    if term.declared:
+        return "Write the model with all its data, without pm.Minibatch and total_size."
+    if term.kind == "potential":
+        return f'Pass potentials={{"{term.name}": "prior"}} to evaluate it in full at every update.'
+    return f'Pass full=["{term.name}"] to evaluate it in full at every update.'
+
+
+def _check_names(argument: str, names: Collection[str], terms: Sequence[Term], kind: str) -> None:
+    known = [term.name for term in terms if term.kind == kind]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        what = {"potential": "potentials", "observed": "observed variables"}[kind]
+        raise SettingError(f"{argument} has {unknown}, but the {what} of the model are {known}.")
+
+
+def _check_batch_size(batch_size: int | None, largest: int, terms: Sequence[Term]) -> None:
+    if any(term.kind == "observed" and not term.rows for term in terms):
+        empty = next(term.name for term in terms if term.kind == "observed" and not term.rows)
+        raise DataError(f'observed variable "{empty}" has no rows.')
+    if batch_size is None:
+        return
+    declared = {call.batch_size for term in terms for call in term.declared}
+    if declared and not largest:
+        if declared != {batch_size}:
+            raise SettingError(
+                f"batch_size={batch_size}, but the model takes batches of "
+                f"{' and '.join(map(str, sorted(declared)))} rows by pm.Minibatch. Leave "
+                "batch_size out, or write the model with all its data, without pm.Minibatch and "
+                "total_size."
+            )
+    elif not largest:
+        raise SettingError(
+            f"batch_size={batch_size!r}, but the model has no observed variables to take rows "
+            "from. Leave it out for full-gradient Langevin dynamics."
+        )
+    elif batch_size > largest:
+        raise SettingError(
+            f"batch_size={batch_size} is above the number of rows, {largest}. Use at most "
+            f"{largest}, which gives the full gradient."
+        )
+
+
+def _refuse_other_lengths(term: Term) -> None:
+    """Refuse a log-likelihood that is not one number (or one list of numbers) a row."""
+    shape = term.value.shape
+    if not shape and term.kind == "potential":
+        raise MinibatchError(
+            f'cannot minibatch the pm.Potential "{term.name}" by rows: it is one number. Write it '
+            "with one entry per row, without the sum over them. " + _way_out(term)
+        )
+    if not shape and term.rows > 1:
+        raise MinibatchError(
+            f'cannot minibatch "{term.name}": its log-likelihood is one number for all of its '
+            f"{term.rows} rows, which are not independent given the parameters "
+            f"(a time series, a Gaussian process, one multivariate draw). {_way_out(term)}"
+        )
+    if shape and shape[0] != term.rows:
+        raise MinibatchError(
+            f'cannot minibatch "{term.name}": it has {term.rows} rows, but its log-likelihood has '
+            f"{shape[0]} entries. {_way_out(term)}"
+        )
+
+
+def _select_condition(condition: Variable, rows: RowSelection) -> Variable:
+    """Return a condition of the likelihood for the selected rows; one without rows as it is."""
+    axes = [a for a, length in enumerate(condition.type.shape) if length == rows.total_size]
+    if not axes or rows.total_size == rows.batch_size or rows.fixed.is_fixed(condition):
+        return condition
+    try:
+        return rows.select(condition, axes[0])
+    except RowsMixed as error:
+        if not _left_whole(condition, rows):
+            return condition  # made of as many parameters as there are rows
+        raise RowsMixed(f"in a check of its parameters, {error.reason}") from error
+
+
+def _left_whole(graph: Variable, rows: RowSelection) -> list[Variable]:
+    """Return data with all their rows that a graph holds in spite of the selection."""
+    return [
+        variable
+        for variable in rows.fixed.largest_fixed([graph])
+        if rows.total_size in variable.type.shape and rows.total_size > rows.batch_size
+    ]

@@ -1,0 +1,90 @@
+"""The terms of a model's log density: one for every random variable and potential."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from pymc.model import Model
+from pymc.variational.minibatch_rv import MinibatchRandomVariable
+from pytensor.graph.basic import Variable
+
+from pymc_sgld.minibatch.declared import Declared
+from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.picks import pick_from_data
+from pymc_sgld.minibatch.position import Inputs
+from pymc_sgld.minibatch.support import conditions_of, remove_checks
+
+
+@dataclass(eq=False)
+class Term:
+    """A term of the log density, elementwise, on all the data.
+
+    Attributes
+    ----------
+    name : str
+        Of the random variable or potential.
+    kind : {"free", "potential", "observed"}
+        What it is in the model.
+    graph : TensorVariable
+        The elementwise log density, without its parameter checks.
+    conditions : list of TensorVariable
+        Boolean tensors: where an entry is false the density is zero.
+    declared : list of Declared
+        The calls of ``pm.Minibatch`` that it takes its rows from.
+    total_size : bool
+        Whether the model scales it by a ``total_size``.
+    rows : int
+        Rows of the data of an observed variable.
+    value : ndarray
+        What it evaluates to at the initial point, on all rows.
+    """
+
+    name: str
+    kind: str
+    graph: Variable
+    conditions: list[Variable]
+    declared: list[Declared]
+    total_size: bool
+    rows: int = 0
+    value: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
+
+
+def make_terms(model: Model, inputs: Inputs) -> tuple[list[Term], FixedValues]:
+    """Return the terms of a model as graphs of the position and of data, and these data."""
+    rvs = [*model.free_RVs, *model.potentials, *model.observed_RVs]
+    logps = model.logp(vars=rvs, sum=False)
+    conditions = [conditions_of(logp) for logp in logps]
+    graphs = remove_checks([*logps, *[c for of_term in conditions for c in of_term]])
+    declared = Declared.find(graphs)
+    leaves = {output: leaf for d in declared for output, leaf in d.leaves.items()}
+    values = [model.rvs_to_values.get(rv) for rv in rvs]
+    observed = [value for rv, value in zip(rvs, values, strict=True) if rv in model.observed_RVs]
+    fixed = FixedValues([*graphs, *observed], {**inputs.replacements, **leaves})
+    for call in declared:
+        fixed.sources.update(call.sources)
+    pick_from_data(fixed, inputs.names)
+    outputs = iter(fixed.outputs)
+    graphs = [next(outputs) for _ in rvs]
+    terms = []
+    for rv, graph, of_term in zip(rvs, graphs, conditions, strict=True):
+        term = Term(
+            name=rv.name,
+            kind="free",
+            graph=graph,
+            conditions=[next(outputs) for _ in of_term],
+            declared=Declared.of(graph, declared),
+            total_size=rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable),
+        )
+        terms.append(term)
+    for term in terms[len(model.free_RVs) : len(model.free_RVs) + len(model.potentials)]:
+        term.kind = "potential"
+    for term in terms[len(terms) - len(observed) :]:
+        term.kind = "observed"
+        value = next(outputs)
+        if term.declared:
+            term.rows = term.declared[0].total_size
+        else:
+            shape = np.shape(fixed.value(value))
+            term.rows = shape[0] if shape else 1
+    return terms, fixed
