@@ -1,6 +1,6 @@
 """Stochastic gradient Langevin dynamics as a step method for PyMC."""
 
-from pymc_sgld import schedules
+from pymc_sgld import minibatch, schedules
 from pymc_sgld.diagnostics import compare, plot_comparison
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError
 from pymc_sgld.step import SGLD
@@ -14,6 +14,7 @@ __all__ = [
     "NonFiniteError",
     "SettingError",
     "compare",
+    "minibatch",
     "plot_comparison",
     "schedules",
 ]

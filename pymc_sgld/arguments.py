@@ -101,6 +101,13 @@ def placed(potentials: Any) -> dict[str, str]:
     return dict(potentials)
 
 
+def flag(name: str, value: Any) -> bool | None:
+    """Return True, False or None."""
+    if value is not None and not isinstance(value, bool | np.bool_):
+        raise SettingError(f"{name}={value!r} must be True, False or None.")
+    return None if value is None else bool(value)
+
+
 def whole_number(name: str, value: Any) -> int:
     """Return an integer of at least 1."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:

@@ -19,7 +19,7 @@ from pytensor.link.jax.linker import JAXLinker
 from pymc_sgld.batching import RowOrder, block_rows
 from pymc_sgld.dynamics import euler_maruyama
 from pymc_sgld.errors import SettingError
-from pymc_sgld.minibatch.model import LogDensity
+from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.preconditioners import Preconditioner
 

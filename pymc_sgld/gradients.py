@@ -7,7 +7,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import grad
 from pytensor.graph.basic import Variable
 
-from pymc_sgld.minibatch.model import LogDensity
+from pymc_sgld.minibatch.density import LogDensity
 
 
 def minibatch(density: LogDensity) -> Variable:

@@ -22,6 +22,7 @@ from rich.table import Column
 from pymc_sgld import gradients
 from pymc_sgld.arguments import (
     complete_point,
+    flag,
     names,
     number,
     placed,
@@ -81,7 +82,7 @@ class SGLD(BlockedStep):
         Rows of a batch. The number of all rows gives full-gradient Langevin dynamics, as does a
         model without observed variables. By default 128. Observed variables of one length share
         their rows; those of another length have batches of their own, and where there are no more
-        rows than in a batch, all of them are read.
+        rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
     step_size : float or callable
         :math:`\varepsilon` (drift :math:`\varepsilon / 2`, noise variance :math:`T\varepsilon M`),
         in squared units of the unconstrained coordinates, or without unit where :math:`M` is a
@@ -106,6 +107,10 @@ class SGLD(BlockedStep):
         batch count N/n times.
     full : str or collection of str
         Names of observed variables that every update evaluates in full, on all of their data.
+    audit : bool, optional
+        Whether to compare the batches of one epoch with the full log-likelihood and gradient, row
+        by row, before sampling. By default where that takes about a second at most. That the
+        density is finite in every row is always checked.
     model : Model, optional
         By default the model of the context.
     rng : int, Generator or None
@@ -185,6 +190,7 @@ class SGLD(BlockedStep):
         batching: str = "reshuffle",
         potentials: Mapping[str, str] | None = None,
         full: str | Collection[str] = (),
+        audit: bool | None = None,
         model: Model | None = None,
         rng: RandomGenerator = None,
         blocked: bool = True,
@@ -219,6 +225,7 @@ class SGLD(BlockedStep):
             None if batch_size is None else whole_number("batch_size", batch_size),
             placed(potentials),
             names("full", full),
+            flag("audit", audit),
         )
         self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in density.tables}
         self.batch_size = sum(t.batch_size for t in density.tables)

@@ -1,11 +1,22 @@
 """A PyMC model in, a log density whose rows can be selected out.
 
-``position``  the variables that a step moves, in one vector
-``graphs``    rebuild graphs
-``fixed``     what does not depend on the position, and its values
-``support``   the conditions under which the log density is not minus infinity
-``rows``      push a selection of rows through a graph, to the data
-``rules``     how it passes each op
-``start``     is the density finite at the initial point, in every row?
-``model``     which variables are minibatched, by which data; refusals
+``model``      from the model to the log density
+``position``   the variables that a step moves, in one vector
+``terms``      one term for every random variable and potential
+``declared``   batches that the model takes itself, by ``pm.Minibatch``
+``start``      is the density finite at the initial point, in every row?
+``tables``     which terms share batches of rows; refusals
+``rows``       push a selection of rows through a graph, to the data
+``rules``      how it passes each op
+``picks``      rows that the model picks by a fixed index
+``density``    what comes out
+``audit``      do the batches add up to the full density?
+``reporting``  what is minibatched, and what not and why
+``fixed``      what does not depend on the position, and its values
+``support``    the conditions under which the log density is not minus infinity
+``graphs``     rebuild graphs
 """
+
+from pymc_sgld.minibatch.reporting import Report, report
+
+__all__ = ["Report", "report"]

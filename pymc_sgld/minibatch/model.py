@@ -3,102 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pytensor.tensor as pt
 from pymc.blocking import PointType
 from pymc.model import Model
-from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
 
+from pymc_sgld.errors import MinibatchError
+from pymc_sgld.minibatch.audit import audit_batches, is_cheap
+from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.graphs import rebuild
-from pymc_sgld.minibatch.position import Coordinates, Inputs
+from pymc_sgld.minibatch.position import Inputs
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.minibatch.start import check_start
 from pymc_sgld.minibatch.tables import Placement, Tables
 from pymc_sgld.minibatch.terms import make_terms
 
-_SMALL = 64  # entries up to which an array is better a constant of the graph than an input
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows that are read together, and the likelihoods that read them.
-
-    Attributes
-    ----------
-    likelihoods : dict
-        By name, the elementwise log-likelihood of an observed variable (or a potential): of the
-        rows of the batch, on the first axis.
-    total_size, batch_size : int
-        Rows of the data and of a batch; equal where every update reads all of them.
-    data : list of Data
-        What is read by the row.
-    """
-
-    likelihoods: dict[str, Variable]
-    total_size: int
-    batch_size: int
-    data: list[Data]
-
-    @property
-    def full(self) -> bool:
-        """Whether every update reads all rows."""
-        return self.batch_size == self.total_size
-
-    @property
-    def scale(self) -> float:
-        """N/n, by which the log-likelihood of a batch estimates that of all rows."""
-        return self.total_size / self.batch_size
-
-
-@dataclass(frozen=True)
-class LogDensity:
-    """The log posterior density of a model at a position, its likelihood for batches of rows.
-
-    Attributes
-    ----------
-    position : TensorVariable, shape (d,)
-        Unconstrained coordinates of the variables that the step moves.
-    pieces : list of TensorVariable
-        The position's parts, one a variable: what to take gradients with respect to.
-    coordinates : tuple of Coordinates
-        Which part of the position is which variable.
-    others : dict
-        Inputs for the values of the variables that the step does not move, by name.
-    log_prior : TensorVariable, scalar
-        Everything but the likelihoods of the tables, log-Jacobians of the transforms included.
-    tables : tuple of Table
-        The likelihoods, and the rows that they read.
-    conditions : list of TensorVariable
-        Boolean tensors: where an entry is false the density is zero.
-    whole : list of Data
-        Data that every update reads in full.
-    sources : dict
-        The ``pm.Data`` of the model, with the values that the data were made of.
-    """
-
-    position: Variable
-    pieces: list[Variable]
-    coordinates: tuple[Coordinates, ...]
-    others: dict[str, Variable]
-    log_prior: Variable
-    tables: tuple[Table, ...]
-    conditions: list[Variable]
-    whole: list[Data]
-    sources: dict[SharedVariable, np.ndarray]
-
-    @property
-    def data(self) -> list[Data]:
-        """All data that the density reads."""
-        return [item for table in self.tables for item in table.data] + self.whole
-
-    @property
-    def log_likelihoods(self) -> list[Variable]:
-        """Of each table, the sum over the rows of its batch, a scalar."""
-        return [total(list(t.likelihoods.values()), self.position.dtype) for t in self.tables]
+SMALL = 64  # entries up to which an array is better a constant of the graph than an input
 
 
 def log_density(
@@ -108,6 +31,7 @@ def log_density(
     batch_size: int | None = None,
     potentials: Mapping[str, str] | None = None,
     full: Collection[str] = (),
+    audit: bool | None = False,
 ) -> LogDensity:
     """Return the log density of a model for batches of ``batch_size`` rows.
 
@@ -125,6 +49,8 @@ def log_density(
         ``"prior"`` or ``"rows"`` for each potential.
     full : collection of str
         Names of observed variables to evaluate in full.
+    audit : bool or None
+        Whether to compare the batches of an epoch with the full data; None for yes if it is cheap.
 
     Raises
     ------
@@ -135,14 +61,35 @@ def log_density(
     SettingError
         For an argument that does not fit the model.
     """
+    inputs, fixed, tables = place_terms(model, vars, point, batch_size, potentials or {}, full)
+    refusals = [p.refusal for p in tables.placements if p.refusal is not None]
+    if len(refusals) == 1:
+        raise refusals[0]
+    if refusals:
+        raise MinibatchError(
+            f"{refusals[0]} {len(refusals) - 1} more of its terms cannot be minibatched: "
+            "pymc_sgld.minibatch.report(model) lists them."
+        )
+    density = _assemble(inputs, fixed, tables)
+    if audit or (audit is None and is_cheap(density)):
+        terms = {placement.term.name: placement.term for placement in tables.placements}
+        audit_batches(density, terms, fixed, inputs.values)
+    return density
+
+
+def place_terms(
+    model: Model,
+    vars: Sequence[Variable],
+    point: PointType,
+    batch_size: int | None,
+    potentials: Mapping[str, str],
+    full: Collection[str],
+) -> tuple[Inputs, FixedValues, Tables]:
+    """Return the terms of a model in their tables, refused ones among them."""
     inputs = Inputs(model, vars, point)
     terms, fixed = make_terms(model, inputs)
     check_start(terms, fixed, inputs.values)
-    tables = Tables(terms, fixed, inputs.names, batch_size, potentials or {}, full)
-    for placement in tables.placements:
-        if placement.refusal is not None:
-            raise placement.refusal
-    return _assemble(inputs, fixed, tables)
+    return inputs, fixed, Tables(terms, fixed, inputs.names, batch_size, potentials, full)
 
 
 def _assemble(inputs: Inputs, fixed: FixedValues, tables: Tables) -> LogDensity:
@@ -189,13 +136,6 @@ def _unscaled(placement: Placement) -> Variable:
     return placement.graph * scale
 
 
-def total(terms: Sequence[Variable], dtype: str) -> Variable:
-    """Return the sum of all entries of all terms, a scalar."""
-    if not terms:
-        return pt.constant(0.0, dtype=dtype)
-    return pt.add(*[pt.sum(term) for term in terms]) if len(terms) > 1 else pt.sum(terms[0])
-
-
 def _take_out_data(
     outputs: list[Variable], fixed: FixedValues
 ) -> tuple[list[Variable], list[Data]]:
@@ -204,7 +144,7 @@ def _take_out_data(
     whole = []
     for variable in fixed.largest_fixed(outputs):
         value = fixed.value(variable)
-        if value.size <= _SMALL:
+        if value.size <= SMALL:
             if isinstance(variable, Constant):
                 continue
             replacements[variable] = pt.constant(value, dtype=variable.type.dtype)

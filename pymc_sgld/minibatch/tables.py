@@ -93,6 +93,7 @@ class Tables:
         self.largest = max(rows, default=0)
         _check_batch_size(batch_size, self.largest, terms)
         self._batch_size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+        self._no_rows = not any(term.rows for term in terms)
         self._all_rows = bool(rows) and batch_size == self.largest
         self.selections: dict[Hashable, RowSelection] = {}
         self.placements = [self._place_or_refuse(term) for term in terms]
@@ -110,7 +111,7 @@ class Tables:
         if term.kind == "free" or self._potentials.get(term.name) == "prior":
             return prior
         if term.kind == "potential" and term.name not in self._potentials:
-            if self._all_rows or not self.largest:
+            if self._all_rows or self._no_rows:
                 return prior
             raise MinibatchError(
                 f'cannot minibatch a model with the pm.Potential "{term.name}": it may belong to '

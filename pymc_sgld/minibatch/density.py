@@ -1,0 +1,99 @@
+"""The log density of a model for batches of rows: graphs, and the data that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
+
+from pymc_sgld.minibatch.position import Coordinates
+from pymc_sgld.minibatch.rows import Data
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that are read together, and the likelihoods that read them.
+
+    Attributes
+    ----------
+    likelihoods : dict
+        By name, the elementwise log-likelihood of an observed variable (or a potential): of the
+        rows of the batch, on the first axis.
+    total_size, batch_size : int
+        Rows of the data and of a batch; equal where every update reads all of them.
+    data : list of Data
+        What is read by the row.
+    """
+
+    likelihoods: dict[str, Variable]
+    total_size: int
+    batch_size: int
+    data: list[Data]
+
+    @property
+    def full(self) -> bool:
+        """Whether every update reads all rows."""
+        return self.batch_size == self.total_size
+
+    @property
+    def scale(self) -> float:
+        """N/n, by which the log-likelihood of a batch estimates that of all rows."""
+        return self.total_size / self.batch_size
+
+
+@dataclass(frozen=True)
+class LogDensity:
+    """The log posterior density of a model at a position, its likelihood for batches of rows.
+
+    Attributes
+    ----------
+    position : TensorVariable, shape (d,)
+        Unconstrained coordinates of the variables that the step moves.
+    pieces : list of TensorVariable
+        The position's parts, one a variable: what to take gradients with respect to.
+    coordinates : tuple of Coordinates
+        Which part of the position is which variable.
+    others : dict
+        Inputs for the values of the variables that the step does not move, by name.
+    log_prior : TensorVariable, scalar
+        Everything but the likelihoods of the tables, log-Jacobians of the transforms included.
+    tables : tuple of Table
+        The likelihoods, and the rows that they read.
+    conditions : list of TensorVariable
+        Boolean tensors: where an entry is false the density is zero.
+    whole : list of Data
+        Data that every update reads in full.
+    sources : dict
+        The ``pm.Data`` of the model, with the values that the data were made of.
+    """
+
+    position: Variable
+    pieces: list[Variable]
+    coordinates: tuple[Coordinates, ...]
+    others: dict[str, Variable]
+    log_prior: Variable
+    tables: tuple[Table, ...]
+    conditions: list[Variable]
+    whole: list[Data]
+    sources: dict[SharedVariable, np.ndarray]
+
+    @property
+    def data(self) -> list[Data]:
+        """All data that the density reads."""
+        return [item for table in self.tables for item in table.data] + self.whole
+
+    @property
+    def log_likelihoods(self) -> list[Variable]:
+        """Of each table, the sum over the rows of its batch, a scalar."""
+        return [total(list(t.likelihoods.values()), self.position.dtype) for t in self.tables]
+
+
+def total(terms: Sequence[Variable], dtype: str) -> Variable:
+    """Return the sum of all entries of all terms, a scalar."""
+    if not terms:
+        return pt.constant(0.0, dtype=dtype)
+    return pt.add(*[pt.sum(term) for term in terms]) if len(terms) > 1 else pt.sum(terms[0])

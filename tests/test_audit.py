@@ -1,0 +1,89 @@
+"""The audit: it passes what is right, and sees what it is for."""
+
+import numpy as np
+import pymc as pm
+import pytest
+from pytensor.gradient import disconnected_grad
+
+from pymc_sgld import SGLD, MinibatchError, SettingError
+from pymc_sgld.minibatch import model as minibatch_model
+from pymc_sgld.minibatch.rows import RowSelection
+
+ROWS = 23  # no multiple of the batch size: the last two batches overlap
+QUICK = {"batch_size": 4, "step_size": 1e-4, "compile_kwargs": {"mode": "FAST_COMPILE"}}
+
+
+@pytest.fixture(params=["float64", "float32"])
+def model(request):
+    rng = np.random.default_rng(5)
+    x, group = rng.normal(size=(ROWS, 3)).astype(request.param), rng.integers(0, 4, ROWS)
+    with pm.Model() as model:
+        beta = pm.Normal("beta", shape=3, dtype=request.param)
+        effect = pm.Normal("effect", shape=4, dtype=request.param)
+        mean = x @ beta + effect[group]
+        pm.Normal("y", mean, 1, observed=rng.normal(size=ROWS).astype(request.param))
+        pm.Normal("matrix", mean[:, None], 1, observed=x)
+        pm.Poisson("count", pm.math.exp(effect[0]), observed=rng.poisson(2, size=9))
+    return model
+
+
+def test_passes(model):
+    assert SGLD(model=model, audit=True, **QUICK)
+
+
+def other_rows(monkeypatch):
+    """The arrays of the batch are those of the row before."""
+    read = RowSelection._read
+
+    def shifted(self, variable, axis):
+        batch = read(self, variable, axis)
+        item = self.data[-1]
+        if item.array.ndim == 2:
+            self.data[-1] = type(item)(
+                item.variable, np.roll(item.array, 1, axis=0), item.names, item.by_row
+            )
+        return batch
+
+    monkeypatch.setattr(RowSelection, "_read", shifted)
+
+
+def no_gradient(monkeypatch):
+    """The values of the rows are right, and their gradients are not."""
+    select = RowSelection.select
+
+    def cut(self, variable, axis):
+        selected = select(self, variable, axis)
+        is_mean = variable.owner is not None and "DimShuffle" in type(variable.owner.op).__name__
+        return disconnected_grad(selected) if is_mean else selected
+
+    monkeypatch.setattr(RowSelection, "select", cut)
+
+
+@pytest.mark.parametrize(
+    ("defect", "message"),
+    [
+        (other_rows, r'audit of "(y|matrix)": the log-likelihood of row 0 is .* in the full data'),
+        (no_gradient, r'audit of "(y|matrix)": the gradients by beta\[0\] of all batches'),
+    ],
+)
+def test_defects_are_seen(model, monkeypatch, defect, message):
+    defect(monkeypatch)
+    with pytest.raises(MinibatchError, match=message):
+        SGLD(model=model, audit=True, **QUICK)
+    assert SGLD(model=model, audit=False, **QUICK)
+
+
+def test_by_default_where_it_is_cheap(model, monkeypatch):
+    audited = []
+    monkeypatch.setattr(minibatch_model, "audit_batches", lambda *arguments: audited.append(1))
+    SGLD(model=model, **QUICK)
+    assert audited == [1]
+    x = np.random.default_rng(5).normal(size=300_000)
+    with pm.Model():
+        pm.Normal("y", pm.Normal("mean"), 1, observed=x)
+        SGLD(**QUICK)
+        assert audited == [1]
+        SGLD(audit=True, **QUICK)
+        assert audited == [1, 1]
+        with pytest.raises(SettingError, match="audit='yes' must be True, False or None"):
+            SGLD(audit="yes", **QUICK)
