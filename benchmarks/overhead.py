@@ -6,7 +6,8 @@ Three tables are printed.
    SGLD in ``lax.scan`` on the same data: with random rows, as its users write it, and with
    contiguous blocks of rows that were shuffled before, as this package reads them. All run in turn
    in one process.
-2. The time of an update for 10^4 to 10^6 rows, which should not depend on that number.
+2. The time of an update for 10^4 and 10^6 rows, which should not depend on that number, for three
+   models: the logistic regression, varying intercepts of 400 groups, and a network of two layers.
 3. Seconds from the call (``SGLD(...)`` and ``pm.sample``) to the first draw, beside PyMC's NUTS,
    each in a process of its own, with empty and with warm compilation caches.
 
@@ -45,16 +46,34 @@ def simulate(rows: int) -> tuple[np.ndarray, np.ndarray]:
     return X, y.astype("int64")
 
 
-def build(X: np.ndarray, y: np.ndarray) -> pm.Model:
+def logistic_regression(X: np.ndarray, y: np.ndarray) -> pm.Model:
     with pm.Model() as model:
         beta = pm.Normal("beta", 0, 1, shape=X.shape[1])
         pm.Bernoulli("y", logit_p=pm.Data("X", X) @ beta, observed=y)
     return model
 
 
-def our_updates(X: np.ndarray, y: np.ndarray, steps_per_draw: int = 100) -> Callable[[], None]:
+def varying_intercepts(X: np.ndarray, y: np.ndarray) -> pm.Model:
+    group = np.random.default_rng(1).integers(0, 400, len(y))
+    with pm.Model() as model:
+        beta = pm.Normal("beta", 0, 1, shape=5)
+        intercept = pm.Normal("intercept", 0, pm.HalfNormal("spread"), shape=400)
+        mean = intercept[group] + np.ascontiguousarray(X[:, :5]) @ beta
+        pm.Normal("outcome", mean, pm.HalfNormal("noise"), observed=X[:, 5] + y)
+    return model
+
+
+def network(X: np.ndarray, y: np.ndarray) -> pm.Model:
+    with pm.Model() as model:
+        first = pm.Normal("first", 0, 0.2, shape=(X.shape[1], 16))
+        second = pm.Normal("second", 0, 0.5, shape=16)
+        hidden = pm.math.tanh(pm.Data("X", X) @ first)
+        pm.Bernoulli("y", logit_p=hidden @ second, observed=y)
+    return model
+
+
+def our_updates(model: pm.Model, steps_per_draw: int = 100) -> Callable[[], None]:
     """Return a function that runs UPDATES updates, with all that a draw does in Python."""
-    model = build(X, y)
     step = SGLD(
         batch_size=BATCH_SIZE, step_size=STEP_SIZE, steps_per_draw=steps_per_draw, model=model
     )
@@ -148,7 +167,7 @@ def table_of_times(times: dict[str, np.ndarray], reference: str) -> str:
 
 def first_draw(sampler: str, rows: int) -> float:
     """Return seconds from the call to the first draw, data and model being there."""
-    model = build(*simulate(rows))
+    model = logistic_regression(*simulate(rows))
 
     class Arrived(Exception):
         pass
@@ -205,14 +224,20 @@ def main() -> None:
     print(f"Logistic regression, {rows} rows, {COLUMNS} columns, batches of {BATCH_SIZE}, float64")
     X, y = simulate(rows)
     ours = f"pymc_sgld, {rows} rows"
-    times = time_in_turn({ours: our_updates(X, y)} | blackjax_updates(X, y), arguments.repeats)
+    runs = {ours: our_updates(logistic_regression(X, y))} | blackjax_updates(X, y)
+    times = time_in_turn(runs, arguments.repeats)
     print(table_of_times(times, ours), flush=True)
-    print("\nThe same by the number of rows")
-    sizes = [size for size in (10_000, 100_000, 1_000_000) if size <= rows]
-    runs = {f"{size} rows": our_updates(X[:size].copy(), y[:size].copy()) for size in sizes}
-    print(table_of_times(time_in_turn(runs, arguments.repeats), f"{sizes[-1]} rows"), flush=True)
-    print(f"\nSeconds to the first draw, {sizes[0]} rows")
-    print(time_first_draws(sizes[0]))
+    few = min(10_000, rows)
+    for build in (logistic_regression, varying_intercepts, network):
+        print(f"\nBy the number of rows: {build.__name__.replace('_', ' ')}")
+        runs = {
+            f"{size} rows": our_updates(build(X[:size].copy(), y[:size].copy()))
+            for size in (few, rows)
+        }
+        times = time_in_turn(runs, arguments.repeats)
+        print(table_of_times(times, f"{few} rows"), flush=True)
+    print(f"\nSeconds to the first draw, {few} rows")
+    print(time_first_draws(few))
 
 
 if __name__ == "__main__":
