@@ -10,7 +10,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pymc.pytensorf import compile
-from pytensor.compile.mode import get_mode
+from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
@@ -73,7 +73,8 @@ class Updates:
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled
         self.static = isinstance(get_mode(compile_kwargs.get("mode")).linker, JAXLinker)
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
-        needed = set(ancestors([gradient, log_density]))
+        self._inside = density.inside
+        needed = set(ancestors([gradient, log_density, *self._inside.values()]))
         self._data: list[np.ndarray] = []
         data: list[tuple[Variable, int | None]] = []
         by_row = [
@@ -138,6 +139,24 @@ class Updates:
             *self._preconditioner.arrays,
             *self._data,
         )
+
+    def outside(
+        self, position: np.ndarray, starts: Sequence[np.ndarray], others: list[np.ndarray]
+    ) -> list[str]:
+        """Return the terms whose density is zero or not finite, for the rows of one update."""
+        data = [
+            array if i is None else array[block_rows(starts[i][-1], self.orders[i])]
+            for array, (_, i) in zip(self._data, self._graph.data, strict=True)
+        ]
+        function = pytensor.function(
+            [self._graph.position, *self._graph.others, *[v for v, _ in self._graph.data]],
+            list(self._inside.values()),
+            mode=Mode("py", "fast_compile"),
+            on_unused_input="ignore",
+        )
+        with np.errstate(all="ignore"):
+            found = function(position.astype(self._dtype), *others, *data)
+        return [name for name, inside in zip(self._inside, found, strict=True) if not inside]
 
     def starts(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int

@@ -39,7 +39,8 @@ def minibatch(density: LogDensity) -> Variable:
         estimate = estimate + (log_likelihood if table.full else scaled)
     parts = grad(estimate, density.pieces, disconnected_inputs="ignore")
     gradient = pt.concatenate([part.flatten() for part in parts]).astype(dtype)
-    if density.conditions:
-        inside = pt.all([pt.all(condition) for condition in density.conditions])
+    conditions = [c for of_term in density.conditions.values() for c in of_term]
+    if conditions:
+        inside = pt.all([pt.all(condition) for condition in conditions])
         gradient = pt.switch(inside, gradient, np.asarray(np.nan, dtype))
     return gradient

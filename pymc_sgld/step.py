@@ -353,7 +353,9 @@ class SGLD(BlockedStep):
         wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
         listing = self._label(wrong if wrong.any() else ~wrong)
         if not wrong.any() or wrong.all():
-            what = f"a parameter ({listing}) left the support, or its density overflowed,"
+            terms = self._run.outside(new if _finite(new) else position, rows, others)
+            where = f"the density of {', '.join(terms)}" if terms else "a density"
+            what = f"{where} ended or overflowed: a parameter ({listing}) left the support,"
         elif _finite(gradient):
             what = f"the position of {listing} is not finite"
         else:

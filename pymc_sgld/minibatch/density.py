@@ -63,8 +63,8 @@ class LogDensity:
         Everything but the likelihoods of the tables, log-Jacobians of the transforms included.
     tables : tuple of Table
         The likelihoods, and the rows that they read.
-    conditions : list of TensorVariable
-        Boolean tensors: where an entry is false the density is zero.
+    conditions : dict
+        By term, boolean tensors: where an entry is false its density is zero.
     whole : list of Data
         Data that every update reads in full.
     sources : dict
@@ -77,7 +77,7 @@ class LogDensity:
     others: dict[str, Variable]
     log_prior: Variable
     tables: tuple[Table, ...]
-    conditions: list[Variable]
+    conditions: dict[str, list[Variable]]
     whole: list[Data]
     sources: dict[SharedVariable, np.ndarray]
 
@@ -85,6 +85,17 @@ class LogDensity:
     def data(self) -> list[Data]:
         """All data that the density reads."""
         return [item for table in self.tables for item in table.data] + self.whole
+
+    @property
+    def inside(self) -> dict[str, Variable]:
+        """Whether the density of each term is finite and not zero, a boolean scalar by its name."""
+        checks = {"the prior": [pt.isfinite(self.log_prior)]}
+        for table in self.tables:
+            for name, log_likelihood in table.likelihoods.items():
+                checks[f'"{name}"'] = [pt.all(pt.isfinite(log_likelihood))]
+        for name, conditions in self.conditions.items():
+            checks.setdefault(f'"{name}"', []).extend(pt.all(c) for c in conditions)
+        return {name: pt.all(parts) for name, parts in checks.items() if parts}
 
     @property
     def log_likelihoods(self) -> list[Variable]:

@@ -100,19 +100,24 @@ def _assemble(inputs: Inputs, fixed: FixedValues, tables: Tables) -> LogDensity:
         by_key.setdefault(placement.key, []).append(placement)
     prior = [placement.graph for placement in by_key.pop(None, [])]
     likelihoods = [placement for members in by_key.values() for placement in members]
+    conditions = {
+        p.term.name: [c for c in p.conditions if not fixed.is_fixed(c)] for p in tables.placements
+    }
     graphs = [
         total(prior, dtype),
         *[_unscaled(placement) for placement in likelihoods],
-        *[c for p in tables.placements for c in p.conditions if not fixed.is_fixed(c)],
+        *[condition for of_term in conditions.values() for condition in of_term],
     ]
     outputs, whole = _take_out_data(graphs, fixed)
-    graph_of = dict(zip(likelihoods, outputs[1:], strict=False))
+    log_prior, *rest = outputs
+    graph_of = dict(zip(likelihoods, rest, strict=False))
+    remaining = iter(rest[len(likelihoods) :])
     return LogDensity(
         position=inputs.position,
         pieces=inputs.pieces,
         coordinates=tuple(inputs.coordinates),
         others=inputs.others,
-        log_prior=outputs[0],
+        log_prior=log_prior,
         tables=tuple(
             Table(
                 likelihoods={p.term.name: graph_of[p] for p in members},
@@ -122,7 +127,9 @@ def _assemble(inputs: Inputs, fixed: FixedValues, tables: Tables) -> LogDensity:
             )
             for key, members in by_key.items()
         ),
-        conditions=outputs[1 + len(likelihoods) :],
+        conditions={
+            name: [next(remaining) for _ in of_term] for name, of_term in conditions.items()
+        },
         whole=whole,
         sources=fixed.sources,
     )
