@@ -130,15 +130,17 @@ class Updates:
             of_order[:, 0] if self._slices(order) else block_rows(of_order, order)
             for of_order, order in zip(starts, self.orders, strict=True)
         ]
-        return self._function(len(step_sizes))(
-            position.astype(self._dtype, copy=False),
-            step_sizes.astype(self._dtype, copy=False),
-            self._preconditioner.factor(noise).astype(self._dtype, copy=False),
-            *rows,
-            *others,
-            *self._preconditioner.arrays,
-            *self._data,
-        )
+        function = self._function(len(step_sizes))
+        with np.errstate(all="ignore"):  # what is not finite is found in the result
+            return function(
+                position.astype(self._dtype, copy=False),
+                step_sizes.astype(self._dtype, copy=False),
+                self._preconditioner.factor(noise).astype(self._dtype, copy=False),
+                *rows,
+                *others,
+                *self._preconditioner.arrays,
+                *self._data,
+            )
 
     def outside(
         self, position: np.ndarray, starts: Sequence[np.ndarray], others: list[np.ndarray]
