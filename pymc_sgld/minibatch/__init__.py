@@ -2,6 +2,7 @@
 
 ``graphs``  rebuild graphs
 ``fixed``   what does not depend on the position, and its values
+``sparse``  products with a sparse matrix, by dense arrays
 ``support`` the conditions under which the log density is not minus infinity
 ``rows``    push a selection of rows through a graph, to the data
 ``rules``   how it passes each op
