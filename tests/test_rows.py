@@ -7,7 +7,7 @@ import pytest
 from pymc_sgld.gradients import minibatch
 from pymc_sgld.minibatch.model import log_density
 from tests.graphs import batch, evaluator, position_of, random_point
-from tests.models import ROWS, SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
+from tests.zoo import ROWS, SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
 
 
 @pytest.fixture(params=SELECTABLE, ids=lambda build: build.__name__)
