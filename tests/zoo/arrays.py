@@ -422,6 +422,11 @@ def slice_of_a_function_of_longer_data():
 
 
 @selectable
+def rows_in_reverse():
+    _regress(pt.exp(X @ _beta())[::-1])
+
+
+@selectable
 def lagged_data():
     lagged = pt.concatenate([[0.0], pm.Data("x", x)[:-1]])
     _regress(pm.Normal("a") * x + pm.Normal("b") * lagged)

@@ -22,5 +22,7 @@ shares = _rng.dirichlet(np.ones(4), size=ROWS)
 table = np.stack([counts, binary, classes], axis=1)
 series = _rng.normal(size=(ROWS, 6))
 pairs = _rng.integers(0, GROUPS, size=(ROWS, 2))
+walks = _rng.normal(size=(ROWS, 5, 2)).cumsum(axis=1)
+covariances = np.stack([np.cov(_rng.normal(size=(2, 9))) for _ in range(ROWS)])
 time = np.linspace(0, 1, ROWS)
 coords = {"row": range(ROWS), "feature": list("abc"), "group": range(GROUPS)}

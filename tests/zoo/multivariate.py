@@ -5,7 +5,20 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from tests.zoo.catalogue import selectable
-from tests.zoo.data import COLUMNS, GROUPS, ROWS, X, classes, group, series, shares, table, x
+from tests.zoo.data import (
+    COLUMNS,
+    GROUPS,
+    ROWS,
+    X,
+    classes,
+    covariances,
+    group,
+    series,
+    shares,
+    table,
+    walks,
+    x,
+)
 
 
 def _cholesky(name="chol"):
@@ -100,6 +113,27 @@ def panel_of_autoregressions():
 
 
 @selectable
+def panel_of_walks_in_the_plane():
+    init = pm.MvNormal.dist(np.zeros(2), np.eye(2))
+    drift = pm.Normal("drift", shape=2)
+    pm.MvGaussianRandomWalk("y", mu=drift, cov=np.eye(2), init_dist=init, observed=walks)
+
+
+@selectable
+def panel_of_stochastic_differential_equations():
+    def drift_and_noise(state, speed):
+        return -speed * state, 1.0
+
+    speed, start = pm.HalfNormal("speed"), pm.Normal.dist(0, 1)
+    pm.EulerMaruyama("y", 0.1, drift_and_noise, (speed,), init_dist=start, observed=series)
+
+
+@selectable
+def wishart_rows():
+    pm.Wishart("y", nu=5, V=pt.eye(2) * pm.HalfNormal("scale"), observed=covariances)
+
+
+@selectable
 def panel_of_areas():
     neighbours = np.eye(6, k=1) + np.eye(6, k=-1)
     pm.CAR("y", pm.Normal("mean") * np.ones(6), W=neighbours, alpha=0.5, tau=1, observed=series)
@@ -190,8 +224,24 @@ def determinant_of_every_row():
     pm.Normal("y", log_det + pt.linalg.det(matrices) / 9, 1, observed=x)
 
 
+def _matrices():
+    scales = 1 + pm.HalfNormal("scales", shape=2)
+    return pt.eye(2) * pt.exp(pt.as_tensor(X)[:, :2, None]) * scales + 0.1
+
+
 @selectable
-def eigenvalues_of_every_row():
-    matrices = pt.as_tensor(X)[:, :2, None] * pt.as_tensor(X)[:, None, 1:] * pt.eye(2)
-    values, _ = pt.linalg.eigh(matrices * pm.HalfNormal("scale") + pt.eye(2))
-    pm.Normal("y", pm.math.log(values**2 + 1).sum(axis=1), 1, observed=x)
+def eigenvectors_of_every_row():
+    values, vectors = pt.linalg.eigh(_matrices())
+    pm.Normal("y", (values * vectors[:, 0] ** 2).sum(axis=1), 1, observed=x)
+
+
+@selectable
+def singular_vectors_of_every_row():
+    left, values, right = pt.linalg.svd(_matrices())
+    pm.Normal("y", values[:, 0] + left[:, 0, 0] * right[:, 0, 1], 1, observed=x)
+
+
+@selectable
+def orthogonal_factors_of_every_row():
+    orthogonal, triangular = pt.linalg.qr(_matrices())
+    pm.Normal("y", orthogonal[:, 0, 0] * triangular[:, 1, 1], 1, observed=x)

@@ -105,7 +105,7 @@ def _set_by_index(op: AdvancedIncSubtensor, node: Apply, axis: int, rows: RowSel
     elif _counts_rows(indices[axis], rows):
         variable = rows.select(variable, axis)
         place = first + ndim - indices[axis].type.ndim
-        place += indices[axis].type.shape.index(rows.total_size)
+        place += rows.fixed.value(indices[axis]).shape.index(rows.total_size)
         for a in arrays:
             own_axis = place - first - (ndim - indices[a].type.ndim)
             if a == axis:
