@@ -2,11 +2,15 @@
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 import pytest
+from pytensor import sparse
+from pytensor.compile.builders import OpFromGraph
+from scipy.sparse import csr_matrix
 
 from pymc_sgld import SGLD, MinibatchError
-from tests.models import ROWS, X, group, x, y
+from tests.zoo.data import ROWS, X, group, x, y
 
 QUICK = {"step_size": 1e-4, "compile_kwargs": {"mode": "FAST_COMPILE"}}
 ONE_NUMBER = f'cannot minibatch "y": its log-likelihood is one number for all of its {ROWS} rows'
@@ -72,6 +76,155 @@ def joined_rows():
     pm.Normal("y", pt.concatenate([beta[0] * x[:half], beta[1] * x[half:]]), 1, observed=y)
 
 
+def one_draw_of_areas():
+    neighbours = np.eye(ROWS, k=1) + np.eye(ROWS, k=-1)
+    mean, tau = pm.Normal("m") * np.ones(ROWS), pm.HalfNormal("tau")
+    pm.CAR("y", mean, W=neighbours, alpha=0.5, tau=tau, observed=y)
+
+
+def one_draw_of_intrinsic_areas():
+    neighbours = np.eye(ROWS, k=1) + np.eye(ROWS, k=-1)
+    pm.ICAR("y", W=neighbours, sigma=pm.HalfNormal("s"), observed=y - y.mean())
+
+
+def changing_volatility():
+    pm.GARCH11("y", omega=1, alpha_1=pm.Beta("a", 1, 5), beta_1=0.1, initial_vol=1, observed=y)
+
+
+def stochastic_differential_equation():
+    def drift_and_noise(state, speed):
+        return -speed * state, 1.0
+
+    speed, start = pm.HalfNormal("speed"), pm.Normal.dist(0, 1)
+    pm.EulerMaruyama("y", 0.1, drift_and_noise, (speed,), init_dist=start, observed=y)
+
+
+def separable_process():
+    covariances = [np.diag(np.arange(1.0, n + 1)) for n in (4, 7)]
+    pm.KroneckerNormal("y", pm.Normal("m") * np.ones(ROWS), covs=covariances, observed=y)
+
+
+def matrix_with_dependent_rows():
+    scale = pm.HalfNormal("scale", shape=3)
+    pm.MatrixNormal(
+        "y", np.zeros((ROWS, 3)), rowcov=np.eye(ROWS), colcov=pt.diag(scale), observed=X
+    )
+
+
+def latent_gaussian_process():
+    process = pm.gp.Latent(cov_func=pm.gp.cov.ExpQuad(1, pm.HalfNormal("scale")))
+    pm.Normal("y", process.prior("f", X=x[:, None]), 1, observed=y)
+
+
+def covariance_of_the_rows():
+    kernel = pm.gp.cov.ExpQuad(1, pm.HalfNormal("scale"))(x[:, None])
+    chol = pt.linalg.cholesky(kernel + pt.eye(ROWS))
+    pm.Normal("y", chol @ np.ones(ROWS), 1, observed=y)
+
+
+def system_of_the_rows():
+    beta = pm.Normal("beta", shape=3)
+    pm.Normal("y", pt.linalg.solve(np.eye(ROWS) + 0.1, pt.exp(X @ beta)), 1, observed=y)
+
+
+def loop_over_rows():
+    decay = pm.Beta("decay", 2, 2)
+    level = pytensor.scan(
+        lambda now, before, decay: decay * before + now,
+        sequences=[pt.as_tensor(x)],
+        outputs_info=[pt.zeros(())],
+        non_sequences=[decay],
+        return_updates=False,
+    )
+    pm.Normal("y", level, 1, observed=y)
+
+
+def hidden_markov_chain():
+    stay, means = pm.Beta("stay", 2, 2), pm.Normal("means", shape=2)
+
+    def forward(emission, before, transition):
+        return emission + pt.logsumexp(before[:, None] + transition, axis=0)
+
+    def logp(value, times, stay, means):
+        transition = pt.log([stay, 1 - stay, 1 - stay, stay]).reshape((2, 2))
+        emission = pm.logp(pm.Normal.dist(means, 1), value[:, None])
+        start = pt.log([0.5, 0.5])
+        probability = pytensor.scan(
+            forward, [emission], [start], [transition], return_updates=False
+        )
+        return pt.logsumexp(probability[-1])
+
+    times = np.arange(float(ROWS))
+    pm.CustomDist("y", times, stay, means, logp=logp, signature="(n),(),(k)->(n)", observed=y)
+
+
+def sorted_rows():
+    pm.Normal("y", pt.sort(pt.exp(x * pm.Normal("slope"))), 1, observed=y)
+
+
+def differences_of_rows():
+    level = pt.exp(x * pm.Normal("slope"))
+    pm.Normal("y", level - pt.concatenate([[0.0], level[:-1]]), 1, observed=y)
+
+
+def some_rows_replaced():
+    level = pt.exp(x * pm.Normal("slope"))
+    pm.Normal("y", level[: ROWS // 2].set(pm.Normal("other")), 1, observed=y)
+
+
+def rows_replaced_by_a_list():
+    level = pt.exp(x * pm.Normal("slope"))
+    pm.Normal("y", level[np.array([0, 3, 5])].set(pm.Normal("other")), 1, observed=y)
+
+
+def repeated_rows():
+    level = pt.exp(x[: ROWS // 2] * pm.Normal("slope"))
+    pm.Normal("y", pt.repeat(level, 2), 1, observed=y)
+
+
+def rows_as_a_square():
+    level = pt.exp(pt.as_tensor(x.reshape((4, -1))) * pm.Normal("slope"))
+    pm.Normal("y", level.flatten(), 1, observed=y)
+
+
+def rank_of_the_rows():
+    pm.Normal("y", pt.argsort(pt.exp(x * pm.Normal("slope"))) * pm.Normal("b"), 1, observed=y)
+
+
+def moving_average():
+    level = pt.exp(x * pm.Normal("slope"))
+    pm.Normal("y", pt.signal.convolve1d(level, np.ones(3) / 3, mode="same"), 1, observed=y)
+
+
+def function_with_its_own_gradient():
+    value = pt.vector("value")
+    op = OpFromGraph([value], [pt.exp(value)], pullback=lambda i, o, g: [g[0] * o[0]])
+    pm.Normal("y", op(x * pm.Normal("slope")), 1, observed=y)
+
+
+def loop_over_columns_with_a_state_by_the_row():
+    pull = pm.Normal("pull")
+    state = pytensor.scan(
+        lambda column, before, pull: pt.tanh(before * pull + column),
+        sequences=[pt.as_tensor(X.T)],
+        outputs_info=[pt.zeros(ROWS)],
+        non_sequences=[pull],
+        return_updates=False,
+    )
+    pm.Normal("y", state[-1], 1, observed=y)
+
+
+def a_design_that_is_not_known():
+    design = sparse.csr_from_dense(pt.exp(pt.as_tensor(X) * pm.Normal("slope")))
+    pm.Normal("y", sparse.dot(design, pt.ones((3, 1)))[:, 0], 1, observed=y)
+
+
+def product_of_sparse_matrices():
+    design = sparse.as_sparse_variable(csr_matrix(X))
+    effect = sparse.csr_from_dense(pm.Normal("effect", shape=(3, 2)))
+    pm.Normal("y", sparse.dense_from_sparse(sparse.dot(design, effect))[:, 0], 1, observed=y)
+
+
 def potential():
     mean = pm.Normal("mean")
     pm.Potential("penalty", -(mean**2))
@@ -90,10 +243,34 @@ REFUSED = [
     (softmax_over_rows, '"y".*the rows are mixed by Softmax'),
     (mean_over_rows_of_a_parameter, '"y".* enter every one of them'),
     (joined_rows, '"y".*the rows are joined'),
+    (one_draw_of_areas, "28 rows, but its log-likelihood has 1 entries"),
+    (one_draw_of_intrinsic_areas, ONE_NUMBER),
+    (changing_volatility, ONE_NUMBER),
+    (stochastic_differential_equation, ONE_NUMBER),
+    (separable_process, ONE_NUMBER),
+    (matrix_with_dependent_rows, ONE_NUMBER),
+    (hidden_markov_chain, ONE_NUMBER),
+    (latent_gaussian_process, "the rows are mixed by Blockwise{Cholesky"),
+    (covariance_of_the_rows, "the rows are mixed by Blockwise{Cholesky"),
+    (system_of_the_rows, "the rows are mixed by Blockwise{Solve"),
+    (loop_over_rows, "the rows are cut by Subtensor"),
+    (loop_over_columns_with_a_state_by_the_row, "the rows are mixed by Scan"),
+    (moving_average, "the rows are mixed by Blockwise{Convolve1d"),
+    (sorted_rows, "the rows are mixed by SortOp"),
+    (rank_of_the_rows, "the rows are mixed by ArgSortOp"),
+    (differences_of_rows, "the rows are joined"),
+    (repeated_rows, "the rows are mixed by Reshape"),
+    (rows_as_a_square, "the rows are mixed by Reshape"),
+    (some_rows_replaced, "the rows are cut by SetSubtensor"),
+    (rows_replaced_by_a_list, "some of the rows are replaced by AdvancedSetSubtensor"),
+    (function_with_its_own_gradient, "OpFromGraph.*no rule for it yet"),
+    (a_design_that_is_not_known, "SparseDot.*no rule for it yet"),
+    (product_of_sparse_matrices, "SparseDot.*no rule for it yet"),
     (potential, 'the pm.Potential "penalty"'),
 ]
 
 
+@pytest.mark.filterwarnings("ignore:pytensor.tensor.linalg.trace:FutureWarning")  # PyMC's own
 @pytest.mark.parametrize(("build", "message"), REFUSED, ids=[b.__name__ for b, _ in REFUSED])
 def test_refused(build, message):
     with pm.Model():

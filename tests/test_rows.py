@@ -7,21 +7,33 @@ import pytest
 from pymc_sgld.gradients import minibatch
 from pymc_sgld.minibatch.model import log_density
 from tests.graphs import batch, evaluator, position_of, random_point
-from tests.models import ROWS, SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
+from tests.zoo import ROWS, SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
+
+SIZES = (1, 4)
 
 
-@pytest.fixture(params=SELECTABLE, ids=lambda build: build.__name__)
-def model(request):
-    return request.param()
-
-
-@pytest.mark.parametrize(
-    "model",
-    SELECTABLE + WITH_PARAMETERS_BY_THE_ROW,
+@pytest.fixture(
+    scope="module",
+    params=SELECTABLE + WITH_PARAMETERS_BY_THE_ROW,
     ids=lambda build: build.__name__,
-    indirect=True,
 )
-def test_rows_and_gradients(model):
+def build(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(build):
+    return build()
+
+
+@pytest.fixture(scope="module")
+def batches(model):
+    """Densities of batches, and functions that return their log-likelihood and gradient."""
+    densities = [log_density(model, model.value_vars, model.initial_point(), n) for n in SIZES]
+    return [(d, evaluator(d, [sum(d.log_likelihoods), minibatch(d)])) for d in densities]
+
+
+def test_rows_and_gradients(model, batches):
     """The batch's log-likelihood is that of its rows; a batch gradient averages to the full one."""
     point = random_point(model)
     full_rows = model.compile_fn(
@@ -37,10 +49,8 @@ def test_rows_and_gradients(model):
     full_gradient = model.compile_dlogp(mode="FAST_COMPILE")(point)
     full_rows = np.sum(full_rows, axis=0)
     tolerance = 1e-4 if "float32" in str(point.get("beta", np.zeros(1)).dtype) else 1e-9
-    for size in (1, 4):
-        density = log_density(model, model.value_vars, point, size)
+    for size, (density, evaluate) in zip(SIZES, batches, strict=True):
         position = position_of(density, point)
-        evaluate = evaluator(density, [sum(density.log_likelihoods), minibatch(density)])
         gradients = []
         for rows in np.random.default_rng(size).permutation(ROWS).reshape(-1, size):
             likelihood, gradient = evaluate(position, *batch(density, rows))
@@ -51,20 +61,24 @@ def test_rows_and_gradients(model):
         )
 
 
-def test_no_array_of_all_rows_is_left(model):
-    """Nothing that an update computes has the rows of the data, whatever their number is."""
-    density = log_density(model, model.value_vars, model.initial_point(), 4)
-    function = evaluator(density, minibatch(density))
-    assert all(d.array.shape[0] == ROWS for d in density.data if d.by_row)
-    for node in function.maker.fgraph.toposort():
-        for variable in (*node.inputs, *node.outputs):
-            assert ROWS not in getattr(variable.type, "shape", ())
+def test_no_array_of_all_rows_is_left(build, batches):
+    """Nothing that an update computes has the rows of the data, unless its parameters have."""
+    density, function = batches[-1]
+    assert all(len(d.array) == ROWS for d in density.data if d.by_row)
+    lengths = {
+        length
+        for node in function.maker.fgraph.toposort()
+        for variable in (*node.inputs, *node.outputs)
+        for length in getattr(variable.type, "shape", ())
+    }
+    assert (ROWS in lengths) == (build in WITH_PARAMETERS_BY_THE_ROW)
 
 
-def test_the_model_is_not_changed(model):
+def test_the_model_is_not_changed(build):
     def printed():
         return pytensor.dprint([*model.basic_RVs, *model.value_vars], file="str")
 
+    model = build()
     before, data = printed(), {rv.name: v for rv, v in model.rvs_to_values.items()}
     log_density(model, model.value_vars, model.initial_point(), 4)
     assert printed() == before

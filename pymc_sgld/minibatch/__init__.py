@@ -13,6 +13,7 @@
 ``audit``      do the batches add up to the full density?
 ``reporting``  what is minibatched, and what not and why
 ``fixed``      what does not depend on the position, and its values
+``sparse``     products with a sparse matrix, by dense arrays
 ``support``    the conditions under which the log density is not minus infinity
 ``graphs``     rebuild graphs
 """

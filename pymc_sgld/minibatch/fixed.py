@@ -8,15 +8,19 @@ from functools import partial
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.op import Op
 from pytensor.graph.traversal import graph_inputs, toposort
 from pytensor.tensor.einsum import Einsum
 from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.type import TensorType
 
 from pymc_sgld.minibatch.graphs import rebuild
+from pymc_sgld.minibatch.rules import has_rule
+from pymc_sgld.minibatch.sparse import is_product, is_sparse, product
 
 
 class FixedValues:
@@ -48,13 +52,21 @@ class FixedValues:
         data = {
             variable: self._data_input(variable)
             for variable in graph_inputs(outputs, blockers=list(replacements))
-            if isinstance(variable, SharedVariable) and isinstance(variable.type, TensorType)
+            if isinstance(variable, SharedVariable)
+            and isinstance(variable.type, TensorType)
+            and not is_sparse(variable)
         }
 
         def simplify(node: Apply, inputs: list[Variable]) -> list[Variable] | None:
-            if isinstance(node.op, Einsum):  # its inner graph has ops that rows can pass
-                inner = dict(zip(node.op.inner_inputs, inputs, strict=True))
-                return rebuild(node.op.inner_outputs, inner, simplify)
+            if _is_shorthand(node.op):  # its inner graph has ops that rows can pass
+                inner = [variable.type() for variable in inputs]
+                graphs = node.op.fgraph.bind(inner)
+                return rebuild(graphs, dict(zip(inner, inputs, strict=True)), simplify)
+            if is_product(node):
+                matrix, right = inputs
+                if isinstance(matrix, SharedVariable):
+                    self.sources[matrix] = matrix.get_value(borrow=True)
+                return [product(matrix, right)]
             if not isinstance(node.op, Shape | Shape_i) or None in inputs[0].type.shape:
                 return None
             shape = np.array(inputs[0].type.shape, dtype="int64")
@@ -71,6 +83,8 @@ class FixedValues:
 
     def _mark(self, outputs: Iterable[Variable]) -> None:
         for node in toposort(outputs):
+            if any(map(is_sparse, node.outputs)):
+                continue
             if node.inputs and all(self.is_fixed(variable) for variable in node.inputs):
                 self._fixed.update(node.outputs)
 
@@ -149,3 +163,15 @@ class FixedValues:
             if self.is_fixed(output):
                 found[output] = None
         return list(found)
+
+
+def _is_shorthand(op: Op) -> bool:
+    """Whether an op only stands for its inner graph, with no rule and no gradient of its own."""
+    if isinstance(op, Einsum):
+        return True
+    return (
+        isinstance(op, OpFromGraph)
+        and not has_rule(op)
+        and type(op).pullback is OpFromGraph.pullback
+        and op.pullback_overrides is None
+    )

@@ -85,7 +85,8 @@ class RowSelection:
             raise RowsMixed(f'"{self.parameters[variable]}" has one entry per row')
         if node is None:
             raise RowsMixed(f'"{variable}" is not data')
-        return select_through(node.op, node, axis, self)
+        made = select_through(node.op, node, axis, self)
+        return made if isinstance(made, Variable) else made[node.outputs.index(variable)]
 
     def broadcasts(self, variable: Variable, axis: int) -> bool:
         """Whether a variable has no rows on that axis: its length is 1 there."""
