@@ -1,13 +1,11 @@
 """Row selection: the selected rows are the rows of the full elementwise log-likelihood."""
 
-import numpy as np
 import pytensor
 import pytest
 
-from pymc_sgld.gradients import minibatch
 from pymc_sgld.minibatch.model import log_density
-from tests.graphs import batch, evaluator, position_of, random_point
-from tests.models import ROWS, SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
+from tests.graphs import check_no_array_of_all_rows, check_rows_and_gradients
+from tests.models import SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
 
 
 @pytest.fixture(params=SELECTABLE, ids=lambda build: build.__name__)
@@ -22,43 +20,11 @@ def model(request):
     indirect=True,
 )
 def test_rows_and_gradients(model):
-    """The batch's log-likelihood is that of its rows; a batch gradient averages to the full one."""
-    point = random_point(model)
-    full_rows = model.compile_fn(
-        [
-            term.reshape((ROWS, -1)).sum(axis=1)
-            for term in model.logp(vars=model.observed_RVs, sum=False)
-        ],
-        inputs=model.value_vars,
-        mode="FAST_COMPILE",
-        point_fn=True,
-        on_unused_input="ignore",
-    )(point)
-    full_gradient = model.compile_dlogp(mode="FAST_COMPILE")(point)
-    full_rows = np.sum(full_rows, axis=0)
-    tolerance = 1e-4 if "float32" in str(point.get("beta", np.zeros(1)).dtype) else 1e-9
-    for size in (1, 4):
-        density = log_density(model, model.value_vars, point, size)
-        position = position_of(density, point)
-        evaluate = evaluator(density, [sum(density.log_likelihoods), minibatch(density)])
-        gradients = []
-        for rows in np.random.default_rng(size).permutation(ROWS).reshape(-1, size):
-            likelihood, gradient = evaluate(position, *batch(density, rows))
-            np.testing.assert_allclose(likelihood, full_rows[rows].sum(), rtol=tolerance)
-            gradients.append(gradient)
-        np.testing.assert_allclose(
-            np.mean(gradients, axis=0), full_gradient, rtol=tolerance, atol=10 * tolerance
-        )
+    check_rows_and_gradients(model)
 
 
 def test_no_array_of_all_rows_is_left(model):
-    """Nothing that an update computes has the rows of the data, whatever their number is."""
-    density = log_density(model, model.value_vars, model.initial_point(), 4)
-    function = evaluator(density, minibatch(density))
-    assert all(d.array.shape[0] == ROWS for d in density.data if d.by_row)
-    for node in function.maker.fgraph.toposort():
-        for variable in (*node.inputs, *node.outputs):
-            assert ROWS not in getattr(variable.type, "shape", ())
+    check_no_array_of_all_rows(model)
 
 
 def test_the_model_is_not_changed(model):

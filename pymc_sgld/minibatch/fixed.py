@@ -15,6 +15,8 @@ from pytensor.graph.traversal import graph_inputs, toposort
 from pytensor.tensor.einsum import Einsum
 from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.type import TensorType
+from pytensor.xtensor.basic import TensorFromXTensor
+from pytensor.xtensor.type import XTensorType
 
 from pymc_sgld.minibatch.graphs import rebuild
 
@@ -48,13 +50,16 @@ class FixedValues:
         data = {
             variable: self._data_input(variable)
             for variable in graph_inputs(outputs, blockers=list(replacements))
-            if isinstance(variable, SharedVariable) and isinstance(variable.type, TensorType)
+            if isinstance(variable, SharedVariable)
+            and isinstance(variable.type, TensorType | XTensorType)
         }
 
         def simplify(node: Apply, inputs: list[Variable]) -> list[Variable] | None:
             if isinstance(node.op, Einsum):  # its inner graph has ops that rows can pass
                 inner = dict(zip(node.op.inner_inputs, inputs, strict=True))
                 return rebuild(node.op.inner_outputs, inner, simplify)
+            if isinstance(node.op, TensorFromXTensor) and isinstance(inputs[0].type, TensorType):
+                return inputs
             if not isinstance(node.op, Shape | Shape_i) or None in inputs[0].type.shape:
                 return None
             shape = np.array(inputs[0].type.shape, dtype="int64")
@@ -112,8 +117,11 @@ class FixedValues:
 
     def with_nan(self, row: int, rows: int) -> list[str]:
         """Return the names of data of that many rows with a NaN in one of them."""
-        constants = [v for v in graph_inputs(self.outputs) if isinstance(v, Constant)]
-        arrays = {v.name: np.asarray(v.data) for v in constants if isinstance(v.type, TensorType)}
+        arrays = {
+            v.name: np.asarray(v.data)
+            for v in graph_inputs(self.outputs)
+            if isinstance(v, Constant) and isinstance(v.type, TensorType | XTensorType)
+        }
         arrays |= {variable.name: array for variable, array in self._arrays.items()}
         return [
             name
