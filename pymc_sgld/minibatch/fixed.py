@@ -18,7 +18,7 @@ from pytensor.tensor.type import TensorType
 from pytensor.xtensor.basic import TensorFromXTensor
 from pytensor.xtensor.type import XTensorType
 
-from pymc_sgld.minibatch.graphs import rebuild
+from pymc_sgld.minibatch.graphs import rebuild, tensor
 
 
 class FixedValues:
@@ -69,7 +69,7 @@ class FixedValues:
 
     def _data_input(self, shared: SharedVariable) -> Variable:
         value = shared.get_value(borrow=True)
-        variable = pt.tensor(shared.name, dtype=shared.type.dtype, shape=np.shape(value))
+        variable = tensor(shared.name, shared.type.dtype, np.shape(value))
         self._arrays[variable] = np.asarray(value)
         self.sources[shared] = value
         return variable

@@ -19,6 +19,7 @@ from pytensor.scalar.basic import Cast
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 
 from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.graphs import tensor
 from pymc_sgld.minibatch.rules import RowsMixed, select_through
 
 
@@ -100,7 +101,7 @@ class RowSelection:
                 f'"{variable.name or variable}" has {len(array)} entries in the place of rows'
             )
         shape = (self.batch_size, *array.shape[1:])
-        batch = pt.tensor(variable.name, dtype=variable.type.dtype, shape=shape)
+        batch = tensor(variable.name, variable.type.dtype, shape)
         self.data.append(Data(batch, array, tuple(self.fixed.names(variable)), by_row=True))
         return pt.moveaxis(batch, 0, axis) if axis else batch
 
