@@ -357,6 +357,24 @@ def column_replaced():
     return model
 
 
+def joined_rows():
+    with pm.Model() as model:
+        beta = pm.Normal("beta", shape=COLUMNS)
+        mean = [X[:9] @ beta + pm.Normal("effect"), [pm.Normal("one")], X[10:] @ beta]
+        pm.Normal("y", pt.concatenate(mean), pm.HalfNormal("sigma"), observed=y)
+    return model
+
+
+def joined_by_group():
+    """The rows of each group have their own coefficients, and then go back to their places."""
+    beta = [f"beta_{g}" for g in range(GROUPS)]
+    with pm.Model() as model:
+        parts = [X[group == g] @ pm.Normal(beta[g], shape=COLUMNS) for g in range(GROUPS)]
+        mean = pt.concatenate(parts)[np.argsort(np.argsort(group, kind="stable"))]
+        pm.Normal("y", mean, 1, observed=y)
+    return model
+
+
 def cumulative_effects():
     with pm.Model() as model:
         steps = pt.as_tensor(X) * pm.Normal("beta", shape=COLUMNS)
@@ -438,6 +456,8 @@ SELECTABLE = [
     small_network,
     einsum_regression,
     column_replaced,
+    joined_rows,
+    joined_by_group,
     cumulative_effects,
     multivariate_rows,
     multivariate_rows_by_group,

@@ -53,7 +53,7 @@ SELECTABLE = [
     (["y ~ 0 + x + (1 | group / subgroup)"], {"noncentered": False}),
     (["y ~ poly(x, 2) + bs(z, df=5)"], {"family": "t"}),
     (["y ~ scale(x) + C(binary)", "sigma ~ x + (1 | group)"], {}),
-    (["y ~ hsgp(x, m=5, c=2)"], {}),
+    (["y ~ hsgp(x, m=5, c=2, by=subgroup)"], {}),
     (["binary ~ x + (1 | group)"], {"family": "bernoulli"}),
     (["counts ~ x + offset(log_exposure)"], {"family": "negativebinomial"}),
     (["zeros ~ x", "psi ~ z"], {"family": "zero_inflated_poisson"}),

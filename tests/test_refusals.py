@@ -66,12 +66,6 @@ def mean_over_rows_of_a_parameter():
     pm.Normal("y", eta - eta.mean(), 1, observed=y)
 
 
-def joined_rows():
-    beta = pm.Normal("beta", shape=2)
-    half = ROWS // 2
-    pm.Normal("y", pt.concatenate([beta[0] * x[:half], beta[1] * x[half:]]), 1, observed=y)
-
-
 def potential():
     mean = pm.Normal("mean")
     pm.Potential("penalty", -(mean**2))
@@ -89,7 +83,6 @@ REFUSED = [
     (rows_mixed_by_a_matrix, '"y".* enter every one of them'),
     (softmax_over_rows, '"y".*the rows are mixed by Softmax'),
     (mean_over_rows_of_a_parameter, '"y".* enter every one of them'),
-    (joined_rows, '"y".*the rows are joined'),
     (potential, 'the pm.Potential "penalty"'),
 ]
 
@@ -104,7 +97,7 @@ def test_refused(build, message):
 
 @pytest.mark.parametrize(
     "build",
-    [autoregression, cumulative_sum, effect_per_row, joined_rows, potential, gaussian_process],
+    [autoregression, cumulative_sum, effect_per_row, potential, gaussian_process],
     ids=lambda build: build.__name__,
 )
 def test_the_way_out(build):

@@ -109,6 +109,10 @@ class DeclaredRows(RowSelection):
             raise RowsMixed("the batch of pm.Minibatch is not on the axis of the rows")
         return variable
 
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Refuse what would have to be read beside the rows of the batch."""
+        raise RowsMixed("the rows of pm.Minibatch are joined with others")
+
     def _read(self, variable: Variable, axis: int) -> Variable:
         array = np.moveaxis(self.fixed.value(variable), axis, 0)
         if not (array == array[:1]).all():
