@@ -2,6 +2,13 @@
 
 import numpy as np
 import pytensor
+from pytensor.xtensor.type import XTensorType
+
+from pymc_sgld.gradients import minibatch
+from pymc_sgld.minibatch.model import log_density
+from tests.zoo.data import ROWS
+
+SIZES = (1, 4)
 
 
 def random_point(model, seed=3):
@@ -27,3 +34,63 @@ def evaluator(density, outputs):
 def batch(density, rows):
     """Return the data of some rows."""
     return [d.array[rows] if d.by_row else d.array for d in density.data]
+
+
+def likelihood_of_rows(model, point):
+    """Return the log-likelihood of every row, shape (ROWS,), as PyMC computes it."""
+    terms = []
+    for term in model.logp(vars=model.observed_RVs, sum=False):
+        if isinstance(term.type, XTensorType):
+            term = term.transpose("row", ...).values
+        terms.append(term.reshape((ROWS, -1)).sum(axis=1))
+    evaluate = model.compile_fn(
+        terms,
+        inputs=model.value_vars,
+        mode="FAST_COMPILE",
+        point_fn=True,
+        on_unused_input="ignore",
+    )
+    return np.sum(evaluate(point), axis=0)
+
+
+def compile_batches(model):
+    """Return densities of batches, and functions of their log-likelihood and gradient."""
+    densities = [log_density(model, model.value_vars, model.initial_point(), n) for n in SIZES]
+    return [(d, evaluator(d, [sum(d.log_likelihoods), minibatch(d)])) for d in densities]
+
+
+def check_rows_and_gradients(model, batches):
+    """The batch's log-likelihood is that of its rows; a batch gradient averages to the full one."""
+    point = random_point(model)
+    full_rows = likelihood_of_rows(model, point)
+    full_gradient = model.compile_dlogp(mode="FAST_COMPILE")(point)
+    tolerance = 1e-4 if any("float32" in str(value.dtype) for value in point.values()) else 1e-9
+    for size, (density, evaluate) in zip(SIZES, batches, strict=True):
+        position = position_of(density, point)
+        gradients = []
+        for rows in np.random.default_rng(size).permutation(ROWS).reshape(-1, size):
+            likelihood, gradient = evaluate(position, *batch(density, rows))
+            np.testing.assert_allclose(likelihood, full_rows[rows].sum(), rtol=tolerance)
+            gradients.append(gradient)
+        np.testing.assert_allclose(
+            np.mean(gradients, axis=0), full_gradient, rtol=tolerance, atol=10 * tolerance
+        )
+
+
+def lengths_in(batches):
+    """Return the lengths of all axes of what an update of a batch reads and computes."""
+    density, function = batches[-1]
+    assert all(len(d.array) == ROWS for d in density.data if d.by_row)
+    return {
+        length
+        for node in function.maker.fgraph.toposort()
+        for variable in (*node.inputs, *node.outputs)
+        for length in getattr(variable.type, "shape", ())
+    }
+
+
+def check_model(model):
+    """Check the rows and gradients of a model, and that an update does not touch all rows."""
+    batches = compile_batches(model)
+    check_rows_and_gradients(model, batches)
+    assert ROWS not in lengths_in(batches)

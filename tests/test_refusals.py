@@ -70,12 +70,6 @@ def mean_over_rows_of_a_parameter():
     pm.Normal("y", eta - eta.mean(), 1, observed=y)
 
 
-def joined_rows():
-    beta = pm.Normal("beta", shape=2)
-    half = ROWS // 2
-    pm.Normal("y", pt.concatenate([beta[0] * x[:half], beta[1] * x[half:]]), 1, observed=y)
-
-
 def one_draw_of_areas():
     neighbours = np.eye(ROWS, k=1) + np.eye(ROWS, k=-1)
     mean, tau = pm.Normal("m") * np.ones(ROWS), pm.HalfNormal("tau")
@@ -162,11 +156,6 @@ def sorted_rows():
     pm.Normal("y", pt.sort(pt.exp(x * pm.Normal("slope"))), 1, observed=y)
 
 
-def differences_of_rows():
-    level = pt.exp(x * pm.Normal("slope"))
-    pm.Normal("y", level - pt.concatenate([[0.0], level[:-1]]), 1, observed=y)
-
-
 def some_rows_replaced():
     level = pt.exp(x * pm.Normal("slope"))
     pm.Normal("y", level[: ROWS // 2].set(pm.Normal("other")), 1, observed=y)
@@ -242,7 +231,6 @@ REFUSED = [
     (rows_mixed_by_a_matrix, '"y".* enter every one of them'),
     (softmax_over_rows, '"y".*the rows are mixed by Softmax'),
     (mean_over_rows_of_a_parameter, '"y".* enter every one of them'),
-    (joined_rows, '"y".*the rows are joined'),
     (one_draw_of_areas, "28 rows, but its log-likelihood has 1 entries"),
     (one_draw_of_intrinsic_areas, ONE_NUMBER),
     (changing_volatility, ONE_NUMBER),
@@ -258,7 +246,6 @@ REFUSED = [
     (moving_average, "the rows are mixed by Blockwise{Convolve1d"),
     (sorted_rows, "the rows are mixed by SortOp"),
     (rank_of_the_rows, "the rows are mixed by ArgSortOp"),
-    (differences_of_rows, "the rows are joined"),
     (repeated_rows, "the rows are mixed by Reshape"),
     (rows_as_a_square, "the rows are mixed by Reshape"),
     (some_rows_replaced, "the rows are cut by SetSubtensor"),
@@ -281,7 +268,7 @@ def test_refused(build, message):
 
 @pytest.mark.parametrize(
     "build",
-    [autoregression, cumulative_sum, effect_per_row, joined_rows, potential, gaussian_process],
+    [autoregression, cumulative_sum, effect_per_row, potential, gaussian_process],
     ids=lambda build: build.__name__,
 )
 def test_the_way_out(build):

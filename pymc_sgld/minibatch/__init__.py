@@ -12,6 +12,7 @@
 ``density``    what comes out
 ``audit``      do the batches add up to the full density?
 ``reporting``  what is minibatched, and what not and why
+``lower``      named dimensions (``pymc.dims``) as plain tensors
 ``fixed``      what does not depend on the position, and its values
 ``sparse``     products with a sparse matrix, by dense arrays
 ``support``    the conditions under which the log density is not minus infinity

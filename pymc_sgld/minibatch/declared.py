@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pytensor.tensor as pt
 from pymc.data import MinibatchOp
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
@@ -19,6 +18,7 @@ from pytensor.tensor.type import TensorType
 
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.graphs import tensor
 from pymc_sgld.minibatch.rows import Data, RowSelection
 from pymc_sgld.minibatch.rules import RowsMixed
 
@@ -59,7 +59,7 @@ class Declared:
             self.total_size = len(value)
             self.batch_size = int(nodes[0].outputs[i].type.shape[0])
             shape = (self.batch_size, *value.shape[1:])
-            leaf = pt.tensor(nodes[0].outputs[i].name, dtype=array.type.dtype, shape=shape)
+            leaf = tensor(nodes[0].outputs[i].name, array.type.dtype, shape)
             self.leaves.update({node.outputs[i]: leaf for node in nodes})
             self.data.append(Data(leaf, value, tuple(fixed.names(array)), by_row=True))
         if self.batch_size > self.total_size:
@@ -108,6 +108,10 @@ class DeclaredRows(RowSelection):
         if axis:
             raise RowsMixed("the batch of pm.Minibatch is not on the axis of the rows")
         return variable
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Refuse what would have to be read beside the rows of the batch."""
+        raise RowsMixed("the rows of pm.Minibatch are joined with others")
 
     def _read(self, variable: Variable, axis: int) -> Variable:
         array = np.moveaxis(self.fixed.value(variable), axis, 0)

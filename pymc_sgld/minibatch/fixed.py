@@ -17,8 +17,10 @@ from pytensor.graph.traversal import graph_inputs, toposort
 from pytensor.tensor.einsum import Einsum
 from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.type import TensorType
+from pytensor.xtensor.basic import TensorFromXTensor
+from pytensor.xtensor.type import XTensorType
 
-from pymc_sgld.minibatch.graphs import rebuild
+from pymc_sgld.minibatch.graphs import rebuild, tensor
 from pymc_sgld.minibatch.rules import has_rule
 from pymc_sgld.minibatch.sparse import is_product, is_sparse, product
 
@@ -53,7 +55,7 @@ class FixedValues:
             variable: self._data_input(variable)
             for variable in graph_inputs(outputs, blockers=list(replacements))
             if isinstance(variable, SharedVariable)
-            and isinstance(variable.type, TensorType)
+            and isinstance(variable.type, TensorType | XTensorType)
             and not is_sparse(variable)
         }
 
@@ -67,6 +69,8 @@ class FixedValues:
                 if isinstance(matrix, SharedVariable):
                     self.sources[matrix] = matrix.get_value(borrow=True)
                 return [product(matrix, right)]
+            if isinstance(node.op, TensorFromXTensor) and isinstance(inputs[0].type, TensorType):
+                return inputs
             if not isinstance(node.op, Shape | Shape_i) or None in inputs[0].type.shape:
                 return None
             shape = np.array(inputs[0].type.shape, dtype="int64")
@@ -76,7 +80,7 @@ class FixedValues:
 
     def _data_input(self, shared: SharedVariable) -> Variable:
         value = shared.get_value(borrow=True)
-        variable = pt.tensor(shared.name, dtype=shared.type.dtype, shape=np.shape(value))
+        variable = tensor(shared.name, shared.type.dtype, np.shape(value))
         self._arrays[variable] = np.asarray(value)
         self.sources[shared] = value
         return variable
@@ -126,8 +130,11 @@ class FixedValues:
 
     def with_nan(self, row: int, rows: int) -> list[str]:
         """Return the names of data of that many rows with a NaN in one of them."""
-        constants = [v for v in graph_inputs(self.outputs) if isinstance(v, Constant)]
-        arrays = {v.name: np.asarray(v.data) for v in constants if isinstance(v.type, TensorType)}
+        arrays = {
+            v.name: np.asarray(v.data)
+            for v in graph_inputs(self.outputs)
+            if isinstance(v, Constant) and isinstance(v.type, TensorType | XTensorType)
+        }
         arrays |= {variable.name: array for variable, array in self._arrays.items()}
         return [
             name

@@ -7,8 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pytensor.compile.builders import SymbolicOp
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import toposort
+from pytensor.tensor.type import TensorType
 
 Rule = Callable[[Apply, list[Variable]], list[Variable] | None]
+
+
+def tensor(name: str | None, dtype: str, shape: Sequence[int]) -> Variable:
+    """Return a new variable, whatever its name.
+
+    ``pt.tensor`` refuses names that NumPy can read as a dtype: ``int64``, and all that have a
+    comma, such as ``poly(x, 2)``.
+    """
+    return TensorType(dtype, shape=tuple(shape))(name)
 
 
 def rebuild(

@@ -14,7 +14,7 @@ from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.audit import audit_batches, is_cheap
 from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.fixed import FixedValues
-from pymc_sgld.minibatch.graphs import rebuild
+from pymc_sgld.minibatch.graphs import rebuild, tensor
 from pymc_sgld.minibatch.position import Inputs
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.minibatch.start import check_start
@@ -156,7 +156,7 @@ def _take_out_data(
                 continue
             replacements[variable] = pt.constant(value, dtype=variable.type.dtype)
         else:
-            stand_in = pt.tensor(variable.name, dtype=variable.type.dtype, shape=value.shape)
+            stand_in = tensor(variable.name, variable.type.dtype, value.shape)
             replacements[variable] = stand_in
             names = tuple(fixed.names(variable))
             whole.append(Data(stand_in, value, names, by_row=False))

@@ -6,7 +6,7 @@ compute all of them to use a few.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytensor.tensor as pt
@@ -83,10 +83,7 @@ class PickedRows(RowSelection):
         super().__init__(fixed, parameters, variable.type.shape[axis], len(index))
         self._index = index
 
-    def _read(self, variable: Variable, axis: int) -> Variable:
-        array = self.fixed.value(variable)
-        if array.shape[axis] != self.total_size:
-            raise RowsMixed(f"{array.shape[axis]} entries in the place of rows")
-        names = self.fixed.names(variable)
-        picked = array.take(self._index, axis=axis)
-        return pt.constant(picked, name=names[0] if names else None, dtype=variable.type.dtype)
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Return the picked rows of an array that has the rows on its first axis."""
+        name = sources[0] if sources else name
+        return pt.constant(array[self._index], name=name, dtype=array.dtype.name)

@@ -11,6 +11,8 @@ from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.graph.basic import Variable
 
+from pymc_sgld.minibatch.graphs import tensor
+
 
 @dataclass(frozen=True)
 class Coordinates:
@@ -57,7 +59,7 @@ class Inputs:
             start += where.size
         for v in model.value_vars:
             if v not in self.replacements:
-                other = pt.tensor(v.name, dtype=v.type.dtype, shape=values[v].shape)
+                other = tensor(v.name, v.type.dtype, values[v].shape)
                 self.others[v.name] = other
                 self._replace(v, other, model.values_to_rvs[v].name)
                 self.values[other] = values[v]

@@ -9,16 +9,19 @@ the result is right by construction: nothing has to guess which arrays are data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
 from pytensor.scalar.basic import Cast
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
+from pytensor.tensor.subtensor import AdvancedSubtensor
 
 from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.graphs import tensor
 from pymc_sgld.minibatch.rules import RowsMixed, select_through
 
 
@@ -100,23 +103,55 @@ class RowSelection:
             raise RowsMixed(
                 f'"{variable.name or variable}" has {len(array)} entries in the place of rows'
             )
-        shape = (self.batch_size, *array.shape[1:])
-        batch = pt.tensor(variable.name, dtype=variable.type.dtype, shape=shape)
-        self.data.append(Data(batch, array, tuple(self.fixed.names(variable)), by_row=True))
+        batch = self.read(array, variable.name, self.fixed.names(variable))
         return pt.moveaxis(batch, 0, axis) if axis else batch
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Return the selected rows of an array that has the rows on its first axis."""
+        batch = tensor(name, array.dtype.name, (self.batch_size, *array.shape[1:]))
+        self.data.append(Data(batch, array, tuple(sources), by_row=True))
+        return batch
+
+    def at(self, entries: np.ndarray, length: int) -> RowSelection:
+        """Return the selection of one entry for each row, from axes of ``length`` entries."""
+        if np.array_equal(entries, np.arange(length)):
+            return self
+        return _Entries(self, entries, length)
+
+
+class _Entries(RowSelection):
+    """The selection of ``entries[row]`` for the selected rows, from axes of another length."""
+
+    def __init__(self, rows: RowSelection, entries: np.ndarray, length: int) -> None:
+        super().__init__(rows.fixed, rows.parameters, length, rows.batch_size)
+        self._rows = rows
+        self._entries = entries
+        self._index: Variable | None = None
+
+    def _read(self, variable: Variable, axis: int) -> Variable:
+        if self._index is None:
+            self._index = self.read(np.arange(self.total_size), None)
+        return pt.take(variable, self._index, axis=axis)
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        return self._rows.read(array[self._entries], name, sources)
 
 
 def _is_cheaper_to_compute(node: Apply | None) -> bool:
     """Whether to read the inputs of a fixed node and compute its output for every batch.
 
     A transposed array is the same data, a cast to a wider type would only be more to read, and a
-    number per row that is made of others (``y < 0``) is not worth an array of its own. Everything
-    else (a standardised design matrix, a spline basis) is computed once, for all rows.
+    number per row that is made of others (``y < 0``) is not worth an array of its own, nor is a
+    table whose rows are repeated. Everything else (a standardised design matrix, a spline basis)
+    is computed once, for all rows.
     """
     if node is None:
         return False
     if isinstance(node.op, DimShuffle):
         return True
+    if isinstance(node.op, AdvancedSubtensor):
+        before, after = node.inputs[0].type.shape, node.outputs[0].type.shape
+        return len(after) > 1 and None not in (*before, *after) and prod(before) < prod(after)
     if not isinstance(node.op, Elemwise):
         return False
     if isinstance(node.op.scalar_op, Cast):

@@ -11,6 +11,7 @@ from pytensor.graph.basic import Variable
 
 from pymc_sgld.minibatch.declared import Declared
 from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.lower import lower, rows_first
 from pymc_sgld.minibatch.picks import pick_from_data
 from pymc_sgld.minibatch.position import Inputs
 from pymc_sgld.minibatch.support import conditions_of, remove_checks
@@ -53,13 +54,16 @@ class Term:
 def make_terms(model: Model, inputs: Inputs) -> tuple[list[Term], FixedValues]:
     """Return the terms of a model as graphs of the position and of data, and these data."""
     rvs = [*model.free_RVs, *model.potentials, *model.observed_RVs]
+    first = len(rvs) - len(model.observed_RVs)
     logps = model.logp(vars=rvs, sum=False)
+    observed = [model.rvs_to_values[rv] for rv in model.observed_RVs]
+    logps[first:] = map(rows_first, logps[first:], observed)
+    plain = lower([*logps, *map(rows_first, observed, observed)])
+    logps, observed = plain[: len(rvs)], plain[len(rvs) :]
     conditions = [conditions_of(logp) for logp in logps]
     graphs = remove_checks([*logps, *[c for of_term in conditions for c in of_term]])
     declared = Declared.find(graphs)
     leaves = {output: leaf for d in declared for output, leaf in d.leaves.items()}
-    values = [model.rvs_to_values.get(rv) for rv in rvs]
-    observed = [value for rv, value in zip(rvs, values, strict=True) if rv in model.observed_RVs]
     fixed = FixedValues([*graphs, *observed], {**inputs.replacements, **leaves})
     for call in declared:
         fixed.sources.update(call.sources)
@@ -77,9 +81,9 @@ def make_terms(model: Model, inputs: Inputs) -> tuple[list[Term], FixedValues]:
             total_size=rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable),
         )
         terms.append(term)
-    for term in terms[len(model.free_RVs) : len(model.free_RVs) + len(model.potentials)]:
+    for term in terms[len(model.free_RVs) : first]:
         term.kind = "potential"
-    for term in terms[len(terms) - len(observed) :]:
+    for term in terms[first:]:
         term.kind = "observed"
         value = next(outputs)
         if term.declared:

@@ -35,6 +35,10 @@ def _beta(size=COLUMNS):
     return pm.Normal("beta", shape=size)
 
 
+def _beta_of(name):
+    return pm.Normal(name, shape=COLUMNS)
+
+
 @selectable
 def linear_regression_transposed():
     design = pm.Data("X", np.ascontiguousarray(X.T))
@@ -424,6 +428,36 @@ def slice_of_a_function_of_longer_data():
 @selectable
 def rows_in_reverse():
     _regress(pt.exp(X @ _beta())[::-1])
+
+
+@selectable
+def rows_of_a_mask():
+    longer = pt.exp(np.tile(x, 2) * pm.Normal("slope"))
+    _regress(longer[np.tile([True, False], ROWS)])
+
+
+@selectable
+def reordered_rows():
+    _regress(pt.exp(X @ _beta())[np.argsort(x)])
+
+
+@selectable
+def joined_rows():
+    mean = [X[:9] @ _beta() + pm.Normal("effect"), [pm.Normal("one")], X[10:] @ _beta_of("other")]
+    _regress(pt.concatenate(mean))
+
+
+@selectable
+def joined_by_group():
+    """The rows of each group have their own coefficients, and then go back to their places."""
+    parts = [X[group == g] @ _beta_of(f"beta_{g}") for g in range(GROUPS)]
+    _regress(pt.concatenate(parts)[np.argsort(np.argsort(group, kind="stable"))])
+
+
+@selectable
+def differences_of_rows():
+    level = pt.exp(x * pm.Normal("slope"))
+    _regress(level - pt.concatenate([[0.0], level[:-1]]))
 
 
 @selectable

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
 from pytensor.tensor.basic import Alloc, AllocDiag, ExtractDiag, Join, Split
@@ -36,9 +37,25 @@ def _alloc(op: Alloc, node: Apply, axis: int, rows: RowSelection) -> Variable:
 
 @select_through.register(Join)
 def _join(op: Join, node: Apply, axis: int, rows: RowSelection) -> Variable:
-    if axis == op.axis:
-        raise RowsMixed(f"the rows are joined from several arrays by {op}")
-    return op(*[rows.select(variable, axis) for variable in node.inputs])
+    if axis != op.axis:
+        return op(*[rows.select(variable, axis) for variable in node.inputs])
+    lengths = [variable.type.shape[axis] for variable in node.inputs]
+    if None in lengths:
+        raise RowsMixed(f"the rows are joined from arrays of unknown lengths by {op}")
+    number = np.arange(rows.total_size)
+    start = 0
+    joined = None
+    for variable, length in zip(node.inputs, lengths, strict=True):
+        inside = (start <= number) & (number < start + length)
+        entries = np.where(inside, number - start, 0)  # the others are read, but not used
+        part = variable if length == 1 else rows.at(entries, length).select(variable, axis)
+        if joined is not None:
+            here = pt.expand_dims(
+                rows.read(inside, None), [a for a in range(part.ndim) if a != axis]
+            )
+            part = pt.switch(here, part, joined)
+        joined, start = part, start + length
+    return joined
 
 
 @select_through.register(Split)
