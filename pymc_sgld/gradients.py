@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.gradient import grad
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.minibatch.density import LogDensity
@@ -28,6 +27,11 @@ def minibatch(density: LogDensity) -> Variable:
     density : LogDensity
         The log density of the model for a batch of rows.
 
+    Raises
+    ------
+    SettingError
+        If an operation of the model has no gradient.
+
     References
     ----------
     Welling and Teh (2011), equation 4.
@@ -37,7 +41,7 @@ def minibatch(density: LogDensity) -> Variable:
     for table, log_likelihood in zip(density.tables, density.log_likelihoods, strict=True):
         scaled = np.asarray(table.scale, dtype) * log_likelihood
         estimate = estimate + (log_likelihood if table.full else scaled)
-    parts = grad(estimate, density.pieces, disconnected_inputs="ignore")
+    parts = density.gradient(estimate, density.pieces)
     gradient = pt.concatenate([part.flatten() for part in parts]).astype(dtype)
     conditions = [c for of_term in density.conditions.values() for c in of_term]
     if conditions:

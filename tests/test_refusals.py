@@ -7,9 +7,10 @@ import pytensor.tensor as pt
 import pytest
 from pytensor import sparse
 from pytensor.compile.builders import OpFromGraph
+from pytensor.compile.ops import wrap_py
 from scipy.sparse import csr_matrix
 
-from pymc_sgld import SGLD, MinibatchError
+from pymc_sgld import SGLD, MinibatchError, SettingError
 from tests.zoo.data import ROWS, X, group, x, y
 
 QUICK = {"step_size": 1e-4, "compile_kwargs": {"mode": "FAST_COMPILE"}}
@@ -74,6 +75,11 @@ def one_draw_of_areas():
     neighbours = np.eye(ROWS, k=1) + np.eye(ROWS, k=-1)
     mean, tau = pm.Normal("m") * np.ones(ROWS), pm.HalfNormal("tau")
     pm.CAR("y", mean, W=neighbours, alpha=0.5, tau=tau, observed=y)
+
+
+def areas_of_known_tau():
+    neighbours = np.eye(ROWS, k=1) + np.eye(ROWS, k=-1)
+    pm.CAR("y", pm.Normal("m") * np.ones(ROWS), W=neighbours, alpha=0.5, tau=1.0, observed=y)
 
 
 def one_draw_of_intrinsic_areas():
@@ -268,7 +274,14 @@ def test_refused(build, message):
 
 @pytest.mark.parametrize(
     "build",
-    [autoregression, cumulative_sum, effect_per_row, potential, gaussian_process],
+    [
+        autoregression,
+        cumulative_sum,
+        effect_per_row,
+        potential,
+        gaussian_process,
+        areas_of_known_tau,
+    ],
     ids=lambda build: build.__name__,
 )
 def test_the_way_out(build):
@@ -300,3 +313,24 @@ def test_a_small_hierarchical_model_needs_no_batches():
         pm.Normal("y", effect, 1, observed=y[:8])
         assert SGLD(**QUICK).batch_size == 8
     assert group.max() < 8
+
+
+@wrap_py(itypes=[pt.dscalar], otypes=[pt.dscalar])
+def without_gradient(x):
+    return 2 * x
+
+
+@pytest.mark.parametrize("setting", [{"batch_size": 4}, {"full": "y"}], ids=str)
+def test_no_gradient(setting):
+    with pm.Model():
+        pm.Normal("y", without_gradient(pm.Normal("mean")), 1, observed=y)
+        with pytest.raises(SettingError, match=r'no gradient by "mean".*FromFunctionOp'):
+            SGLD(**QUICK, **setting)
+
+
+def test_rows_on_another_axis():
+    """Rows are the first axis: with two of them there is nothing to minibatch."""
+    with pm.Model():
+        pm.Normal("y", pm.Normal("mean"), 1, observed=np.stack([x, y]))
+        with pytest.raises(SettingError, match=r"number of rows, 2\. .*\(2, 28\)"):
+            SGLD(batch_size=4, **QUICK)

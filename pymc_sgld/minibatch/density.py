@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.gradient import NullTypeGradError, grad
 from pytensor.graph.basic import Variable
 
+from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.minibatch.rows import Data
 
@@ -96,6 +99,23 @@ class LogDensity:
         for name, conditions in self.conditions.items():
             checks.setdefault(f'"{name}"', []).extend(pt.all(c) for c in conditions)
         return {name: pt.all(parts) for name, parts in checks.items() if parts}
+
+    def gradient(self, graph: Variable, wrt: Variable | list[Variable]) -> Any:
+        """Return the gradient of a scalar, zero for what it does not depend on.
+
+        Raises
+        ------
+        SettingError
+            If an operation of the model has none.
+        """
+        try:
+            return grad(graph, wrt, disconnected_inputs="ignore")
+        except (NotImplementedError, NullTypeGradError) as error:
+            names = ", ".join(f'"{c.name}"' for c in self.coordinates)
+            raise SettingError(
+                f"the log density has no gradient by {names}, because an operation in it has none: "
+                f"{error}. SGLD cannot sample them; another step method may."
+            ) from error
 
     @property
     def log_likelihoods(self) -> list[Variable]:

@@ -109,7 +109,10 @@ class FixedValues:
             return self._arrays[variable]
         if variable not in self._cache:
             plain = Mode("py", None)  # each op's NumPy code, run once: nothing to compile
-            [self._cache[variable]] = self.evaluate([variable], {}, plain)
+            try:
+                [self._cache[variable]] = self.evaluate([variable], {}, plain)
+            except np.exceptions.AxisError:  # PyMC's CAR sums a number, which rewriting removes
+                [self._cache[variable]] = self.evaluate([variable], {}, Mode("py", "stabilize"))
         return self._cache[variable]
 
     def evaluate(

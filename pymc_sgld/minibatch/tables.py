@@ -223,9 +223,11 @@ def _check_batch_size(batch_size: int | None, largest: int, terms: Sequence[Term
             "from. Leave it out for full-gradient Langevin dynamics."
         )
     elif batch_size > largest:
+        longest = next(term for term in terms if term.rows == largest)
         raise SettingError(
             f"batch_size={batch_size} is above the number of rows, {largest}. Use at most "
-            f"{largest}, which gives the full gradient."
+            f"{largest}, which gives the full gradient. (Rows are on the first axis of "
+            f'"{longest.name}", whose log-likelihood has the shape {longest.value.shape}.)'
         )
 
 
