@@ -32,7 +32,7 @@ from pymc_sgld.arguments import (
 from pymc_sgld.batching import make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.errors import NonFiniteError, SettingError
-from pymc_sgld.minibatch.model import log_density
+from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
 
@@ -218,15 +218,9 @@ class SGLD(BlockedStep):
                 '{"mode": "JAX"}.'
             )
         point = complete_point(initial_point, model)
-        density = log_density(
-            model,
-            self.vars,
-            point,
-            None if batch_size is None else whole_number("batch_size", batch_size),
-            placed(potentials),
-            names("full", full),
-            flag("audit", audit),
-        )
+        rows = Minibatcher(model, self.vars, point, placed(potentials), names("full", full))
+        size = None if batch_size is None else whole_number("batch_size", batch_size)
+        density = rows.density(size, flag("audit", audit))
         self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in density.tables}
         self.batch_size = sum(t.batch_size for t in density.tables)
         self.total_size = sum(t.total_size for t in density.tables)

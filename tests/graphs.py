@@ -5,10 +5,15 @@ import pytensor
 from pytensor.xtensor.type import XTensorType
 
 from pymc_sgld.gradients import minibatch
-from pymc_sgld.minibatch.model import log_density
+from pymc_sgld.minibatch.model import Minibatcher
 from tests.zoo.data import ROWS
 
 SIZES = (1, 4)
+
+
+def log_density(model, vars, point, batch_size=None, **settings):
+    """Return the log density of a model for batches of a size."""
+    return Minibatcher(model, vars, point, **settings).density(batch_size)
 
 
 def random_point(model, seed=3):

@@ -8,8 +8,7 @@ import pytest
 
 from pymc_sgld import SGLD, MinibatchError
 from pymc_sgld.gradients import minibatch
-from pymc_sgld.minibatch.model import log_density
-from tests.graphs import check_model
+from tests.graphs import check_model, log_density
 from tests.zoo.data import GROUPS, ROWS, X, binary, classes, counts, exposure, group, positive, x, y
 
 COORDS = {

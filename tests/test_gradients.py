@@ -8,8 +8,7 @@ import pymc as pm
 import pytest
 
 from pymc_sgld.gradients import minibatch
-from pymc_sgld.minibatch.model import log_density
-from tests.graphs import batch, evaluator, position_of, random_point
+from tests.graphs import batch, evaluator, log_density, position_of, random_point
 
 ROWS, BATCH = 6, 2
 

@@ -3,8 +3,7 @@
 import pytensor
 import pytest
 
-from pymc_sgld.minibatch.model import log_density
-from tests.graphs import check_rows_and_gradients, compile_batches, lengths_in
+from tests.graphs import check_rows_and_gradients, compile_batches, lengths_in, log_density
 from tests.zoo import ROWS, SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from pymc_sgld import SGLD, DataError, MinibatchError, SettingError
 from pymc_sgld.gradients import minibatch
-from pymc_sgld.minibatch.model import log_density
-from tests.graphs import evaluator, position_of, random_point
+from tests.graphs import evaluator, log_density, position_of, random_point
 
 ROWS, BATCH = 12, 4
 QUICK = {"step_size": 1e-4, "compile_kwargs": {"mode": "FAST_COMPILE"}}

@@ -24,16 +24,8 @@ from pymc_sgld.minibatch.terms import make_terms
 SMALL = 64  # entries up to which an array is better a constant of the graph than an input
 
 
-def log_density(
-    model: Model,
-    vars: Sequence[Variable],
-    point: PointType,
-    batch_size: int | None = None,
-    potentials: Mapping[str, str] | None = None,
-    full: Collection[str] = (),
-    audit: bool | None = False,
-) -> LogDensity:
-    """Return the log density of a model for batches of ``batch_size`` rows.
+class Minibatcher:
+    """A model that gives its log density for batches of any size.
 
     Parameters
     ----------
@@ -43,53 +35,69 @@ def log_density(
         Value variables that form the position, in this order.
     point : dict
         A point of the model where its density is finite; gives the shapes.
-    batch_size : int or None
-        Rows of a batch; data of fewer rows are read in full. None for 128.
     potentials : dict, optional
         ``"prior"`` or ``"rows"`` for each potential.
     full : collection of str
         Names of observed variables to evaluate in full.
-    audit : bool or None
-        Whether to compare the batches of an epoch with the full data; None for yes if it is cheap.
 
     Raises
     ------
-    MinibatchError
-        If the model cannot be minibatched, with the reason.
     DataError
         If the density is not finite at the point, with the variable and the row.
-    SettingError
-        For an argument that does not fit the model.
     """
-    inputs, fixed, tables = place_terms(model, vars, point, batch_size, potentials or {}, full)
-    refusals = [p.refusal for p in tables.placements if p.refusal is not None]
-    if len(refusals) == 1:
-        raise refusals[0]
-    if refusals:
-        raise MinibatchError(
-            f"{refusals[0]} {len(refusals) - 1} more of its terms cannot be minibatched: "
-            "pymc_sgld.minibatch.report(model) lists them."
-        )
-    density = _assemble(inputs, fixed, tables)
-    if audit or (audit is None and is_cheap(density)):
-        terms = {placement.term.name: placement.term for placement in tables.placements}
-        audit_batches(density, terms, fixed, inputs.values)
-    return density
 
+    def __init__(
+        self,
+        model: Model,
+        vars: Sequence[Variable],
+        point: PointType,
+        potentials: Mapping[str, str] | None = None,
+        full: Collection[str] = (),
+    ) -> None:
+        self.inputs = Inputs(model, vars, point)
+        self.terms, self.fixed = make_terms(model, self.inputs)
+        check_start(self.terms, self.fixed, self.inputs.values)
+        self._potentials, self._full = potentials or {}, full
 
-def place_terms(
-    model: Model,
-    vars: Sequence[Variable],
-    point: PointType,
-    batch_size: int | None,
-    potentials: Mapping[str, str],
-    full: Collection[str],
-) -> tuple[Inputs, FixedValues, Tables]:
-    """Return the terms of a model in their tables, refused ones among them."""
-    inputs = Inputs(model, vars, point)
-    terms, fixed = make_terms(model, inputs)
-    check_start(terms, fixed, inputs.values)
-    return inputs, fixed, Tables(terms, fixed, inputs.names, batch_size, potentials, full)
+    def tables(self, batch_size: int | None) -> Tables:
+        """Return the terms in their tables of rows, refused ones among them."""
+        names = self.inputs.names
+        return Tables(self.terms, self.fixed, names, batch_size, self._potentials, self._full)
+
+    def density(self, batch_size: int | None = None, audit: bool | None = False) -> LogDensity:
+        """Return the log density for batches of ``batch_size`` rows.
+
+        All of them are graphs of the same position and other variables.
+
+        Parameters
+        ----------
+        batch_size : int or None
+            Rows of a batch; data of fewer rows are read in full. None for 128.
+        audit : bool or None
+            Whether to compare the batches of an epoch with the full data; None for yes if it is
+            cheap.
+
+        Raises
+        ------
+        MinibatchError
+            If the model cannot be minibatched, with the reason.
+        SettingError
+            For an argument that does not fit the model.
+        """
+        tables = self.tables(batch_size)
+        refusals = [p.refusal for p in tables.placements if p.refusal is not None]
+        if len(refusals) == 1:
+            raise refusals[0]
+        if refusals:
+            raise MinibatchError(
+                f"{refusals[0]} {len(refusals) - 1} more of its terms cannot be minibatched: "
+                "pymc_sgld.minibatch.report(model) lists them."
+            )
+        density = _assemble(self.inputs, self.fixed, tables)
+        if audit or (audit is None and is_cheap(density)):
+            terms = {term.name: term for term in self.terms}
+            audit_batches(density, terms, self.fixed, self.inputs.values)
+        return density
 
 
 def _assemble(inputs: Inputs, fixed: FixedValues, tables: Tables) -> LogDensity:

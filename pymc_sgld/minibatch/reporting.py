@@ -14,7 +14,7 @@ from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.arguments import complete_point, names, placed, value_variables
 from pymc_sgld.minibatch.fixed import FixedValues
-from pymc_sgld.minibatch.model import SMALL, place_terms
+from pymc_sgld.minibatch.model import SMALL, Minibatcher
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.minibatch.tables import Placement, Tables
 
@@ -98,17 +98,17 @@ def report(
            y 1000    50 minibatched y, x                200                  5 %
     """
     model = modelcontext(model)
-    _, fixed, tables = place_terms(
+    rows = Minibatcher(
         model,
         value_variables(vars, model),
         complete_point(initial_point, model),
-        batch_size,
         placed(potentials),
         names("full", full),
     )
+    tables = rows.tables(batch_size)
     lines, refusals, notes = [], {}, []
     for placement in tables.placements:
-        read = _read(placement, fixed, tables)
+        read = _read(placement, rows.fixed, tables)
         if placement.term.kind == "free" and not read:
             continue
         lines.append(_line(placement, read))
