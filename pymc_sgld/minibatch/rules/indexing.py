@@ -56,15 +56,17 @@ def _indices(op: Op, variable: Variable, flat: Sequence[Variable]) -> list:
 def _select_sliced(
     op: Op, variable: Variable, indices: list, axis: int, rows: RowSelection
 ) -> Variable:
-    """Return an indexed array with only the selected rows on an axis that is sliced whole."""
+    """Return an indexed array with only the selected rows on an axis that is sliced."""
     bounds = [indices[axis].start, indices[axis].stop, indices[axis].step]
     if bounds != [None, None, None]:
         every = range(variable.type.shape[axis] or 0)
         if not every or not all(bound is None or rows.fixed.is_fixed(bound) for bound in bounds):
             raise RowsMixed(f"the rows are cut by {op}")
         values = [None if bound is None else int(rows.fixed.value(bound)) for bound in bounds]
-        if every[slice(*values)] != every:
-            raise RowsMixed(f"the rows are cut by {op}")
+        entries = np.array(every[slice(*values)])
+        if isinstance(op, IncSubtensor) and not np.array_equal(entries, every):
+            raise RowsMixed(f"some of the rows are replaced by {op}")
+        rows = rows.at(entries, len(every))
     indices[axis] = slice(None)
     return rows.select(variable, axis)
 

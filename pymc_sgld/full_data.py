@@ -1,0 +1,109 @@
+"""Passes over all the data, block by block: the log density, its gradient and its Hessian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
+from pytensor.graph.basic import Variable
+
+from pymc_sgld.minibatch.density import LogDensity
+
+BLOCK = 16_384  # rows: long enough that what a block costs is arithmetic
+_MODE = Mode("py", "fast_compile")  # NumPy's code: fast for long blocks, and nothing to compile
+
+
+class FullData:
+    """The log density of all rows and its derivatives by the position, a sum of parts.
+
+    The parts are the prior and the log-likelihoods of the tables of rows, in this order.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The log density for blocks of rows; a block is evaluated at once.
+    """
+
+    def __init__(self, density: LogDensity) -> None:
+        self._density = density
+        position = density.position
+        self._tangent = position.type("tangent")
+        self._counted = [
+            pt.vector("counted", dtype=position.dtype, shape=(table.batch_size,))
+            for table in density.tables
+        ]
+        self._sums = [density.log_prior]
+        for table, counted in zip(density.tables, self._counted, strict=True):
+            terms = [
+                pt.sum(graph)
+                if table.full
+                else pt.sum(graph.reshape((table.batch_size, -1)).sum(axis=1) * counted)
+                for graph in table.likelihoods.values()
+            ]
+            self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
+        self._gradients = [density.gradient(graph, position) for graph in self._sums]
+        self._values: dict[int, Callable[..., Any]] = {}
+        self._products: dict[int, Callable[..., Any]] = {}
+
+    def gradients(
+        self, position: np.ndarray, others: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the value of each part, shape (parts,), and its gradient, shape (parts, d)."""
+        values = np.zeros(len(self._sums))
+        gradients = np.zeros((len(self._sums), len(position)))
+        for i, (graph, gradient) in enumerate(zip(self._sums, self._gradients, strict=True)):
+            if i not in self._values:
+                self._values[i] = self._compile(i, [], [graph, gradient])
+            for block in self._blocks(i):
+                value, part = self._values[i](position, *others, *block)
+                values[i] += value
+                gradients[i] += part
+        return values, gradients
+
+    def hessians(self, position: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the Hessian of each part, shape (parts, d, d), by one product a column."""
+        size = len(position)
+        hessians = np.zeros((len(self._sums), size, size))
+        for i, gradient in enumerate(self._gradients):
+            if i not in self._products:
+                product = self._density.gradient(
+                    pt.sum(gradient * self._tangent), self._density.position
+                )
+                self._products[i] = self._compile(i, [self._tangent], [product])
+            for block in self._blocks(i):
+                for column, tangent in enumerate(np.eye(size, dtype=position.dtype)):
+                    [product] = self._products[i](position, tangent, *others, *block)
+                    hessians[i, :, column] += product
+        return (hessians + hessians.swapaxes(1, 2)) / 2
+
+    def _compile(
+        self, i: int, extra: list[Variable], outputs: list[Variable]
+    ) -> Callable[..., Any]:
+        density = self._density
+        by_row: list[Variable] = []
+        if i:
+            by_row = [self._counted[i - 1], *[d.variable for d in density.tables[i - 1].data]]
+        whole = [item.variable for item in density.whole]
+        return pytensor.function(
+            [density.position, *extra, *density.others.values(), *by_row, *whole],
+            outputs,
+            mode=_MODE,
+            on_unused_input="ignore",
+        )
+
+    def _blocks(self, i: int) -> Iterator[list[np.ndarray]]:
+        """Give the data of each block, with a one for each row that is counted in it."""
+        whole = [item.array for item in self._density.whole]
+        if not i:
+            yield whole
+            return
+        table = self._density.tables[i - 1]
+        size = table.batch_size
+        for first in range(0, table.total_size, size):
+            start = min(first, table.total_size - size)  # the last two may overlap
+            counted = (np.arange(size) >= first - start).astype(self._density.position.dtype)
+            yield [counted, *[d.array[start : start + size] for d in table.data], *whole]
