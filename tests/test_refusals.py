@@ -167,11 +167,6 @@ def some_rows_replaced():
     pm.Normal("y", level[: ROWS // 2].set(pm.Normal("other")), 1, observed=y)
 
 
-def rows_replaced_in_reverse():
-    level = pt.exp(x * pm.Normal("slope"))
-    pm.Normal("y", level[::-1].set(y * pm.Normal("other")), 1, observed=y)
-
-
 def rows_replaced_by_a_list():
     level = pt.exp(x * pm.Normal("slope"))
     pm.Normal("y", level[np.array([0, 3, 5])].set(pm.Normal("other")), 1, observed=y)
@@ -260,7 +255,6 @@ REFUSED = [
     (repeated_rows, "the rows are mixed by Reshape"),
     (rows_as_a_square, "the rows are mixed by Reshape"),
     (some_rows_replaced, "some of the rows are replaced by SetSubtensor"),
-    (rows_replaced_in_reverse, "some of the rows are replaced by SetSubtensor"),
     (rows_replaced_by_a_list, "some of the rows are replaced by AdvancedSetSubtensor"),
     (function_with_its_own_gradient, "OpFromGraph.*no rule for it yet"),
     (a_design_that_is_not_known, "SparseDot.*no rule for it yet"),

@@ -455,6 +455,12 @@ def joined_by_group():
 
 
 @selectable
+def rows_replaced_in_reverse():
+    level = pt.exp(x * pm.Normal("slope"))
+    _regress(level[::-1].set(y * pm.Normal("other")))
+
+
+@selectable
 def part_of_joined_rows():
     level = pt.concatenate([X[:9] @ _beta(), X[9:] @ _beta_of("other"), [0.0, 1.0]])
     _regress(pt.exp(level)[:ROWS])
