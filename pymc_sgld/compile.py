@@ -19,6 +19,7 @@ from pytensor.link.jax.linker import JAXLinker
 from pymc_sgld.batching import RowOrder, block_rows
 from pymc_sgld.dynamics import euler_maruyama
 from pymc_sgld.errors import SettingError
+from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.preconditioners import Preconditioner
@@ -32,6 +33,7 @@ class _Graph(NamedTuple):
     log_density: Variable
     others: list[Variable]
     data: list[tuple[Variable, int | None]]  # and the order in which its rows are read
+    constants: list[Variable]  # of the estimate
 
 
 class Updates:
@@ -44,7 +46,7 @@ class Updates:
     ----------
     density : LogDensity
         The model.
-    gradient : TensorVariable, shape (d,)
+    estimate : Estimate
         The estimate of its gradient, in the variables of ``density``.
     preconditioner : Preconditioner
         ``M``.
@@ -59,7 +61,7 @@ class Updates:
     def __init__(
         self,
         density: LogDensity,
-        gradient: Variable,
+        estimate: Estimate,
         preconditioner: Preconditioner,
         temperature: float,
         orders: Sequence[RowOrder | None],
@@ -74,7 +76,7 @@ class Updates:
         self.static = isinstance(get_mode(compile_kwargs.get("mode")).linker, JAXLinker)
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
         self._inside = density.inside
-        needed = set(ancestors([gradient, log_density, *self._inside.values()]))
+        needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
         self._data: list[np.ndarray] = []
         data: list[tuple[Variable, int | None]] = []
         by_row = [
@@ -88,8 +90,14 @@ class Updates:
                 place = None if order is None else self.orders.index(order)
                 data.append((item.variable, place))
         self._graph = _Graph(
-            density.position, gradient, log_density, list(density.others.values()), data
+            density.position,
+            estimate.gradient,
+            log_density,
+            list(density.others.values()),
+            data,
+            list(estimate.arrays),
         )
+        self._constants = list(estimate.arrays.values())
         self._functions: dict[int | None, Any] = {}
         self._process = os.getpid()
 
@@ -139,6 +147,7 @@ class Updates:
                 *rows,
                 *others,
                 *self._preconditioner.arrays,
+                *self._constants,
                 *self._data,
             )
 
@@ -201,7 +210,7 @@ class Updates:
 
     def _compile(self, updates: int | None) -> Any:
         """Compile that many updates, or any number of them (None)."""
-        position, gradient, log_density, others, data = self._graph
+        position, gradient, log_density, others, data, constants = self._graph
         dtype = position.type.dtype
         step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(updates,))
         noise = pt.tensor("noise", dtype=dtype, shape=(updates, *position.type.shape))
@@ -237,13 +246,13 @@ class Updates:
             update,
             sequences=[*rows, step_sizes, noise],
             outputs_info=[position, None],
-            non_sequences=[*others, *matrices, *stored],
+            non_sequences=[*others, *matrices, *constants, *stored],
             n_steps=updates,
             return_updates=False,
             strict=True,
         )
         function = compile(
-            [position, step_sizes, noise, *rows, *others, *matrices, *stored],
+            [position, step_sizes, noise, *rows, *others, *matrices, *constants, *stored],
             [
                 positions[-1],
                 gradients[-1],

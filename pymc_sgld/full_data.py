@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 
+from pymc_sgld.gradients import Centre
 from pymc_sgld.minibatch.density import LogDensity
 
 BLOCK = 16_384  # rows: long enough that what a block costs is arithmetic
@@ -79,6 +80,11 @@ class FullData:
                     [product] = self._products[i](position, tangent, *others, *block)
                     hessians[i, :, column] += product
         return (hessians + hessians.swapaxes(1, 2)) / 2
+
+    def centre(self, position: np.ndarray, others: Sequence[np.ndarray]) -> Centre:
+        """Return a point with all that estimators need there, by two passes."""
+        _, gradients = self.gradients(position, others)
+        return Centre(position, list(others), gradients, self.hessians(position, others))
 
     def _compile(
         self, i: int, extra: list[Variable], outputs: list[Variable]

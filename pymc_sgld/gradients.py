@@ -1,31 +1,79 @@
-"""Estimators of the full-data gradient of the log posterior, as graphs."""
+r"""Estimators of the full-data gradient of the log posterior, as graphs.
+
+An estimator takes the log density for a batch of rows, and a centre where the derivatives of all
+rows are known. It returns a graph of the position, of the data of the batch, and of constant
+arrays. All of them are unbiased; they differ in the variance that the batch leaves:
+
+.. math::
+
+    \hat g(\theta) = \nabla \log p(\theta) + \frac{N}{n} \sum_{i \in B} \nabla \ell_i(\theta)
+        + \text{control variate of mean zero}
+
+Notation: :math:`\ell_i` the log-likelihood of row :math:`i`, :math:`B` a batch of :math:`n` of
+:math:`N` rows, :math:`\hat\theta` the centre, :math:`\delta = \theta - \hat\theta`. Where there are
+several tables of rows, each has its own sum and its own :math:`N/n`.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
+from pytensor.graph.replace import clone_replace
 
 from pymc_sgld.minibatch.density import LogDensity
 
 
-def minibatch(density: LogDensity) -> Variable:
-    r"""Return the minibatch gradient, shape (d,).
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate of the gradient, shape (d,), and the arrays that its graph reads."""
+
+    gradient: Variable
+    arrays: dict[Variable, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Centre:
+    """A point, and the derivatives of the log density of all rows there.
+
+    Attributes
+    ----------
+    position : ndarray, shape (d,)
+        The point.
+    others : list of ndarray
+        Values of the variables that the step does not move.
+    gradients : ndarray, shape (parts, d)
+        Gradient of the prior, then of each table's log-likelihood.
+    hessians : ndarray, shape (parts, d, d)
+        Their Hessians.
+    """
+
+    position: np.ndarray
+    others: list[np.ndarray]
+    gradients: np.ndarray
+    hessians: np.ndarray
+
+
+def minibatch(density: LogDensity, centre: Centre | None = None) -> Estimate:
+    r"""Return the minibatch gradient.
 
     .. math::
 
         \hat g(\theta) = \nabla \log p(\theta)
-            + \frac{N}{n} \sum_{i \in B} \nabla \log p(x_i \mid \theta)
+            + \frac{N}{n} \sum_{i \in B} \nabla \ell_i(\theta)
 
-    for a batch :math:`B` of :math:`n` of :math:`N` rows, summed over the tables of rows where
-    there are several. The prior enters once, whole, with the
-    log-Jacobians of the transforms. With :math:`n = N` it is the full gradient. Outside the
-    support of the density it is NaN, never a silent zero.
+    The prior enters once, whole, with the log-Jacobians of the transforms. With :math:`n = N` it
+    is the full gradient. Outside the support of the density it is NaN, never a silent zero.
 
     Parameters
     ----------
     density : LogDensity
         The log density of the model for a batch of rows.
+    centre : Centre, optional
+        Not used.
 
     Raises
     ------
@@ -36,15 +84,130 @@ def minibatch(density: LogDensity) -> Variable:
     ----------
     Welling and Teh (2011), equation 4.
     """
-    dtype = density.position.dtype
-    estimate = density.log_prior
-    for table, log_likelihood in zip(density.tables, density.log_likelihoods, strict=True):
-        scaled = np.asarray(table.scale, dtype) * log_likelihood
-        estimate = estimate + (log_likelihood if table.full else scaled)
-    parts = density.gradient(estimate, density.pieces)
-    gradient = pt.concatenate([part.flatten() for part in parts]).astype(dtype)
+    terms = zip(density.tables, density.log_likelihoods, strict=True)
+    scaled = [
+        graph if table.full else np.asarray(table.scale, graph.type.dtype) * graph
+        for table, graph in terms
+    ]
+    gradient = _gradient([density.log_prior, *scaled], density)
     conditions = [c for of_term in density.conditions.values() for c in of_term]
     if conditions:
         inside = pt.all([pt.all(condition) for condition in conditions])
-        gradient = pt.switch(inside, gradient, np.asarray(np.nan, dtype))
-    return gradient
+        gradient = pt.switch(inside, gradient, np.asarray(np.nan, density.position.dtype))
+    return Estimate(gradient)
+
+
+def control_variate(density: LogDensity, centre: Centre) -> Estimate:
+    r"""Return the minibatch gradient with a control variate at the centre.
+
+    .. math::
+
+        \hat g(\theta) = \nabla \log p(\theta) + \sum_{i=1}^N \nabla \ell_i(\hat\theta)
+            + \frac{N}{n} \sum_{i \in B}
+              \left[ \nabla \ell_i(\theta) - \nabla \ell_i(\hat\theta) \right]
+
+    Its variance vanishes at the centre, and grows with the square of the distance from it.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The log density of the model for a batch of rows.
+    centre : Centre
+        It fixes all variables, those of other steps included.
+
+    References
+    ----------
+    Baker, Fearnhead, Fox and Nemeth (2019), Control variates for stochastic gradient MCMC,
+    equation 6.
+    """
+    return _controlled(density, centre, second_order=False)
+
+
+def taylor(density: LogDensity, centre: Centre) -> Estimate:
+    r"""Return the minibatch gradient with a control variate of second order at the centre.
+
+    .. math::
+
+        \hat g(\theta) = \nabla \log p(\theta) + \sum_{i=1}^N \left[
+            \nabla \ell_i(\hat\theta) + H_i \delta \right]
+            + \frac{N}{n} \sum_{i \in B} \left[ \nabla \ell_i(\theta)
+            - \nabla \ell_i(\hat\theta) - H_i \delta \right],
+            \qquad H_i = \nabla^2 \ell_i(\hat\theta)
+
+    The remainder of a Taylor expansion is what the batch estimates: zero for a log-likelihood that
+    is quadratic in the unconstrained coordinates. Prior and log-Jacobians are never expanded.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The log density of the model for a batch of rows.
+    centre : Centre
+        It fixes all variables, those of other steps included.
+    """
+    return _controlled(density, centre, second_order=True)
+
+
+def _controlled(density: LogDensity, centre: Centre, second_order: bool) -> Estimate:
+    """Return the minibatch gradient less its expansion at the centre, plus that of all rows."""
+    estimate = minibatch(density)
+    if density.full:
+        return estimate
+    at_centre = _AtCentre(density, centre)
+    rows, exact = _constant("rows_gradient", centre.gradients[at_centre.parts].sum(axis=0), density)
+    arrays = {**at_centre.arrays, rows: exact}
+    gradient = estimate.gradient - at_centre.gradient + rows
+    if second_order:
+        hessian = centre.hessians[at_centre.parts].sum(axis=0)
+        rows_hessian, exact = _constant("rows_hessian", hessian, density)
+        arrays[rows_hessian] = exact
+        distance = density.position - at_centre.position
+        gradient = gradient - at_centre.product(distance) + rows_hessian @ distance
+    return Estimate(gradient, arrays)
+
+
+class _AtCentre:
+    """What a batch gives at the centre: its gradient, and products with its Hessian."""
+
+    def __init__(self, density: LogDensity, centre: Centre) -> None:
+        self._density = density
+        batched = [i for i, table in enumerate(density.tables) if not table.full]
+        self.parts = [1 + i for i in batched]  # of the arrays of a centre: the prior comes first
+        self._gradient = _gradient(
+            [
+                np.asarray(density.tables[i].scale, density.position.dtype)
+                * density.log_likelihoods[i]
+                for i in batched
+            ],
+            density,
+        )
+        self.position, value = _constant("centre", centre.position, density)
+        self.arrays = {self.position: value}
+        self._replacements = {density.position: self.position}
+        for (name, other), value in zip(density.others.items(), centre.others, strict=True):
+            at_centre = other.type(f"centre_{name}")
+            self._replacements[other] = at_centre
+            self.arrays[at_centre] = np.asarray(value, other.type.dtype)
+        self.gradient = self._moved(self._gradient)
+
+    def product(self, vector: Variable) -> Variable:
+        """Return the product of the batch's Hessian at the centre with a vector."""
+        tangent = self._density.position.type("tangent")
+        product = _gradient([pt.sum(self._gradient * tangent)], self._density)
+        return self._moved(product, {tangent: vector})
+
+    def _moved(self, graph: Variable, more: dict[Variable, Variable] | None = None) -> Variable:
+        return clone_replace([graph], self._replacements | (more or {}), rebuild_strict=False)[0]
+
+
+def _gradient(graphs: list[Variable], density: LogDensity) -> Variable:
+    """Return the gradient of a sum of scalars by the position."""
+    parts = density.gradient(pt.add(*graphs) if len(graphs) > 1 else graphs[0], density.pieces)
+    return pt.concatenate([part.flatten() for part in parts]).astype(density.position.dtype)
+
+
+def _constant(name: str, value: Any, density: LogDensity) -> tuple[Variable, np.ndarray]:
+    array = np.asarray(value, density.position.dtype)
+    return pt.tensor(name, dtype=array.dtype.name, shape=array.shape), array
+
+
+ESTIMATORS = {"minibatch": minibatch, "control_variate": control_variate, "taylor": taylor}

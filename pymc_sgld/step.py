@@ -19,7 +19,6 @@ from pytensor.graph.basic import Variable
 from rich.progress import TextColumn
 from rich.table import Column
 
-from pymc_sgld import gradients
 from pymc_sgld.arguments import (
     complete_point,
     flag,
@@ -32,11 +31,11 @@ from pymc_sgld.arguments import (
 from pymc_sgld.batching import make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.errors import NonFiniteError, SettingError
+from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
 
-ESTIMATORS = {"minibatch": gradients.minibatch}
 DEFAULT_STEPS_PER_DRAW = 10
 
 

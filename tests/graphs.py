@@ -61,7 +61,7 @@ def likelihood_of_rows(model, point):
 def compile_batches(model):
     """Return densities of batches, and functions of their log-likelihood and gradient."""
     densities = [log_density(model, model.value_vars, model.initial_point(), n) for n in SIZES]
-    return [(d, evaluator(d, [sum(d.log_likelihoods), minibatch(d)])) for d in densities]
+    return [(d, evaluator(d, [sum(d.log_likelihoods), minibatch(d).gradient])) for d in densities]
 
 
 def check_rows_and_gradients(model, batches):

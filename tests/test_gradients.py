@@ -5,10 +5,13 @@ from itertools import combinations
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytest
 
-from pymc_sgld.gradients import minibatch
-from tests.graphs import batch, evaluator, log_density, position_of, random_point
+from pymc_sgld.full_data import FullData
+from pymc_sgld.gradients import ESTIMATORS, control_variate, minibatch, taylor
+from pymc_sgld.minibatch.model import Minibatcher
+from tests.graphs import batch, position_of, random_point
 
 ROWS, BATCH = 6, 2
 
@@ -30,16 +33,31 @@ def model():
     return model
 
 
-def enumerate_batches(model, names, point, estimator=minibatch):
+def enumerate_batches(model, names, point, estimator=minibatch, centre=None):
     """Return the gradient of every batch of two rows, shape (15, d), and the full one."""
     rvs = [model[name] for name in names]
     vars = [model.rvs_to_values[rv] for rv in rvs]
-    density = log_density(model, vars, point, BATCH)
-    evaluate = evaluator(density, estimator(density))
-    position = position_of(density, point)
+    rows = Minibatcher(model, vars, point)
+    density = rows.density(BATCH)
+    if centre is not None:
+        there = [centre[name] for name in density.others]
+        centre = FullData(rows.density(4)).centre(position_of(density, centre), there)
+    estimate = estimator(density) if centre is None else estimator(density, centre)
+    inputs = [density.position, *density.others.values(), *[d.variable for d in density.data]]
+    evaluate = pytensor.function(
+        [*inputs, *estimate.arrays],
+        estimate.gradient,
+        mode="FAST_COMPILE",
+        on_unused_input="ignore",
+    )
     others = [point[name] for name in density.others]
     gradients = [
-        evaluate(position, *others, *batch(density, list(rows)))
+        evaluate(
+            position_of(density, point),
+            *others,
+            *batch(density, list(rows)),
+            *estimate.arrays.values(),
+        )
         for rows in combinations(range(ROWS), BATCH)
     ]
     full = model.compile_dlogp(rvs, mode="FAST_COMPILE", on_unused_input="ignore")(point)
@@ -50,16 +68,19 @@ ALL = ["spread", "effect", "rate", "weights"]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_unbiased_by_enumeration(model, seed):
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_unbiased_by_enumeration(model, estimator, seed):
     point = random_point(model, seed) | {"shift": np.array(2)}
-    gradients, full = enumerate_batches(model, ALL, point)
+    centre = random_point(model, 7) | {"shift": np.array(3)}
+    gradients, full = enumerate_batches(model, ALL, point, estimator, centre)
     assert gradients.shape == (15, 1 + 2 + 1 + 2)
     assert gradients.std(axis=0).min() > 1e-3
     np.testing.assert_allclose(gradients.mean(axis=0), full, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("names", [["effect"], ["weights", "spread"]])
-def test_unbiased_where_other_steps_move_variables(model, names):
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_unbiased_where_other_steps_move_variables(model, estimator, names):
     """The estimate follows the variables of other steps, continuous and discrete."""
     before = random_point(model, 1) | {"shift": np.array(2)}
     after = random_point(model, 2) | {"shift": np.array(5)}
@@ -67,8 +88,9 @@ def test_unbiased_where_other_steps_move_variables(model, names):
         model.rvs_to_values[model[name]].name: before[model.rvs_to_values[model[name]].name]
         for name in names
     }
+    centre = random_point(model, 7) | {"shift": np.array(3)}
     for point in (before, after):
-        gradients, full = enumerate_batches(model, names, point)
+        gradients, full = enumerate_batches(model, names, point, estimator, centre)
         np.testing.assert_allclose(gradients.mean(axis=0), full, rtol=1e-10, atol=1e-10)
     first, second = (enumerate_batches(model, names, point)[1] for point in (before, after))
     assert np.abs(first - second).max() > 0.1
@@ -89,3 +111,37 @@ def test_prior_enters_once_and_whole(model):
     for wrong in (prior_scaled, rows_unscaled):
         gradients, _ = enumerate_batches(model, ALL, point, wrong)
         assert not np.allclose(gradients.mean(axis=0), full, rtol=1e-3)
+
+
+def spread_of(model, estimator, centre, distance=0.3):
+    """Return the largest standard deviation of an estimate over batches, away from the centre."""
+    names = [rv.name for rv in model.free_RVs]
+    point = {name: np.asarray(value + distance) for name, value in centre.items()}
+    gradients, full = enumerate_batches(model, names, point, estimator, centre)
+    np.testing.assert_allclose(gradients.mean(axis=0), full, rtol=1e-9, atol=1e-9)
+    return gradients.std(axis=0).max()
+
+
+@pytest.mark.parametrize("estimator", [control_variate, taylor])
+def test_no_variance_at_the_centre(model, estimator):
+    centre = random_point(model, 7) | {"shift": np.array(3)}
+    gradients, full = enumerate_batches(model, ALL, centre, estimator, centre)
+    np.testing.assert_allclose(gradients, np.broadcast_to(full, gradients.shape), rtol=1e-9)
+
+
+def test_exact_for_a_gaussian_mean_and_a_quadratic_likelihood():
+    """Closed forms: no variance is left, with a prior that is neither Gaussian nor expanded."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(ROWS, 2)), rng.normal(size=ROWS)
+    with pm.Model() as gaussian_mean:
+        pm.Normal("y", pm.StudentT("mean", 3), 0.5, observed=y)
+    with pm.Model() as regression:
+        slope = pm.StudentT("slope", 3, shape=2)
+        shift = pm.Gamma("shift", 2, 1, default_transform=None, initval=1.0)
+        pm.Uniform("share", 0, shift)
+        pm.Normal("y", x @ slope + shift, 0.5, observed=y)
+    for model, exact in ((gaussian_mean, (control_variate, taylor)), (regression, (taylor,))):
+        centre = random_point(model, 7)
+        for estimator in (control_variate, taylor):
+            spread = spread_of(model, estimator, centre)
+            assert (spread < 1e-12) == (estimator in exact)

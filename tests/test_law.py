@@ -12,8 +12,9 @@ import pymc as pm
 import pytest
 from arviz_stats.base.array import array_stats
 
-from pymc_sgld import SGLD, gradients
+from pymc_sgld import SGLD
 from pymc_sgld.dynamics import euler_maruyama
+from pymc_sgld.gradients import ESTIMATORS, Estimate
 
 ROWS, BATCH = 1000, 50
 STANDARD_ERRORS = 5.0
@@ -120,11 +121,10 @@ def test_wrong_noise_is_caught(monkeypatch):
 
 def test_missing_scale_of_the_batch_is_caught(monkeypatch):
     def unscaled(density):
-        return gradients.grad(density.log_prior + sum(density.log_likelihoods), density.pieces)[
-            0
-        ].flatten()
+        total = density.log_prior + sum(density.log_likelihoods)
+        return Estimate(density.gradient(total, density.position))
 
-    monkeypatch.setitem(SGLD.__init__.__globals__["ESTIMATORS"], "minibatch", unscaled)
+    monkeypatch.setitem(ESTIMATORS, "minibatch", unscaled)
     draws, precision = sample("with_replacement", 5e-4)
     with pytest.raises(AssertionError):
         check(draws, 0.0, expected_variance("with_replacement", 5e-4, 1.0, precision))
@@ -133,9 +133,9 @@ def test_missing_scale_of_the_batch_is_caught(monkeypatch):
 def test_scaled_prior_is_caught(monkeypatch):
     def scaled(density):
         total = (density.log_prior + sum(density.log_likelihoods)) * (ROWS / BATCH)
-        return gradients.grad(total, density.pieces)[0].flatten()
+        return Estimate(density.gradient(total, density.position))
 
-    monkeypatch.setitem(SGLD.__init__.__globals__["ESTIMATORS"], "minibatch", scaled)
+    monkeypatch.setitem(ESTIMATORS, "minibatch", scaled)
     draws, precision = sample(step_size=1e-4, prior=PRIOR)
     with pytest.raises(AssertionError):
         mean = PRIOR[0] / PRIOR[1] ** 2 / precision

@@ -28,7 +28,7 @@ def check_unbiased(model, reference=None, sizes=None, **settings):
     point = random_point(reference or model)
     density = log_density(model, model.value_vars, point, **settings)
     assert sizes is None or [(t.total_size, t.batch_size) for t in density.tables] == sizes
-    evaluate = evaluator(density, minibatch(density))
+    evaluate = evaluator(density, minibatch(density).gradient)
     epochs = [
         np.random.default_rng(0).permutation(t.total_size).reshape(-1, t.batch_size)
         for t in density.tables

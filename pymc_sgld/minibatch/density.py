@@ -100,6 +100,11 @@ class LogDensity:
             checks.setdefault(f'"{name}"', []).extend(pt.all(c) for c in conditions)
         return {name: pt.all(parts) for name, parts in checks.items() if parts}
 
+    @property
+    def full(self) -> bool:
+        """Whether every update reads all the data."""
+        return all(table.full for table in self.tables)
+
     def gradient(self, graph: Variable, wrt: Variable | list[Variable]) -> Any:
         """Return the gradient of a scalar, zero for what it does not depend on.
 
