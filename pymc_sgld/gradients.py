@@ -16,6 +16,7 @@ several tables of rows, each has its own sum and its own :math:`N/n`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -210,4 +211,8 @@ def _constant(name: str, value: Any, density: LogDensity) -> tuple[Variable, np.
     return pt.tensor(name, dtype=array.dtype.name, shape=array.shape), array
 
 
-ESTIMATORS = {"minibatch": minibatch, "control_variate": control_variate, "taylor": taylor}
+ESTIMATORS: dict[str, Callable[..., Estimate]] = {
+    "minibatch": minibatch,
+    "control_variate": control_variate,
+    "taylor": taylor,
+}

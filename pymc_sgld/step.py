@@ -205,7 +205,7 @@ class SGLD(BlockedStep):
         self.steps_per_draw = whole_number(
             "steps_per_draw", DEFAULT_STEPS_PER_DRAW if steps_per_draw is None else steps_per_draw
         )
-        if not isinstance(gradient, str) or gradient not in ESTIMATORS:
+        if gradient != "minibatch":
             raise SettingError(f'gradient={gradient!r} is not known: use "minibatch".')
         self.gradient = gradient
         make_order(batching, 1, 1)  # its name is checked even if every update reads all rows
