@@ -32,6 +32,7 @@ from pymc_sgld.batching import make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.errors import NonFiniteError, SettingError
 from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
@@ -173,7 +174,9 @@ class SGLD(BlockedStep):
 
     def __new__(cls, vars: Any = None, **kwargs: Any) -> Any:
         """Check the variables, and make a step for each of them where ``blocked=False``."""
-        vars = value_variables(vars, modelcontext(kwargs.get("model")))
+        model = modelcontext(kwargs.get("model"))
+        vars = value_variables(vars, model)
+        check_all_sampled(vars, model)
         return super().__new__(cls, vars, **kwargs)
 
     def __init__(

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 from pytensor.gradient import disconnected_grad
 
 from pymc_sgld import SGLD, MinibatchError, SettingError
 from pymc_sgld.minibatch import model as minibatch_model
+from pymc_sgld.minibatch import picks
 from pymc_sgld.minibatch.rows import RowSelection
 
 ROWS = 23  # no multiple of the batch size: the last two batches overlap
@@ -23,6 +25,7 @@ def model(request):
         mean = x @ beta + effect[group]
         pm.Normal("y", mean, 1, observed=rng.normal(size=ROWS).astype(request.param))
         pm.Normal("matrix", mean[:, None], 1, observed=x)
+        pm.Normal("picked", pm.math.exp(x @ beta)[:-1], 1, observed=rng.normal(size=ROWS - 1))
         pm.Poisson("count", pm.math.exp(effect[0]), observed=rng.poisson(2, size=9))
     return model
 
@@ -37,8 +40,8 @@ def other_rows(monkeypatch):
 
     def shifted(self, variable, axis):
         batch = read(self, variable, axis)
-        item = self.data[-1]
-        if item.array.ndim == 2:
+        item = self.data[-1] if self.data else None
+        if item is not None and item.array.ndim == 2:
             self.data[-1] = type(item)(
                 item.variable, np.roll(item.array, 1, axis=0), item.names, item.by_row
             )
@@ -59,11 +62,31 @@ def no_gradient(monkeypatch):
     monkeypatch.setattr(RowSelection, "select", cut)
 
 
+def other_picks(monkeypatch):
+    """What is rewritten before rows are selected is seen too."""
+    find = picks._fixed_index
+
+    def shifted(*arguments):
+        found = find(*arguments)
+        return found and (found[0], np.roll(found[1], 1), found[2])
+
+    monkeypatch.setattr(picks, "_fixed_index", shifted)
+
+
+def wrong_prior(monkeypatch):
+    monkeypatch.setattr(minibatch_model, "total", lambda terms, dtype: 2 * pt.sum(terms[0]))
+
+
 @pytest.mark.parametrize(
     ("defect", "message"),
     [
-        (other_rows, r'audit of "(y|matrix)": the log-likelihood of row 0 is .* in the full data'),
-        (no_gradient, r'audit of "(y|matrix)": the gradients by beta\[0\] of all batches'),
+        (other_picks, r'audit of "picked": the log-likelihood of row 0'),
+        (wrong_prior, "audit of the prior: its log density is"),
+        (
+            other_rows,
+            r'audit of "(y|matrix|picked)": the log-likelihood of row 0 is .* in the full data',
+        ),
+        (no_gradient, r'audit of "(y|matrix|picked)": the gradients by beta\[0\] add up to 0, and'),
     ],
 )
 def test_defects_are_seen(model, monkeypatch, defect, message):

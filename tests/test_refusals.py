@@ -172,16 +172,6 @@ def rows_replaced_by_a_list():
     pm.Normal("y", level[np.array([0, 3, 5])].set(pm.Normal("other")), 1, observed=y)
 
 
-def repeated_rows():
-    level = pt.exp(x[: ROWS // 2] * pm.Normal("slope"))
-    pm.Normal("y", pt.repeat(level, 2), 1, observed=y)
-
-
-def rows_as_a_square():
-    level = pt.exp(pt.as_tensor(x.reshape((4, -1))) * pm.Normal("slope"))
-    pm.Normal("y", level.flatten(), 1, observed=y)
-
-
 def rank_of_the_rows():
     pm.Normal("y", pt.argsort(pt.exp(x * pm.Normal("slope"))) * pm.Normal("b"), 1, observed=y)
 
@@ -252,8 +242,6 @@ REFUSED = [
     (moving_average, "the rows are mixed by Blockwise{Convolve1d"),
     (sorted_rows, "the rows are mixed by SortOp"),
     (rank_of_the_rows, "the rows are mixed by ArgSortOp"),
-    (repeated_rows, "the rows are mixed by Reshape"),
-    (rows_as_a_square, "the rows are mixed by Reshape"),
     (some_rows_replaced, "some of the rows are replaced by SetSubtensor"),
     (rows_replaced_by_a_list, "some of the rows are replaced by AdvancedSetSubtensor"),
     (function_with_its_own_gradient, "OpFromGraph.*no rule for it yet"),

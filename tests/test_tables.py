@@ -158,6 +158,24 @@ def minibatch_model(kind):
     elif kind == "one number":
         cov = np.eye(BATCH)
         pm.MvNormal("y", rows @ beta, cov, observed=outcome, total_size=ROWS)
+    elif kind == "mean of the batch":
+        pm.Normal("y", (rows - rows.mean(axis=0)) @ beta, 1, observed=outcome, total_size=ROWS)
+    elif kind == "spread of the batch":
+        pm.Normal("y", rows @ beta, outcome.std(), observed=outcome, total_size=ROWS)
+    elif kind == "first row for all":
+        pm.Normal("y", rows @ beta + rows[0, 0], 1, observed=outcome, total_size=ROWS)
+    elif kind == "product of the batch":
+        mean = rows @ (rows.T @ (rows @ beta))
+        pm.Normal("y", mean, 1, observed=outcome, total_size=ROWS)
+    elif kind == "one row, dependent":
+        rows, outcome = pm.Minibatch(X, y, batch_size=1)
+        pm.Normal("y", pt.cumsum(rows @ beta), 1, observed=outcome, total_size=ROWS)
+    elif kind == "total_size of another axis":
+        table = pm.Minibatch(X, batch_size=BATCH)
+        pm.Normal("y", beta, 1, observed=table, total_size=[None, 3])
+    elif kind == "different lengths":
+        rows, outcome = pm.Minibatch(X, y[:10], batch_size=BATCH)
+        pm.Normal("y", rows @ beta, 1, observed=outcome, total_size=ROWS)
     elif kind == "potential":
         pm.Potential("y", -((outcome - rows @ beta) ** 2))
 
@@ -179,6 +197,33 @@ def test_pm_minibatch_misused(kind, message):
         minibatch_model(kind)
         with pytest.raises(MinibatchError, match=message):
             SGLD(**QUICK)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_pm_minibatch_with_checks_that_have_no_rows(size):
+    """As many components as rows of a batch, and not: the weights are checked, not their rows."""
+
+    def build(outcome, **observed):
+        with pm.Model() as model:
+            weights = pm.Dirichlet("weights", np.ones(2))
+            means = pm.Normal("means", shape=2)
+            pm.NormalMixture("y", weights, means, 1, observed=outcome, **observed)
+        return model
+
+    model = build(pm.Minibatch(y, batch_size=size), total_size=ROWS)
+    check_unbiased(model, build(y), sizes=[(12, size)])
+
+
+def test_pm_minibatch_beside_other_steps():
+    """Their density would be that of one random batch after the other."""
+    with pm.Model() as model:
+        mean, scale = pm.Normal("mean"), pm.HalfNormal("scale")
+        pm.Normal("y", mean, scale, observed=pm.Minibatch(y, batch_size=4), total_size=ROWS)
+        for settings in ({}, {"blocked": False}):
+            with pytest.raises(MinibatchError, match=r'pm.Minibatch, and "scale" would be'):
+                SGLD([mean], **QUICK, **settings)
+        assert len(SGLD(blocked=False, **QUICK).methods) == 2
+    assert model
 
 
 def test_data_of_pm_minibatch_are_checked_in_every_row():
@@ -231,6 +276,26 @@ def test_missing_values():
     assert {c.name: c.size for c in density.coordinates} == entries
     assert max(item.array.shape[0] for item in density.data) == 8
     assert not [item for item in density.whole if ROWS in item.array.shape]
+
+
+def test_missing_values_in_a_table():
+    """Each entry that is there is a row."""
+    table = np.where(_rng.uniform(size=X.shape) < 0.2, np.nan, X)
+    with pm.Model() as model, pytest.warns(Warning, match="missing values"):
+        pm.Normal("y", X * pm.Normal("beta", shape=3), 1, observed=table)
+    rows = int(np.isfinite(table).sum())
+    density = check_unbiased(model, batch_size=1, sizes=[(rows, 1)])
+    assert not density.whole
+
+
+def test_nothing_is_picked_from_one_entry():
+    """The levels but the first, with one level: an empty sum is zero."""
+    with regression() as model:
+        level = pm.Normal("level", shape=1)
+        pm.Potential("others", -pt.sum(pt.exp(level)[1:] ** 2))
+        pm.Potential("smooth", pm.logp(pm.Normal.dist(0, 2), pt.diff(pt.exp(level))).sum())
+    places = {"others": "prior", "smooth": "prior"}
+    check_unbiased(model, batch_size=BATCH, potentials=places)
 
 
 def test_missing_covariates_are_refused():

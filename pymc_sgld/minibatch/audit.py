@@ -1,23 +1,26 @@
-"""Check that the batches of an epoch add up to the full log-likelihood and its gradient.
+"""Check that the batches of an epoch add up to the full log density and its gradient.
 
 The selection of rows is right by construction. This is the test of it on the user's own model: the
-graphs that an update evaluates, on every batch of an epoch, against the graphs without selection.
+graphs that an update evaluates, on every batch of an epoch, against the graphs that PyMC gives, in
+which nothing was rewritten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pymc.blocking import PointType
+from pymc.logprob.utils import ParameterValueError
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import toposort
 
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.density import LogDensity, Table
-from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.terms import Term
 
 _MODE = Mode("py", "fast_compile")
@@ -37,102 +40,181 @@ def is_cheap(density: LogDensity) -> bool:
     return work <= _CHEAP
 
 
+class _Expected(NamedTuple):
+    """What PyMC's graph of a term gives: its elements, and the gradient of their sum."""
+
+    value: np.ndarray
+    gradient: np.ndarray
+
+
 def audit_batches(
-    density: LogDensity,
-    terms: Mapping[str, Term],
-    fixed: FixedValues,
-    inputs: Mapping[Variable, np.ndarray],
+    density: LogDensity, terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType
 ) -> None:
-    """Compare the batches of one epoch with the full data, near the initial point.
+    """Compare the batches of one epoch with the full data, near a point.
 
     Parameters
     ----------
     density : LogDensity
         What updates evaluate.
-    terms : dict
-        By name, the terms of the model, with all rows.
-    fixed : FixedValues
-        The data.
-    inputs : dict
-        The position, and the values of other variables.
+    terms : sequence of Term
+        The terms of the model.
+    value_vars : sequence of Variable
+        The model's value variables.
+    point : dict
+        Their values, where the density is finite.
 
     Raises
     ------
     MinibatchError
         If rows of a batch are not those of the data, or gradients do not add up.
     """
-    # at the initial point coefficients are often zero, and what multiplies them would not be seen
-    jitter = 0.1 * np.random.default_rng(0).standard_normal(density.position.type.shape)
-    moved = dict(inputs)
-    moved[density.position] = inputs[density.position] + jitter.astype(density.position.dtype)
+    terms = [term for term in terms if not term.declared]  # of these PyMC knows one batch only
+    point, expected = _expect(density, terms, value_vars, point)
+    position = np.concatenate([np.ravel(point[c.value_name]) for c in density.coordinates])
+    inputs = [position.astype(density.position.dtype), *[point[name] for name in density.others]]
+    of_rows: set[str] = set()
     for table in density.tables:
-        for name, log_likelihood in table.likelihoods.items():
-            if not table.full and not terms[name].declared:
-                _audit(name, log_likelihood, table, density, terms[name], fixed, [moved, inputs])
+        for name in set(table.likelihoods) & set(expected):
+            of_rows.add(name)
+            if table.full:
+                graph = pt.sum(table.likelihoods[name], dtype="float64")
+                _compare_sums(f'"{name}"', graph, density, inputs, [expected[name]])
+            else:
+                _compare_rows(name, table, density, inputs, expected[name])
+    prior = [part for name, part in expected.items() if name not in of_rows]
+    _compare_sums("the prior", density.log_prior, density, inputs, prior)
 
 
-def _audit(
+def _expect(
+    density: LogDensity, terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType
+) -> tuple[PointType, dict[str, _Expected]]:
+    """Return a point, and what the terms are there."""
+    moved = {variable.name: variable for variable in value_vars}
+    wrt = [moved[c.value_name] for c in density.coordinates]
+    values = [term.reference for term in terms]
+    gradients = [density.gradient(pt.sum(value, dtype="float64"), wrt) for value in values]
+    function = pytensor.function(
+        list(value_vars),
+        [*values, *[part for of_term in gradients for part in of_term]],
+        mode=_MODE,
+        on_unused_input="ignore",
+    )
+    for candidate in _candidates(density, point):
+        try:
+            with np.errstate(all="ignore"):
+                found = iter(function(*[candidate[v.name] for v in value_vars]))
+        except ParameterValueError:
+            continue
+        elements = [np.asarray(next(found)) for _ in terms]
+        flat = [np.concatenate([np.ravel(next(found)) for _ in wrt]) for _ in terms]
+        parts = {t.name: _Expected(*pair) for t, *pair in zip(terms, elements, flat, strict=True)}
+        if all(np.isfinite(part.value).all() for part in parts.values()):
+            break
+    return candidate, parts
+
+
+def _candidates(density: LogDensity, point: PointType) -> Iterator[PointType]:
+    """Give a point beside the initial one, where coefficients are often zero, and then that."""
+    rng = np.random.default_rng(0)
+    beside = dict(point)
+    for c in density.coordinates:
+        jitter = 0.1 * rng.standard_normal(c.shape)
+        beside[c.value_name] = np.asarray(point[c.value_name] + jitter, dtype=c.dtype)
+    yield beside
+    yield point
+
+
+def _compare_rows(
     name: str,
-    log_likelihood: Variable,
     table: Table,
     density: LogDensity,
-    term: Term,
-    fixed: FixedValues,
-    points: Sequence[Mapping[Variable, np.ndarray]],
+    inputs: list[np.ndarray],
+    expected: _Expected,
 ) -> None:
+    """Compare the rows of all batches, and the sum of their gradients."""
     position = density.position
-    rows = log_likelihood.reshape((table.batch_size, -1)).sum(axis=1, dtype="float64")
+    rows = table.likelihoods[name].reshape((table.batch_size, -1)).sum(axis=1, dtype="float64")
     counted = pt.vector("counted", dtype="float64")
     evaluate = pytensor.function(
-        [*points[0], counted, *[item.variable for item in density.data]],
+        [
+            position,
+            *density.others.values(),
+            counted,
+            *[item.variable for item in [*table.data, *density.whole]],
+        ],
         [rows, density.gradient(pt.sum(rows * counted), position)],
         mode=_MODE,
         on_unused_input="ignore",
     )
-    full = [
-        term.graph.reshape((table.total_size, -1)).sum(axis=1, dtype="float64"),
-        density.gradient(term.graph.sum(dtype="float64"), position),
-    ]
-    for inputs in points:  # the first one where the density is finite
-        expected, full_gradient = fixed.evaluate(full, inputs, _MODE)
-        if np.isfinite(expected).all() and np.isfinite(full_gradient).all():
-            break
+    all_rows = expected.value.reshape((table.total_size, -1)).sum(axis=1, dtype="float64")
+    whole = [item.array for item in density.whole]
     tolerance = np.sqrt(np.finfo(position.dtype).eps)
-    gradient, size = np.zeros(full_gradient.shape), np.zeros(full_gradient.shape)
+    gradient, size = np.zeros(len(inputs[0])), np.zeros(len(inputs[0]))
     for first in range(0, table.total_size, table.batch_size):
         start = min(first, table.total_size - table.batch_size)
         batch = slice(start, start + table.batch_size)
         once = (np.arange(table.batch_size) >= first - start).astype("float64")
         data = [item.array[batch] for item in table.data]
-        values, part = evaluate(*inputs.values(), once, *_arrange(density, table, data))
-        wrong = np.abs(values - expected[batch]) > tolerance * (1 + np.abs(expected[batch]))
+        values, part = evaluate(*inputs, once, *data, *whole)
+        wrong = np.abs(values - all_rows[batch]) > tolerance * (1 + np.abs(all_rows[batch]))
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise MinibatchError(
                 f'audit of "{name}": the log-likelihood of row {start + row} is {values[row]:.6g} '
-                f"in a batch and {expected[start + row]:.6g} in the full data. {_DEFECT}"
+                f"in a batch and {all_rows[start + row]:.6g} in the full data. {_DEFECT}"
             )
         gradient += part
         size += np.abs(part)
-    wrong = np.abs(gradient - full_gradient) > tolerance * (1 + size)
+    _compare_gradients(f'"{name}"', gradient, expected.gradient, tolerance * (1 + size), density)
+
+
+def _compare_sums(
+    label: str,
+    graph: Variable,
+    density: LogDensity,
+    inputs: list[np.ndarray],
+    expected: Sequence[_Expected],
+) -> None:
+    """Compare what every update evaluates in full."""
+    evaluate = pytensor.function(
+        [density.position, *density.others.values(), *[d.variable for d in density.whole]],
+        [graph, density.gradient(graph, density.position)],
+        mode=_MODE,
+        on_unused_input="ignore",
+    )
+    value, gradient = evaluate(*inputs, *[item.array for item in density.whole])
+    all_values = float(sum(part.value.sum(dtype="float64") for part in expected))
+    scale = 1 + sum(np.abs(part.value).sum(dtype="float64") for part in expected)
+    tolerance = np.sqrt(np.finfo(density.position.dtype).eps)
+    if abs(value - all_values) > tolerance * scale:
+        raise MinibatchError(
+            f"audit of {label}: its log density is {value:.6g}, and in PyMC {all_values:.6g}. "
+            f"{_DEFECT}"
+        )
+    gradients = [part.gradient for part in expected]
+    size = 1 + scale + np.sum(np.abs(gradients), axis=0)
+    full = np.sum(gradients, axis=0) + np.zeros(len(inputs[0]))
+    _compare_gradients(label, gradient, full, tolerance * size, density)
+
+
+def _compare_gradients(
+    label: str,
+    found: np.ndarray,
+    expected: np.ndarray,
+    tolerance: np.ndarray,
+    density: LogDensity,
+) -> None:
+    wrong = np.abs(found - expected) > tolerance
     if wrong.any():
         i = int(np.flatnonzero(wrong)[0])
-        label = next(c for c in density.coordinates if c.start <= i < c.start + c.size).label(i)
+        entry = next(c for c in density.coordinates if c.start <= i < c.start + c.size).label(i)
         raise MinibatchError(
-            f'audit of "{name}": the gradients by {label} of all batches add up to '
-            f"{gradient[i]:.6g}, and that of the full data is {full_gradient[i]:.6g}. {_DEFECT}"
+            f"audit of {label}: the gradients by {entry} add up to {found[i]:.6g}, and that of "
+            f"the full data is {expected[i]:.6g}. {_DEFECT}"
         )
 
 
 _DEFECT = (
     "This is a defect of pymc_sgld, not of the model: please report it. Until it is mended, "
-    "full=[...] with this name evaluates it in full."
+    "batch_size=N samples with the full gradient, if the audit of that passes."
 )
-
-
-def _arrange(density: LogDensity, table: Table, batch: list[np.ndarray]) -> list[np.ndarray]:
-    """Return a value for each of ``density.data``: the batch, and some rows of other tables."""
-    values = []
-    for other in density.tables:
-        values += batch if other is table else [d.array[: other.batch_size] for d in other.data]
-    return values + [item.array for item in density.whole]

@@ -58,6 +58,7 @@ class Minibatcher:
         self.terms, self.fixed = make_terms(model, self.inputs)
         check_start(self.terms, self.fixed, self.inputs.values)
         self._potentials, self._full = potentials or {}, full
+        self._value_vars, self._point = list(model.value_vars), point
 
     def tables(self, batch_size: int | None) -> Tables:
         """Return the terms in their tables of rows, refused ones among them."""
@@ -95,8 +96,7 @@ class Minibatcher:
             )
         density = _assemble(self.inputs, self.fixed, tables)
         if audit or (audit is None and is_cheap(density)):
-            terms = {term.name: term for term in self.terms}
-            audit_batches(density, terms, self.fixed, self.inputs.values)
+            audit_batches(density, self.terms, self._value_vars, self._point)
         return density
 
 

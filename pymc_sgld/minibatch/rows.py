@@ -127,6 +127,12 @@ class _Entries(RowSelection):
         self._rows = rows
         self._entries = entries
         self._index: Variable | None = None
+        self._repeats = length < len(entries)
+
+    def _select(self, variable: Variable, axis: int) -> Variable:
+        if variable in self.parameters and self._repeats:  # as one that is indexed by a group
+            return self._read(variable, axis)
+        return super()._select(variable, axis)
 
     def _read(self, variable: Variable, axis: int) -> Variable:
         if self._index is None:

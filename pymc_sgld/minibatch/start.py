@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.minibatch.fixed import FixedValues
@@ -56,21 +57,20 @@ def _by_batches(
     """Return the values of a term and its conditions whose rows the model picks in batches."""
     [declared] = term.declared
     leaves = {item.variable: item.array for item in declared.data}
-    function = fixed.function([term.graph, *term.conditions], [*inputs, *leaves], _MODE)
-    collected: list[np.ndarray] | None = None
+    graphs = [term.graph, *term.conditions]
+    has_rows = [any(variable in leaves for variable in ancestors([graph])) for graph in graphs]
+    function = fixed.function(graphs, [*inputs, *leaves], _MODE)
+    collected: list[list[np.ndarray]] = [[] for _ in graphs]
     for start in declared.starts():
         batch = slice(start, start + declared.batch_size)
+        new = slice(max(0, len(collected[0]) * declared.batch_size - start), None)
         values = function(*inputs.values(), *[array[batch] for array in leaves.values()])
-        if collected is None:
-            collected = [_room(np.asarray(value), declared.total_size) for value in values]
-        for room, value in zip(collected, values, strict=True):
-            room[batch if np.ndim(value) else ...] = value
-    return collected or []
-
-
-def _room(value: np.ndarray, rows: int) -> np.ndarray:
-    shape = (rows, *value.shape[1:]) if value.ndim else ()
-    return np.empty(shape, value.dtype)
+        for kept, by_row, value in zip(collected, has_rows, values, strict=True):
+            kept.append(value[new] if by_row and np.ndim(value) else value)
+    return [
+        np.concatenate(kept) if by_row and np.ndim(kept[0]) else kept[0]
+        for kept, by_row in zip(collected, has_rows, strict=True)
+    ]
 
 
 def _check(term: Term, values: Sequence[np.ndarray], fixed: FixedValues) -> None:

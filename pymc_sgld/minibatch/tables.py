@@ -10,6 +10,7 @@ from pytensor.graph.basic import Variable
 from pymc_sgld.errors import DataError, MinibatchError, SettingError
 from pymc_sgld.minibatch.declared import DeclaredRows
 from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.graphs import rebuild
 from pymc_sgld.minibatch.rows import RowSelection
 from pymc_sgld.minibatch.rules import RowsMixed
 from pymc_sgld.minibatch.terms import Term
@@ -165,8 +166,6 @@ class Tables:
         rows = self.selections.setdefault(
             declared, DeclaredRows(declared, self._fixed, self._parameters)
         )
-        if not rows.data:
-            rows.data.extend(declared.data)
         return self._select(term, declared, declared.total_size, rows)
 
     def _select(self, term: Term, key: Hashable, total_size: int, rows: RowSelection) -> Placement:
@@ -177,6 +176,8 @@ class Tables:
             for variable in _left_whole(graph, rows):
                 sources = ", ".join(f'"{source}"' for source in rows.fixed.names(variable))
                 raise RowsMixed(f"all rows of {sources or 'its data'} enter every one of them")
+            if isinstance(rows, DeclaredRows) and rows.uses_batch(graph):
+                raise RowsMixed("all rows of a batch of pm.Minibatch enter every one of them")
             conditions = [_select_condition(c, rows) for c in term.conditions]
         except RowsMixed as error:
             raise MinibatchError(
@@ -254,6 +255,8 @@ def _refuse_other_lengths(term: Term) -> None:
 
 def _select_condition(condition: Variable, rows: RowSelection) -> Variable:
     """Return a condition of the likelihood for the selected rows; one without rows as it is."""
+    if isinstance(rows, DeclaredRows):  # all of its rows are those of the batch
+        return rebuild([condition], rows.stand_ins)[0]
     axes = [a for a, length in enumerate(condition.type.shape) if length == rows.total_size]
     if not axes or rows.total_size == rows.batch_size or rows.fixed.is_fixed(condition):
         return condition

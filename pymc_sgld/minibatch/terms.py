@@ -8,6 +8,7 @@ import numpy as np
 from pymc.model import Model
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.graph.basic import Variable
+from pytensor.tensor import NoneConst
 
 from pymc_sgld.minibatch.declared import Declared
 from pymc_sgld.minibatch.fixed import FixedValues
@@ -31,10 +32,12 @@ class Term:
         The elementwise log density, without its parameter checks.
     conditions : list of TensorVariable
         Boolean tensors: where an entry is false the density is zero.
+    reference : TensorVariable
+        The elementwise log density as PyMC gives it, a graph of the value variables.
     declared : list of Declared
         The calls of ``pm.Minibatch`` that it takes its rows from.
     total_size : bool
-        Whether the model scales it by a ``total_size``.
+        Whether the model scales it by a ``total_size`` of its rows.
     rows : int
         Rows of the data of an observed variable.
     value : ndarray
@@ -45,6 +48,7 @@ class Term:
     kind: str
     graph: Variable
     conditions: list[Variable]
+    reference: Variable
     declared: list[Declared]
     total_size: bool
     rows: int = 0
@@ -71,14 +75,15 @@ def make_terms(model: Model, inputs: Inputs) -> tuple[list[Term], FixedValues]:
     outputs = iter(fixed.outputs)
     graphs = [next(outputs) for _ in rvs]
     terms = []
-    for rv, graph, of_term in zip(rvs, graphs, conditions, strict=True):
+    for rv, graph, of_term, logp in zip(rvs, graphs, conditions, logps, strict=True):
         term = Term(
             name=rv.name,
             kind="free",
             graph=graph,
             conditions=[next(outputs) for _ in of_term],
+            reference=logp,
             declared=Declared.of(graph, declared),
-            total_size=rv.owner is not None and isinstance(rv.owner.op, MinibatchRandomVariable),
+            total_size=_has_total_size(rv),
         )
         terms.append(term)
     for term in terms[len(model.free_RVs) : first]:
@@ -92,3 +97,11 @@ def make_terms(model: Model, inputs: Inputs) -> tuple[list[Term], FixedValues]:
             shape = np.shape(fixed.value(value))
             term.rows = shape[0] if shape else 1
     return terms, fixed
+
+
+def _has_total_size(rv: Variable) -> bool:
+    """Whether a random variable has a ``total_size``, and that of its rows."""
+    node = rv.owner
+    if node is None or not isinstance(node.op, MinibatchRandomVariable):
+        return False
+    return not NoneConst.equals(node.inputs[1])

@@ -431,6 +431,40 @@ def rows_in_reverse():
 
 
 @selectable
+def entries_of_a_table():
+    """Every entry is a row: a panel in the long format."""
+    panel = pt.exp(X[:7, :2] @ pm.Normal("effect", shape=(2, 4)))
+    _regress(panel.ravel())
+
+
+@selectable
+def entries_of_a_mask():
+    table = np.zeros((ROWS, 2), dtype=bool)
+    table[np.arange(ROWS), binary] = True
+    _regress(pt.exp(X[:, :2] * pm.Normal("effect", shape=2))[table])
+
+
+@selectable
+def rows_as_a_square():
+    _regress(pt.exp(x.reshape((4, -1)) * pm.Normal("slope")).flatten())
+
+
+@selectable
+def repeated_rows():
+    _regress(pt.repeat(pt.exp(x[: ROWS // 2] * pm.Normal("slope")), 2))
+
+
+@selectable
+def repeated_effects():
+    _regress(pt.repeat(pm.Normal("effect", shape=7), 4) + pt.tile(pm.Normal("item", shape=4), 7))
+
+
+@selectable
+def rows_and_columns_picked():
+    _regress(pt.exp(np.tile(X, (2, 1)) * _beta())[np.tile([True, False], ROWS), 1])
+
+
+@selectable
 def rows_of_a_mask():
     longer = pt.exp(np.tile(x, 2) * pm.Normal("slope"))
     _regress(longer[np.tile([True, False], ROWS)])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 @select_through.register(DimShuffle)
 def _dimshuffle(op: DimShuffle, node: Apply, axis: int, rows: RowSelection) -> Variable:
+    if op.new_order[axis] == "x":
+        raise RowsMixed("a number that is made of all rows enters every one of them")
     return op(rows.select(node.inputs[0], op.new_order[axis]))
 
 
@@ -69,9 +71,13 @@ def _split(op: Split, node: Apply, axis: int, rows: RowSelection) -> list[Variab
 @select_through.register(Repeat)
 def _repeat(op: Repeat, node: Apply, axis: int, rows: RowSelection) -> Variable:
     variable, repeats = node.inputs
-    if axis == op.axis:
+    if axis != op.axis:
+        return op(rows.select(variable, axis), repeats)
+    length = variable.type.shape[axis]
+    if length is None or not rows.fixed.is_fixed(repeats):
         raise RowsMixed(f"the rows are repeated by {op}")
-    return op(rows.select(variable, axis), repeats)
+    entries = np.repeat(np.arange(length), rows.fixed.value(repeats))
+    return rows.at(entries, length).select(variable, axis)
 
 
 @select_through.register(ExtractDiag)
@@ -100,7 +106,10 @@ def _specify_shape(op: SpecifyShape, node: Apply, axis: int, rows: RowSelection)
 @select_through.register(JoinDims)
 @select_through.register(SplitDims)
 def _reshape(op: Reshape, node: Apply, axis: int, rows: RowSelection) -> Variable:
-    """Pass axes that stay what they are: as long as before, after as many entries as before."""
+    """Pass axes that stay what they are: as long as before, after as many entries as before.
+
+    Rows that are all entries of a table (``table.ravel()``) are read with the row that each is in.
+    """
     variable, output = node.inputs[0], node.outputs[0]
     before, after = variable.type.shape, output.type.shape
     if None not in before and None not in after:
@@ -108,4 +117,15 @@ def _reshape(op: Reshape, node: Apply, axis: int, rows: RowSelection) -> Variabl
             if length == after[axis] and prod(before[:own_axis]) == prod(after[:axis]):
                 shape = (*after[:axis], rows.batch_size, *after[axis + 1 :])
                 return pt.reshape(rows.select(variable, own_axis), shape)
+        if len(after) == 1 and before:
+            return _flattened(variable, rows)
     raise RowsMixed(f"the rows are mixed by {op}")
+
+
+def _flattened(variable: Variable, rows: RowSelection) -> Variable:
+    """Return the entries of an array whose axes are all joined into one, that of the rows."""
+    first, *others = np.unravel_index(np.arange(rows.total_size), variable.type.shape)
+    selected = rows.at(first, variable.type.shape[0]).select(variable, 0)
+    if not others:
+        return selected
+    return selected[(np.arange(rows.batch_size), *[rows.read(index, None) for index in others])]
