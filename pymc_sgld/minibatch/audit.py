@@ -92,10 +92,10 @@ def _expect(
     moved = {variable.name: variable for variable in value_vars}
     wrt = [moved[c.value_name] for c in density.coordinates]
     values = [term.reference for term in terms]
-    gradients = [density.gradient(pt.sum(value, dtype="float64"), wrt) for value in values]
+    gradients = [density.gradient(pt.sum(value, dtype="float64"), wrt, "none") for value in values]
     function = pytensor.function(
         list(value_vars),
-        [*values, *[part for of_term in gradients for part in of_term]],
+        [*values, *[part for of_term in gradients for part in of_term if part is not None]],
         mode=_MODE,
         on_unused_input="ignore",
     )
@@ -106,7 +106,15 @@ def _expect(
         except ParameterValueError:
             continue
         elements = [np.asarray(next(found)) for _ in terms]
-        flat = [np.concatenate([np.ravel(next(found)) for _ in wrt]) for _ in terms]
+        flat = [
+            np.concatenate(
+                [
+                    np.zeros(c.size) if part is None else np.ravel(next(found))
+                    for part, c in zip(of_term, density.coordinates, strict=True)
+                ]
+            )
+            for of_term in gradients
+        ]
         parts = {t.name: _Expected(*pair) for t, *pair in zip(terms, elements, flat, strict=True)}
         if all(np.isfinite(part.value).all() for part in parts.values()):
             break

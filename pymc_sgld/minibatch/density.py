@@ -105,8 +105,10 @@ class LogDensity:
         """Whether every update reads all the data."""
         return all(table.full for table in self.tables)
 
-    def gradient(self, graph: Variable, wrt: Variable | list[Variable]) -> Any:
-        """Return the gradient of a scalar, zero for what it does not depend on.
+    def gradient(
+        self, graph: Variable, wrt: Variable | list[Variable], disconnected: str = "zero"
+    ) -> Any:
+        """Return the gradient of a scalar, zero (or ``"none"``) for what it does not depend on.
 
         Raises
         ------
@@ -114,7 +116,7 @@ class LogDensity:
             If an operation of the model has none.
         """
         try:
-            return grad(graph, wrt, disconnected_inputs="ignore")
+            return grad(graph, wrt, disconnected_inputs="ignore", return_disconnected=disconnected)
         except (NotImplementedError, NullTypeGradError) as error:
             names = ", ".join(f'"{c.name}"' for c in self.coordinates)
             raise SettingError(
