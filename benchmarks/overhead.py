@@ -36,6 +36,7 @@ from pymc_sgld import SGLD
 
 COLUMNS, BATCH_SIZE, UPDATES = 50, 128, 2000
 STEP_SIZE = 1e-7
+TEXTBOOK = {"step_size": STEP_SIZE, "gradient": "minibatch", "preconditioner": "identity"}
 
 
 def simulate(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,9 +75,7 @@ def network(X: np.ndarray, y: np.ndarray) -> pm.Model:
 
 def our_updates(model: pm.Model, steps_per_draw: int = 100) -> Callable[[], None]:
     """Return a function that runs UPDATES updates, with all that a draw does in Python."""
-    step = SGLD(
-        batch_size=BATCH_SIZE, step_size=STEP_SIZE, steps_per_draw=steps_per_draw, model=model
-    )
+    step = SGLD(batch_size=BATCH_SIZE, steps_per_draw=steps_per_draw, model=model, **TEXTBOOK)
     state = {"point": model.initial_point()}
 
     def run() -> None:
@@ -180,7 +179,7 @@ def first_draw(sampler: str, rows: int) -> float:
     start = time.perf_counter()
     with model, contextlib.suppress(Arrived):
         if sampler == "SGLD":
-            step = SGLD(batch_size=BATCH_SIZE, step_size=STEP_SIZE)
+            step = SGLD(batch_size=BATCH_SIZE, **TEXTBOOK)
             pm.sample(draws=10, tune=0, step=step, **settings)
         else:
             pm.sample(draws=10, tune=10, nuts_sampler="pymc", **settings)

@@ -15,17 +15,13 @@ import time
 from pathlib import Path
 
 import arviz as az
-import numpy as np
 import pandas as pd
 import pymc as pm
-from pymc.blocking import DictToArrayBijection
-from scipy.optimize import minimize
 
 from pymc_sgld import SGLD, compare, plot_comparison
 
 FOLDER = Path(__file__).parent
 BATCH_SIZE = 512
-INFLATION = 0.05  # relative variance inflation that we accept: it sets the step size
 MAIN = ["mean", "spread", "floor_effect", "noise"]
 
 
@@ -63,43 +59,11 @@ def build(table: pd.DataFrame) -> pm.Model:
     return model
 
 
-def curvature(model: pm.Model) -> np.ndarray:
-    """Return the diagonal of the Hessian of minus the log posterior at its mode, shape (d,).
-
-    By central differences of the full-data gradient, one unconstrained coordinate at a time.
-    """
-    log_posterior = model.logp_dlogp_function(ravel_inputs=True, mode="FAST_COMPILE")
-
-    def objective(position: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = log_posterior(position)
-        return -float(value), -gradient
-
-    start = DictToArrayBijection.map(model.initial_point()).data
-    mode = minimize(objective, start, jac=True, method="L-BFGS-B").x
-    width, diagonal = 1e-4, np.empty(len(mode))
-    for i in range(len(mode)):
-        move = np.zeros(len(mode))
-        move[i] = width
-        difference = objective(mode + move)[1] - objective(mode - move)[1]
-        diagonal[i] = difference[i] / (2 * width)
-    return diagonal
-
-
-def sample(model: pm.Model, rows: int, **settings) -> tuple:
+def sample(model: pm.Model, **settings) -> tuple:
     """Return the runs of SGLD and of NUTS."""
-    say("Finding the mode and the curvature there, for the preconditioner.")
-    diagonal = curvature(model)
-    # With M = 1 / diagonal and gradient noise V of about (N / n) H, the relative inflation of the
-    # variance is about (eps / 4) (1 + N / n): solve for eps.
-    step_size = 4 * INFLATION / (1 + rows / BATCH_SIZE)
-    say("Compiling SGLD (about a minute if it was never compiled on this machine).")
+    say("Finding the centre of the posterior, and compiling (a minute on a new machine).")
     with model:
-        step = SGLD(
-            batch_size=BATCH_SIZE,
-            step_size=step_size,
-            preconditioner=1 / diagonal,
-            steps_per_draw=400,
-        )
+        step = SGLD(batch_size=BATCH_SIZE)
         print(step)
         say("Sampling with SGLD.")
         sgld = pm.sample(step=step, **{"tune": 200} | settings)
@@ -129,7 +93,7 @@ def main(output: Path = FOLDER / "output" / "radon.png", **settings) -> pd.DataF
     settings = {"draws": 1000, "chains": 4, "cores": 2, "random_seed": 2011} | settings
     table = load()
     say(f"{len(table)} measurements in {table['county'].nunique()} counties.")
-    sgld, nuts = sample(build(table), len(table), **settings)
+    sgld, nuts = sample(build(table), **settings)
     comparison = report(sgld, nuts)
     output.parent.mkdir(exist_ok=True)
     plot_comparison(sgld, nuts, var_names=MAIN).savefig(output)

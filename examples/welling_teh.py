@@ -97,7 +97,13 @@ def sample(schedule, **settings) -> tuple[np.ndarray, np.ndarray]:
     """Return draws, shape (chain, draw, 2), and their step sizes, shape (draw,)."""
     settings = {"draws": UPDATES // STEPS_PER_DRAW, "tune": 0, "progressbar": False} | settings
     with build():
-        step = SGLD(batch_size=1, step_size=schedule, steps_per_draw=STEPS_PER_DRAW)
+        step = SGLD(
+            batch_size=1,
+            step_size=schedule,
+            gradient="minibatch",
+            preconditioner="identity",
+            steps_per_draw=STEPS_PER_DRAW,
+        )
         # ESS and R-hat suppose draws of equal weight
         idata = pm.sample(step=step, compute_convergence_checks=False, **settings)
     draws = np.stack([idata.posterior[name].values for name in ("theta1", "theta2")], axis=-1)

@@ -2,7 +2,7 @@
 
 from pymc_sgld import minibatch, schedules
 from pymc_sgld.diagnostics import compare, plot_comparison
-from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError
+from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError, SGLDWarning
 from pymc_sgld.step import SGLD
 
 __version__ = "0.1.0"
@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "MinibatchError",
     "NonFiniteError",
+    "SGLDWarning",
     "SettingError",
     "compare",
     "minibatch",

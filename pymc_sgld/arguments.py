@@ -50,20 +50,20 @@ def value_variables(vars: Any, model: Model) -> list[Variable]:
     return found
 
 
-def complete_point(initial_point: Any, model: Model) -> PointType:
+def complete_point(initial_point: Any, model: Model, argument: str = "initial_point") -> PointType:
     """Return a point of the model, with the default for what is not given."""
     default = model.initial_point()
     if initial_point is None:
         return default
     if not isinstance(initial_point, Mapping):
         raise SettingError(
-            f"initial_point is a {type(initial_point).__name__}: pass a dictionary of the value "
+            f"{argument} is a {type(initial_point).__name__}: pass a dictionary of the value "
             f"variables {list(default)}, as model.initial_point() returns it."
         )
     unknown = [name for name in initial_point if name not in default]
     if unknown:
         raise SettingError(
-            f"initial_point has {unknown}, but the value variables of the model are "
+            f"{argument} has {unknown}, but the value variables of the model are "
             f"{list(default)} (transformed variables in the unconstrained space)."
         )
     point = dict(default)
@@ -71,7 +71,7 @@ def complete_point(initial_point: Any, model: Model) -> PointType:
         array = np.asarray(value)
         if array.shape != default[name].shape or array.dtype.kind not in "biuf":
             raise SettingError(
-                f'initial_point["{name}"] is {array.dtype} of shape {array.shape}: it must be '
+                f'{argument}["{name}"] is {array.dtype} of shape {array.shape}: it must be '
                 f"numbers of shape {default[name].shape}."
             )
         point[name] = array.astype(default[name].dtype)
@@ -101,6 +101,14 @@ def placed(potentials: Any) -> dict[str, str]:
     return dict(potentials)
 
 
+def choice(name: str, value: Any, allowed: Collection[str]) -> str:
+    """Return one of several names."""
+    if not isinstance(value, str) or value not in allowed:
+        listing = ", ".join(f'"{other}"' for other in allowed)
+        raise SettingError(f"{name}={value!r} is not known: use one of {listing}.")
+    return value
+
+
 def flag(name: str, value: Any) -> bool | None:
     """Return True, False or None."""
     if value is not None and not isinstance(value, bool | np.bool_):
@@ -121,4 +129,11 @@ def number(name: str, value: Any, least: float) -> float:
         raise SettingError(f"{name}={value!r} must be a number.")
     if not least <= float(value) < np.inf:
         raise SettingError(f"{name}={value!r} must be finite and at least {least}.")
+    return float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """Return a finite number above zero."""
+    if number(name, value, 0) == 0:
+        raise SettingError(f"{name}={value!r} must be above zero.")
     return float(value)

@@ -19,3 +19,7 @@ class MinibatchError(ValueError):
 
 class NonFiniteError(RuntimeError):
     """A gradient or position that stopped being finite while sampling."""
+
+
+class SGLDWarning(UserWarning):
+    """A result that should not be believed without a second look."""

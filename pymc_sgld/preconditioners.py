@@ -45,9 +45,8 @@ class Identity:
 class Diagonal:
     """``M = diag(variances)``, ``L`` its square root."""
 
-    name = "diagonal"
-
-    def __init__(self, variances: np.ndarray) -> None:
+    def __init__(self, variances: np.ndarray, name: str = "diagonal") -> None:
+        self.name = name
         self.arrays: tuple[np.ndarray, ...] = (variances,)
         self._scales = np.sqrt(variances)
 
@@ -63,9 +62,8 @@ class Diagonal:
 class Dense:
     """``M`` a full matrix, ``L`` its lower Cholesky factor."""
 
-    name = "dense"
-
-    def __init__(self, matrix: np.ndarray, cholesky: np.ndarray) -> None:
+    def __init__(self, matrix: np.ndarray, cholesky: np.ndarray, name: str = "dense") -> None:
+        self.name = name
         self.arrays: tuple[np.ndarray, ...] = (matrix,)
         self._cholesky = cholesky
 
@@ -76,6 +74,22 @@ class Dense:
     def factor(self, noise: np.ndarray) -> np.ndarray:
         """Return ``L z`` for every row ``z``."""
         return noise @ self._cholesky.T
+
+
+LAPLACE = ("laplace", "laplace_diagonal")
+
+
+def laplace(name: str, precision: np.ndarray, dtype: Any) -> Preconditioner:
+    """Return the preconditioner of an approximate posterior of that precision.
+
+    ``"laplace"`` is its covariance: in its coordinates the posterior is round, and a step size has
+    no unit. ``"laplace_diagonal"`` has the variances of each coordinate given the others.
+    """
+    if name == "laplace_diagonal":
+        return Diagonal((1 / np.diag(precision)).astype(dtype), name)
+    inverse = np.linalg.inv(np.linalg.cholesky(precision))
+    covariance = (inverse.T @ inverse).astype(dtype)
+    return Dense(covariance, np.linalg.cholesky(covariance), name)
 
 
 def make_preconditioner(
@@ -98,7 +112,10 @@ def make_preconditioner(
         For another name, a wrong shape, or a matrix that is not symmetric and positive definite.
     """
     size = len(names)
-    allowed = f'"identity", an array of shape ({size},), or one of shape ({size}, {size})'
+    allowed = (
+        f'"laplace", "laplace_diagonal", "identity", an array of shape ({size},), or one of shape '
+        f"({size}, {size})"
+    )
     if isinstance(value, str):
         if value == "identity":
             return Identity()

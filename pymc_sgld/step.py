@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
@@ -20,24 +21,33 @@ from rich.progress import TextColumn
 from rich.table import Column
 
 from pymc_sgld.arguments import (
+    choice,
     complete_point,
     flag,
     names,
     number,
     placed,
+    positive,
     value_variables,
     whole_number,
 )
-from pymc_sgld.batching import make_order
+from pymc_sgld.batching import ORDERS, make_order
 from pymc_sgld.compile import Updates
-from pymc_sgld.errors import NonFiniteError, SettingError
+from pymc_sgld.dynamics import leimkuhler_matthews
+from pymc_sgld.errors import NonFiniteError, SettingError, SGLDWarning
+from pymc_sgld.full_data import BLOCK, FullData
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.preconditioners import make_preconditioner
-from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
+from pymc_sgld.preconditioners import LAPLACE, Preconditioner, laplace, make_preconditioner
+from pymc_sgld.schedules import Schedule, check_horizon, constant, evaluate, make_schedule
+from pymc_sgld.tuning.centre import Gaussian, find_gaussian, gaussian_at
+from pymc_sgld.tuning.step_size import Prediction, noise_covariance
 
 DEFAULT_STEPS_PER_DRAW = 10
+MOST_STEPS_PER_DRAW = 1000
+OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
+INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
 
 
 @dataclass_state
@@ -46,6 +56,7 @@ class SGLDState(StepMethodState):
 
     updates: int
     row_seed: int
+    previous_noise: np.ndarray
     batch_size: int = field(metadata={"frozen": True})
     total_size: int = field(metadata={"frozen": True})
     steps_per_draw: int = field(metadata={"frozen": True})
@@ -53,6 +64,7 @@ class SGLDState(StepMethodState):
     temperature: float = field(metadata={"frozen": True})
     gradient: str = field(metadata={"frozen": True})
     preconditioner: str = field(metadata={"frozen": True})
+    integrator: str = field(metadata={"frozen": True})
 
 
 class SGLD(BlockedStep):
@@ -69,10 +81,14 @@ class SGLD(BlockedStep):
     in compiled code, in PyMC's unconstrained space, where :math:`\hat g` estimates the gradient of
     the full-data log posterior from ``batch_size`` of the rows.
 
-    There is no accept step. With a constant step size :math:`\varepsilon` the draws follow the
-    posterior up to a bias that grows with :math:`\varepsilon`, and with plain minibatches with the
-    variance of :math:`\hat g`; R-hat and ESS cannot see it. Compare with a NUTS run
-    (:func:`~pymc_sgld.compare`) or use a decreasing schedule.
+    Without arguments, what these formulas leave open is chosen when the instance is made: the
+    centre of the posterior and its covariance, a control variate at the centre, the covariance as
+    :math:`M`, the step size for a tolerated bias, and as many updates of a draw as make draws
+    nearly independent. This takes some passes over the data.
+
+    There is no accept step: the draws follow the posterior up to a bias that grows with
+    :math:`\varepsilon` and with the variance of :math:`\hat g`, and R-hat and ESS cannot see it.
+    Compare with a NUTS run (:func:`~pymc_sgld.compare`).
 
     Parameters
     ----------
@@ -83,24 +99,41 @@ class SGLD(BlockedStep):
         model without observed variables. By default 128. Observed variables of one length share
         their rows; those of another length have batches of their own, and where there are no more
         rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
-    step_size : float or callable
+    step_size : float or callable, optional
         :math:`\varepsilon` (drift :math:`\varepsilon / 2`, noise variance :math:`T\varepsilon M`),
         in squared units of the unconstrained coordinates, or without unit where :math:`M` is a
         covariance matrix. A callable is a schedule: it is called with the count of updates since
         the start of the chain, tuning included, an integer array of shape (k,), and returns step
-        sizes of shape (k,), as a pure function. See :mod:`pymc_sgld.schedules`.
-    gradient : {"minibatch"}
-        The estimate :math:`\hat g`: prior gradient plus N/n times the batch's.
-    preconditioner : "identity" or array, shape (d,) or (d, d)
-        :math:`M`, or its diagonal. The d coordinates are the variables in the order of ``vars``,
-        each raveled; :attr:`coordinate_names` lists them.
+        sizes of shape (k,), as a pure function. See :mod:`pymc_sgld.schedules`. By default chosen
+        for ``bias_target``.
+    gradient : {"control_variate", "taylor", "minibatch"}
+        The estimate :math:`\hat g`. ``"minibatch"`` is the prior gradient plus N/n times the
+        batch's. The others subtract an expansion of it around the centre, of order zero
+        (``"control_variate"``) or one (``"taylor"``), and add that of all rows: the same mean, and
+        far less variance near the centre.
+    preconditioner : "laplace", "laplace_diagonal", "identity" or array, shape (d,) or (d, d)
+        :math:`M`, or its diagonal. ``"laplace"`` is the covariance of a Gaussian approximation of
+        the posterior, ``"laplace_diagonal"`` the variances of each coordinate given the others.
+        The d coordinates are the variables in the order of ``vars``, each raveled;
+        :attr:`coordinate_names` lists them.
     temperature : float
         :math:`T`. 1 samples the posterior, 0 is stochastic gradient ascent.
     steps_per_draw : int, optional
-        Updates of a draw; the last one is recorded. By default 10.
+        Updates of a draw; the last one is recorded. By default as many as the slowest direction
+        needs to forget all but a fifth of where it was (at most 1000), or 10 with a step size of
+        your own.
     batching : {"reshuffle", "with_replacement", "without_replacement"}
         How batches are drawn: epochs in a new random order each, independent rows, or independent
         random subsets.
+    integrator : {"leimkuhler_matthews", "euler_maruyama"}, optional
+        Average consecutive noises, which makes the update one of second order, or do not, as in
+        the textbook. By default the former, but for a schedule or ``gradient="minibatch"``.
+    bias_target : float
+        Tolerated relative inflation of the posterior variance in the worst direction, for a
+        ``step_size`` that is chosen.
+    center : dict, optional
+        Values of value variables, by name, around which the control variate expands and where the
+        covariance is taken; by default the mean of a Gaussian approximation of the posterior.
     potentials : dict, optional
         For each ``pm.Potential`` of the model, by name, ``"prior"``: it is added once, whole, at
         every update, or ``"rows"``: its entries belong to the rows of the data, and those of the
@@ -129,6 +162,8 @@ class SGLD(BlockedStep):
     ------
     SettingError
         For an argument that cannot be used.
+    SGLDWarning
+        Where the search for the centre did not settle.
     MinibatchError
         For a model that cannot be minibatched, with the reason and the way out.
     DataError
@@ -139,6 +174,9 @@ class SGLD(BlockedStep):
     References
     ----------
     Welling and Teh (2011), Bayesian learning via stochastic gradient Langevin dynamics, equation 4.
+    Baker, Fearnhead, Fox and Nemeth (2019), Control variates for stochastic gradient MCMC.
+    Leimkuhler and Matthews (2013), Rational construction of stochastic numerical methods for
+    molecular sampling.
 
     Examples
     --------
@@ -148,11 +186,11 @@ class SGLD(BlockedStep):
     >>> with pm.Model():
     ...     mean = pm.Normal("mean", 0, 10)
     ...     x = pm.Normal("x", mean, 1, observed=np.random.default_rng(1).normal(3, 1, 1000))
-    ...     step = SGLD(batch_size=50, step_size=1e-5, compile_kwargs={"mode": "FAST_COMPILE"})
+    ...     step = SGLD(batch_size=50, compile_kwargs={"mode": "FAST_COMPILE"})
     >>> step
-    SGLD(vars=[mean], batch_size=50 of 1000 rows, step_size=constant(step_size=1e-05),
-         gradient='minibatch', preconditioner='identity', temperature=1.0, steps_per_draw=10,
-         batching='reshuffle')
+    SGLD(vars=[mean], batch_size=50 of 1000 rows, step_size=constant(step_size=0.3),
+         gradient='control_variate', preconditioner='laplace', temperature=1.0, steps_per_draw=10,
+         batching='reshuffle', integrator='leimkuhler_matthews')
     """
 
     name = "sgld"
@@ -169,6 +207,7 @@ class SGLD(BlockedStep):
         "gradient": (np.dtype("<U32"), []),
         "preconditioner": (np.dtype("<U32"), []),
         "batching": (np.dtype("<U32"), []),
+        "integrator": (np.dtype("<U32"), []),
     }
     _state_class = SGLDState
 
@@ -184,12 +223,15 @@ class SGLD(BlockedStep):
         vars: Variable | Sequence[Variable] | None = None,
         *,
         batch_size: int | None = None,
-        step_size: float | Schedule,
-        gradient: str = "minibatch",
-        preconditioner: str | ArrayLike = "identity",
+        step_size: float | Schedule | None = None,
+        gradient: str = "control_variate",
+        preconditioner: str | ArrayLike = "laplace",
         temperature: float = 1.0,
         steps_per_draw: int | None = None,
         batching: str = "reshuffle",
+        integrator: str | None = None,
+        bias_target: float = 0.05,
+        center: PointType | None = None,
         potentials: Mapping[str, str] | None = None,
         full: str | Collection[str] = (),
         audit: bool | None = None,
@@ -203,22 +245,23 @@ class SGLD(BlockedStep):
         self.vars = value_variables(vars, model)
         self.blocked = blocked
         self.rng = get_random_generator(rng)
-        self.schedule = make_schedule(step_size)
         self.temperature = number("temperature", temperature, 0)
-        self.steps_per_draw = whole_number(
-            "steps_per_draw", DEFAULT_STEPS_PER_DRAW if steps_per_draw is None else steps_per_draw
-        )
-        if gradient != "minibatch":
-            raise SettingError(f'gradient={gradient!r} is not known: use "minibatch".')
-        self.gradient = gradient
-        make_order(batching, 1, 1)  # its name is checked even if every update reads all rows
-        self.batching = batching
-
+        self.gradient = choice("gradient", gradient, ESTIMATORS)
+        self.batching = choice("batching", batching, ORDERS)
         if compile_kwargs is not None and not isinstance(compile_kwargs, Mapping):
             raise SettingError(
                 f"compile_kwargs={compile_kwargs!r} must be a dictionary, such as "
                 '{"mode": "JAX"}.'
             )
+        if step_size is None and not self.temperature:
+            raise SettingError(
+                "step_size=None is chosen for samples of the posterior. With temperature=0 pass a "
+                "step size, such as 0.5 or a decreasing schedule."
+            )
+        schedule = None if step_size is None else make_schedule(step_size)
+        self.integrator = choose_integrator(integrator, schedule, self.gradient)
+        target = positive("bias_target", bias_target)
+
         point = complete_point(initial_point, model)
         rows = Minibatcher(model, self.vars, point, placed(potentials), names("full", full))
         size = None if batch_size is None else whole_number("batch_size", batch_size)
@@ -230,22 +273,87 @@ class SGLD(BlockedStep):
         self._others = {name: v.type.dtype for name, v in density.others.items()}
         self._sources = density.sources
         self._dtype = np.dtype(density.position.type.dtype)
-        matrix = make_preconditioner(preconditioner, self.coordinate_names, self._dtype)
+
+        by_laplace = isinstance(preconditioner, str) and preconditioner in LAPLACE
+        self._gaussian: Gaussian | None = None
+        centre = None
+        if schedule is None or by_laplace or (gradient != "minibatch" and not density.full):
+            data = FullData(density if density.full else rows.blocks(BLOCK))
+            place = None if center is None else complete_point(center, model, "center")
+            self._gaussian = self._approximate(data, point, place)
+            if gradient != "minibatch" and not density.full:
+                centre = data.centre(
+                    self._gaussian.mean.astype(self._dtype), self._inputs(place or point)[1]
+                )
+        if by_laplace and self._gaussian is not None:
+            matrix = laplace(str(preconditioner), self._gaussian.precision, self._dtype)
+        else:
+            matrix = make_preconditioner(preconditioner, self.coordinate_names, self._dtype)
         self.preconditioner = matrix.name
-        orders = [
-            None if t.full else make_order(batching, t.total_size, t.batch_size)
-            for t in density.tables
-        ]
         self._run = Updates(
             density,
-            ESTIMATORS[gradient](density),
+            ESTIMATORS[gradient](density, centre),
             matrix,
             self.temperature,
-            orders,
+            [
+                None if t.full else make_order(batching, t.total_size, t.batch_size)
+                for t in density.tables
+            ],
             {} if compile_kwargs is None else compile_kwargs,
         )
+        self.steps_per_draw = DEFAULT_STEPS_PER_DRAW
+        if steps_per_draw is not None:
+            self.steps_per_draw = whole_number("steps_per_draw", steps_per_draw)
+        if schedule is None:
+            assert self._gaussian is not None
+            prediction = self._predict(self._gaussian, matrix, point)
+            chosen = prediction.step_size(target)
+            schedule = make_schedule(chosen)
+            if steps_per_draw is None:
+                self.steps_per_draw = min(prediction.updates_apart(chosen), MOST_STEPS_PER_DRAW)
+        self.schedule = schedule
+        self._default_start = self._inputs(model.initial_point())[0]
         self._start_chain()
         self._check_start(point)
+
+    def _approximate(self, data: FullData, point: PointType, center: PointType | None) -> Gaussian:
+        """Return where the posterior is and how wide, in one pass or in many."""
+        if center is not None:
+            position, others = self._inputs(center)
+            return gaussian_at(data, position, others)
+        position, others = self._inputs(point)
+        found = find_gaussian(data, position, others)
+        if not found.settled:
+            warnings.warn(
+                "SGLD: the search for the centre of the posterior did not settle: step size and "
+                "preconditioner may be poor. Reparametrise the model (a non-centred or a centred "
+                "parametrisation of group effects), or pass a point as center=.",
+                SGLDWarning,
+                stacklevel=4,
+            )
+        return found
+
+    def _predict(self, gaussian: Gaussian, matrix: Preconditioner, point: PointType) -> Prediction:
+        """Return the prediction of the bias, by gradients at points of the posterior."""
+        size = len(gaussian.mean)
+        noise = np.zeros((size, size))
+        if self._run.orders:
+            rng = np.random.default_rng(0)
+            others = self._inputs(point)[1]
+            still = np.zeros((1, size), dtype=self._dtype)
+
+            def gradients(position: np.ndarray, batches: int) -> np.ndarray:
+                seed = int(rng.integers(2**62))
+                found = []
+                for batch in range(batches):
+                    starts = self._run.starts(rng, seed, batch, 1)
+                    found.append(self._run(position, still[:, 0], still, starts, others)[1])
+                return np.array(found)
+
+            noise = noise_covariance(gradients, gaussian.mean, gaussian.whitener)
+        factor = np.asarray(matrix.factor(np.eye(size))).T
+        averaged = self.integrator == "leimkuhler_matthews"
+        return Prediction(gaussian.precision, noise, factor, averaged)
 
     @property
     def coordinate_names(self) -> list[str]:
@@ -263,19 +371,37 @@ class SGLD(BlockedStep):
     def _start_chain(self) -> None:
         self.updates = 0
         self.row_seed = int(self.rng.integers(2**63))
+        self.previous_noise = np.zeros(0)
+        if self.integrator == "leimkuhler_matthews":
+            size = len(self._default_start)
+            self.previous_noise = self.rng.standard_normal(size, dtype=self._dtype)
+
+    def _disperse(self, position: np.ndarray) -> np.ndarray:
+        """Return where a chain starts: coordinates without a value of the user's own are drawn."""
+        if self.updates or self._gaussian is None:
+            return position
+        z = self.rng.standard_normal(len(position))
+        drawn = self._gaussian.mean + OVERDISPERSION * self._gaussian.whitener @ z
+        return np.where(position == self._default_start, drawn, position).astype(self._dtype)
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Run the updates of one draw."""
         self._check_sources()
         position, others = self._inputs(point)
+        position = self._disperse(position)
         count = np.arange(self.updates, self.updates + self.steps_per_draw)
         step_sizes = evaluate(self.schedule, count)
-        noise = self.rng.standard_normal((len(count), len(position)), dtype=self._dtype)
+        fresh = self.rng.standard_normal((len(count), len(position)), dtype=self._dtype)
+        noise = fresh
+        if self.integrator == "leimkuhler_matthews":
+            noise = leimkuhler_matthews.average(fresh, self.previous_noise)
         starts = self._run.starts(self.rng, self.row_seed, self.updates, len(count))
         new, gradient, log_density = self._run(position, step_sizes, noise, starts, others)
         if not _finite(new, gradient, log_density):
             raise self._explain(position, step_sizes, noise, starts, others)
         self.updates += self.steps_per_draw
+        if self.previous_noise.size:
+            self.previous_noise = fresh[-1]
         new_point = dict(point)
         for c in self.coordinates:
             piece = new[c.start : c.start + c.size].reshape(c.shape)
@@ -306,6 +432,7 @@ class SGLD(BlockedStep):
             "gradient": self.gradient,
             "preconditioner": self.preconditioner,
             "batching": self.batching,
+            "integrator": self.integrator,
         }
 
     def _check_start(self, point: PointType) -> None:
@@ -371,7 +498,8 @@ class SGLD(BlockedStep):
             f"{type(self).__name__}(vars=[{names}], batch_size={rows}, "
             f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
-            f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r})"
+            f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r}, "
+            f"integrator={self.integrator!r})"
         )
 
     def __reduce__(self) -> Any:
@@ -404,6 +532,21 @@ class SGLD(BlockedStep):
             }
 
         return (update_stats,)
+
+
+def choose_integrator(integrator: str | None, schedule: Schedule | None, gradient: str) -> str:
+    """Return the name of an integrator that goes with the step size and the gradient."""
+    is_constant = schedule is None or isinstance(schedule, constant)
+    if integrator is None:
+        averaged = is_constant and gradient != "minibatch"
+        return "leimkuhler_matthews" if averaged else "euler_maruyama"
+    choice("integrator", integrator, INTEGRATORS)
+    if integrator == "leimkuhler_matthews" and not is_constant:
+        raise SettingError(
+            'integrator="leimkuhler_matthews" is for a constant step size. Pass '
+            '"euler_maruyama" with a schedule.'
+        )
+    return integrator
 
 
 def _finite(*arrays: np.ndarray) -> bool:

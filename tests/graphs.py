@@ -9,6 +9,8 @@ from pymc_sgld.minibatch.model import Minibatcher
 from tests.zoo.data import ROWS
 
 SIZES = (1, 4)
+TEXTBOOK = {"gradient": "minibatch", "preconditioner": "identity"}  # and a step size
+QUICK = TEXTBOOK | {"compile_kwargs": {"mode": "FAST_COMPILE"}}
 
 
 def log_density(model, vars, point, batch_size=None, **settings):

@@ -10,9 +10,10 @@ from pymc_sgld import SGLD, MinibatchError, SettingError
 from pymc_sgld.minibatch import model as minibatch_model
 from pymc_sgld.minibatch import picks
 from pymc_sgld.minibatch.rows import RowSelection
+from tests.graphs import QUICK
 
 ROWS = 23  # no multiple of the batch size: the last two batches overlap
-QUICK = {"batch_size": 4, "step_size": 1e-4, "compile_kwargs": {"mode": "FAST_COMPILE"}}
+SETTINGS = QUICK | {"batch_size": 4, "step_size": 1e-4}
 
 
 @pytest.fixture(params=["float64", "float32"])
@@ -31,7 +32,7 @@ def model(request):
 
 
 def test_passes(model):
-    assert SGLD(model=model, audit=True, **QUICK)
+    assert SGLD(model=model, audit=True, **SETTINGS)
 
 
 def other_rows(monkeypatch):
@@ -92,21 +93,21 @@ def wrong_prior(monkeypatch):
 def test_defects_are_seen(model, monkeypatch, defect, message):
     defect(monkeypatch)
     with pytest.raises(MinibatchError, match=message):
-        SGLD(model=model, audit=True, **QUICK)
-    assert SGLD(model=model, audit=False, **QUICK)
+        SGLD(model=model, audit=True, **SETTINGS)
+    assert SGLD(model=model, audit=False, **SETTINGS)
 
 
 def test_by_default_where_it_is_cheap(model, monkeypatch):
     audited = []
     monkeypatch.setattr(minibatch_model, "audit_batches", lambda *arguments: audited.append(1))
-    SGLD(model=model, **QUICK)
+    SGLD(model=model, **SETTINGS)
     assert audited == [1]
     x = np.random.default_rng(5).normal(size=300_000)
     with pm.Model():
         pm.Normal("y", pm.Normal("mean"), 1, observed=x)
-        SGLD(**QUICK)
+        SGLD(**SETTINGS)
         assert audited == [1]
-        SGLD(audit=True, **QUICK)
+        SGLD(audit=True, **SETTINGS)
         assert audited == [1, 1]
         with pytest.raises(SettingError, match="audit='yes' must be True, False or None"):
-            SGLD(audit="yes", **QUICK)
+            SGLD(audit="yes", **SETTINGS)

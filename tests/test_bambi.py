@@ -7,7 +7,7 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import SGLD, MinibatchError
-from tests.graphs import check_model
+from tests.graphs import QUICK, check_model
 from tests.zoo.data import (
     X,
     binary,
@@ -102,7 +102,7 @@ RUN = {
 
 
 def make_step():
-    return SGLD(batch_size=4, step_size=1e-3, compile_kwargs={"mode": "FAST_COMPILE"})
+    return SGLD(batch_size=4, step_size=1e-3, **QUICK)
 
 
 def test_samples_of_a_formula_are_those_of_the_plain_model():
@@ -129,4 +129,4 @@ def test_samples_of_a_formula_are_those_of_the_plain_model():
 def test_potentials_are_refused():
     model = build(["y ~ x"], potentials=[("x", lambda slope: -(slope**2))])
     with model.backend.model, pytest.raises(MinibatchError, match="pot_0"):
-        SGLD(step_size=1e-3, batch_size=4)
+        SGLD(step_size=1e-3, batch_size=4, **QUICK)

@@ -6,8 +6,7 @@ import pytest
 
 from pymc_sgld import SGLD, SettingError
 from pymc_sgld.batching import MIN_BLOCKS, ORDERS, block_rows, make_order
-
-QUICK = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
+from tests.graphs import QUICK
 
 
 def stream(order, updates, seed=5, first=0):

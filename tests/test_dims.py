@@ -8,7 +8,7 @@ import pytest
 
 from pymc_sgld import SGLD, MinibatchError
 from pymc_sgld.gradients import minibatch
-from tests.graphs import check_model, log_density
+from tests.graphs import QUICK, check_model, log_density
 from tests.zoo.data import GROUPS, ROWS, X, binary, classes, counts, exposure, group, positive, x, y
 
 COORDS = {
@@ -218,7 +218,7 @@ def test_samples_of_a_named_model_are_those_of_the_plain_one():
     draws = []
     for model, cores in zip(named_and_plain(), (2, 1), strict=True):
         with model:
-            step = SGLD(batch_size=4, step_size=1e-2, compile_kwargs={"mode": "FAST_COMPILE"})
+            step = SGLD(batch_size=4, step_size=1e-2, **QUICK)
             draws.append(
                 pm.sample(
                     step=step,
@@ -251,4 +251,4 @@ def test_rows_are_never_a_core_dimension():
             observed=pmd.Data("outcome", X.T, dims=("feature", "row")),
         )
         with pytest.raises(MinibatchError, match="its log-likelihood has 28 entries"):
-            SGLD(step_size=1e-3, batch_size=2)
+            SGLD(step_size=1e-3, batch_size=2, **QUICK)

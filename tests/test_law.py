@@ -15,6 +15,7 @@ from arviz_stats.base.array import array_stats
 from pymc_sgld import SGLD
 from pymc_sgld.dynamics import euler_maruyama
 from pymc_sgld.gradients import ESTIMATORS, Estimate
+from tests.graphs import TEXTBOOK
 
 ROWS, BATCH = 1000, 50
 STANDARD_ERRORS = 5.0
@@ -34,6 +35,7 @@ def sample(batching="with_replacement", step_size=5e-4, temperature=1.0, prior=(
             temperature=temperature,
             batching="reshuffle" if full else batching,
             steps_per_draw=20,
+            **TEXTBOOK,
         )
         idata = pm.sample(
             draws=6000, tune=100, chains=4, cores=1, step=step, random_seed=11, quiet=True

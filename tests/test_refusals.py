@@ -11,9 +11,10 @@ from pytensor.compile.ops import wrap_py
 from scipy.sparse import csr_matrix
 
 from pymc_sgld import SGLD, MinibatchError, SettingError
+from tests.graphs import QUICK
 from tests.zoo.data import ROWS, X, group, x, y
 
-QUICK = {"step_size": 1e-4, "compile_kwargs": {"mode": "FAST_COMPILE"}}
+SETTINGS = QUICK | {"step_size": 1e-4}
 ONE_NUMBER = f'cannot minibatch "y": its log-likelihood is one number for all of its {ROWS} rows'
 
 
@@ -257,7 +258,7 @@ def test_refused(build, message):
     with pm.Model():
         build()
         with pytest.raises(MinibatchError, match=message):
-            SGLD(batch_size=4, **QUICK)
+            SGLD(batch_size=4, **SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -277,10 +278,10 @@ def test_the_way_out(build):
     with pm.Model() as model:
         build()
         with pytest.raises(MinibatchError, match="Pass "):
-            SGLD(batch_size=4, **QUICK)
+            SGLD(batch_size=4, **SETTINGS)
         placed = {"potentials": {"penalty": "prior"}} if build is potential else {"full": "y"}
         for setting in ({"batch_size": ROWS}, placed):
-            step = SGLD(**QUICK, **setting)
+            step = SGLD(**SETTINGS, **setting)
             _, [stats] = step.step(model.initial_point())
             assert np.isfinite(stats["gradient_norm"]) and stats["rows_seen"] == 10 * ROWS
 
@@ -291,7 +292,7 @@ def test_refusals_hold_where_the_batch_size_is_chosen():
         with pm.Model():
             build()
             with pytest.raises(MinibatchError, match=message):
-                SGLD(**QUICK)
+                SGLD(**SETTINGS)
 
 
 def test_a_small_hierarchical_model_needs_no_batches():
@@ -299,7 +300,7 @@ def test_a_small_hierarchical_model_needs_no_batches():
     with pm.Model():
         effect = pm.Normal("effect", pm.Normal("mean"), pm.HalfNormal("spread"), shape=8)
         pm.Normal("y", effect, 1, observed=y[:8])
-        assert SGLD(**QUICK).batch_size == 8
+        assert SGLD(**SETTINGS).batch_size == 8
     assert group.max() < 8
 
 
@@ -313,7 +314,7 @@ def test_no_gradient(setting):
     with pm.Model():
         pm.Normal("y", without_gradient(pm.Normal("mean")), 1, observed=y)
         with pytest.raises(SettingError, match=r'no gradient by "mean".*FromFunctionOp'):
-            SGLD(**QUICK, **setting)
+            SGLD(**SETTINGS, **setting)
 
 
 def test_rows_on_another_axis():
@@ -321,4 +322,4 @@ def test_rows_on_another_axis():
     with pm.Model():
         pm.Normal("y", pm.Normal("mean"), 1, observed=np.stack([x, y]))
         with pytest.raises(SettingError, match=r"number of rows, 2\. .*\(2, 28\)"):
-            SGLD(batch_size=4, **QUICK)
+            SGLD(batch_size=4, **SETTINGS)

@@ -7,6 +7,7 @@ import pytest
 
 from pymc_sgld import SGLD, MinibatchError, SettingError
 from pymc_sgld.minibatch import report
+from tests.graphs import TEXTBOOK
 
 ROWS = 200
 _rng = np.random.default_rng(2)
@@ -53,11 +54,11 @@ def test_refusals_are_lines_of_the_report(model):
     assert list(found.refusals) == ["penalty", "series"]
     assert set(found.table.variable[found.table.treatment == "refused"]) == set(found.refusals)
     with pytest.raises(MinibatchError) as error:
-        SGLD(model=model, batch_size=20, step_size=1e-4)
+        SGLD(model=model, batch_size=20, step_size=1e-4, **TEXTBOOK)
     assert str(error.value).startswith(found.refusals["penalty"])
     assert "1 more of its terms cannot be minibatched" in str(error.value)
     with model, pytest.raises(MinibatchError) as error:
-        SGLD(batch_size=20, step_size=1e-4, potentials={"penalty": "prior"})
+        SGLD(batch_size=20, **TEXTBOOK, step_size=1e-4, potentials={"penalty": "prior"})
     assert str(error.value) == found.refusals["series"]
 
 

@@ -18,8 +18,8 @@ from pymc.step_methods.compound import Competence
 
 from pymc_sgld import SGLD, DataError, NonFiniteError, SettingError, schedules
 from pymc_sgld.dynamics.euler_maruyama import update
+from tests.graphs import QUICK, TEXTBOOK
 
-QUICK = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
 RUN = {
     "draws": 6,
     "tune": 3,
@@ -202,11 +202,10 @@ def test_one_update_is_the_formula(model):
         step = SGLD(
             batch_size=60,
             step_size=0.01,
-            preconditioner=preconditioner,
             temperature=0.7,
             steps_per_draw=1,
             model=model,
-            **QUICK,
+            **(QUICK | {"preconditioner": preconditioner}),
         )
         step.setup_chain(np.random.default_rng(8), 0, 1)
         row_rng = np.random.default_rng(8)
@@ -234,9 +233,8 @@ def test_unit_preconditioner_is_none(model, step):
         batch_size=7,
         step_size=1e-3,
         steps_per_draw=4,
-        preconditioner=np.ones(4),
         model=model,
-        **QUICK,
+        **(QUICK | {"preconditioner": np.ones(4)}),
     )
     point = model.initial_point()
     assert same(draws(step, point, 3)[-1][0], draws(unit, point, 3)[-1][0])
@@ -362,7 +360,8 @@ def test_changed_data_are_noticed():
 
 def last_point(mode):
     model = build()
-    step = SGLD(batch_size=7, step_size=1e-3, model=model, compile_kwargs={"mode": mode})
+    kwargs = {"mode": mode}
+    step = SGLD(batch_size=7, step_size=1e-3, model=model, compile_kwargs=kwargs, **TEXTBOOK)
     return draws(step, model.initial_point(), 3)[-1][0]
 
 
@@ -441,6 +440,13 @@ def test_schedule_that_turns_bad(model):
         ({"steps_per_draw": 0}, "steps_per_draw=0"),
         ({"steps_per_draw": 2.5}, "steps_per_draw=2.5"),
         ({"batching": "random"}, "batching='random'"),
+        ({"integrator": "leapfrog"}, "integrator='leapfrog'"),
+        (
+            {"integrator": "leimkuhler_matthews", "step_size": schedules.polynomial(1, 1, 0.5)},
+            "is for a constant step size",
+        ),
+        ({"bias_target": 0}, "bias_target=0 must be above zero"),
+        ({"gradient": "taylor", "center": {"wrong": 1}}, "center has"),
     ],
 )
 def test_bad_settings(model, arguments, message):
@@ -448,9 +454,9 @@ def test_bad_settings(model, arguments, message):
         SGLD(**{"batch_size": 7, "step_size": 1e-3} | QUICK | arguments, model=model)
 
 
-def test_step_size_is_required(model):
-    with pytest.raises(TypeError, match="step_size"):
-        SGLD(batch_size=7, model=model)
+def test_step_size_is_not_chosen_for_an_optimiser(model):
+    with pytest.raises(SettingError, match="With temperature=0 pass a step size"):
+        SGLD(batch_size=7, temperature=0, model=model)
 
 
 def test_bad_variables(model):

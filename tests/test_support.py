@@ -5,8 +5,8 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import SGLD, DataError, NonFiniteError
+from tests.graphs import QUICK
 
-QUICK = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
 rng = np.random.default_rng(8)
 positive = rng.gamma(2.0, size=40)
 

@@ -12,10 +12,10 @@ import pytest
 
 from pymc_sgld import SGLD, DataError, MinibatchError, SettingError
 from pymc_sgld.gradients import minibatch
-from tests.graphs import evaluator, log_density, position_of, random_point
+from tests.graphs import QUICK, TEXTBOOK, evaluator, log_density, position_of, random_point
 
 ROWS, BATCH = 12, 4
-QUICK = {"step_size": 1e-4, "compile_kwargs": {"mode": "FAST_COMPILE"}}
+SETTINGS = QUICK | {"step_size": 1e-4}
 
 _rng = np.random.default_rng(7)
 X = _rng.normal(size=(ROWS, 3))
@@ -76,7 +76,7 @@ def test_a_variable_evaluated_in_full():
 def test_rows_of_several_tables_in_sampling():
     """Each table is read by an order of its own; the statistics count the rows of all."""
     with several_outcomes():
-        step = SGLD(batch_size=BATCH, steps_per_draw=3, **QUICK)
+        step = SGLD(batch_size=BATCH, steps_per_draw=3, **SETTINGS)
         assert "batch_size=4 of 12 rows + 4 of 8 rows + 1 of 1 rows" in repr(step)
         idata = pm.sample(draws=4, tune=0, chains=1, step=step, progressbar=False, random_seed=1)
     np.testing.assert_array_equal(idata.sample_stats["rows_seen"], [3 * 9 * np.arange(1, 5)])
@@ -125,7 +125,7 @@ def test_pm_minibatch_samples_the_posterior_of_all_rows():
         mean = pm.Normal("mean", 0, 10)
         pm.Normal("x", mean, 1, observed=pm.Minibatch(values, batch_size=20), total_size=1000)
         idata = pm.sample(
-            step=SGLD(step_size=1e-5, steps_per_draw=40),
+            step=SGLD(step_size=1e-5, steps_per_draw=40, **TEXTBOOK),
             draws=4000,
             tune=200,
             chains=1,
@@ -196,7 +196,7 @@ def test_pm_minibatch_misused(kind, message):
     with pm.Model():
         minibatch_model(kind)
         with pytest.raises(MinibatchError, match=message):
-            SGLD(**QUICK)
+            SGLD(**SETTINGS)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -221,8 +221,8 @@ def test_pm_minibatch_beside_other_steps():
         pm.Normal("y", mean, scale, observed=pm.Minibatch(y, batch_size=4), total_size=ROWS)
         for settings in ({}, {"blocked": False}):
             with pytest.raises(MinibatchError, match=r'pm.Minibatch, and "scale" would be'):
-                SGLD([mean], **QUICK, **settings)
-        assert len(SGLD(blocked=False, **QUICK).methods) == 2
+                SGLD([mean], **SETTINGS, **settings)
+        assert len(SGLD(blocked=False, **SETTINGS).methods) == 2
     assert model
 
 
@@ -233,7 +233,7 @@ def test_data_of_pm_minibatch_are_checked_in_every_row():
         rows, outcome = pm.Minibatch(X, times, batch_size=5)
         pm.Exponential("y", pt.exp(rows @ beta), observed=outcome, total_size=ROWS)
         with pytest.raises(DataError, match=r'"y" is zero .* in 1 rows, the first is row 9'):
-            SGLD(**QUICK)
+            SGLD(**SETTINGS)
 
 
 def test_potential_by_rows():
@@ -256,15 +256,15 @@ def test_potential_in_the_prior():
         pm.Potential("ridge", -(model["beta"] ** 2))
     check_unbiased(model, batch_size=BATCH, potentials={"ridge": "prior"})
     with pytest.raises(MinibatchError, match=r'pm.Potential "ridge"'):
-        SGLD(model=model, batch_size=BATCH, **QUICK)
-    assert SGLD(model=model, batch_size=BATCH, potentials={"ridge": "prior"}, **QUICK)
+        SGLD(model=model, batch_size=BATCH, **SETTINGS)
+    assert SGLD(model=model, batch_size=BATCH, potentials={"ridge": "prior"}, **SETTINGS)
 
 
 def test_potential_by_rows_refused():
     with regression() as model:
         pm.Potential("total", -pt.sum(pt.exp(X @ model["beta"])))
         with pytest.raises(MinibatchError, match=r'"total" by rows: it is one number'):
-            SGLD(batch_size=BATCH, potentials={"total": "rows"}, **QUICK)
+            SGLD(batch_size=BATCH, potentials={"total": "rows"}, **SETTINGS)
 
 
 def test_missing_values():
@@ -305,7 +305,7 @@ def test_missing_covariates_are_refused():
             x = pm.Normal("x", pm.Normal("mean"), 1, observed=with_gaps)
         pm.Normal("y", pm.Normal("slope") * x, 1, observed=y)
     with pytest.raises(MinibatchError, match=r'"y".*Pass full='):
-        SGLD(model=model, batch_size=BATCH, **QUICK)
+        SGLD(model=model, batch_size=BATCH, **SETTINGS)
     check_unbiased(model, batch_size=BATCH, full=["y"])
 
 
@@ -336,7 +336,7 @@ def test_bad_settings(settings, message):
     with regression() as model:
         pm.Potential("ridge", -(model["beta"] ** 2))
         with pytest.raises(SettingError, match=message):
-            SGLD(batch_size=BATCH, **QUICK, **settings)
+            SGLD(batch_size=BATCH, **SETTINGS, **settings)
 
 
 def test_batch_size_beside_pm_minibatch():
@@ -345,7 +345,7 @@ def test_batch_size_beside_pm_minibatch():
         rows, outcome = pm.Minibatch(X, y, batch_size=BATCH)
         pm.Normal("y", rows @ beta, 1, observed=outcome, total_size=ROWS)
         with pytest.raises(SettingError, match=r"batches of 4 rows by pm.Minibatch"):
-            SGLD(batch_size=5, **QUICK)
+            SGLD(batch_size=5, **SETTINGS)
         with pytest.raises(SettingError, match=r'full has "y", which uses pm.Minibatch'):
-            SGLD(full="y", **QUICK)
-        assert SGLD(batch_size=BATCH, **QUICK).batch_size == BATCH
+            SGLD(full="y", **SETTINGS)
+        assert SGLD(batch_size=BATCH, **SETTINGS).batch_size == BATCH

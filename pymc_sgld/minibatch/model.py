@@ -65,6 +65,11 @@ class Minibatcher:
         names = self.inputs.names
         return Tables(self.terms, self.fixed, names, batch_size, self._potentials, self._full)
 
+    def blocks(self, rows: int) -> LogDensity:
+        """Return the log density for blocks of at most that many rows."""
+        largest = self.tables(None).largest
+        return self.density(min(rows, largest) if largest else None)
+
     def density(self, batch_size: int | None = None, audit: bool | None = False) -> LogDensity:
         """Return the log density for batches of ``batch_size`` rows.
 

@@ -1,0 +1,270 @@
+"""The centre, the preconditioner and the step size that are chosen: against closed forms."""
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import pytest
+
+from pymc_sgld import SGLD, SGLDWarning
+from pymc_sgld.dynamics import leimkuhler_matthews
+from pymc_sgld.full_data import FullData
+from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.tuning.centre import find_gaussian
+from pymc_sgld.tuning.step_size import LARGEST, Prediction
+from tests.graphs import QUICK
+
+ROWS = 300
+_rng = np.random.default_rng(4)
+X = _rng.normal(size=(ROWS, 3)) * [1, 10, 0.1]
+y = X @ [1, -0.2, 3] + _rng.normal(size=ROWS)
+PRECISION = X.T @ X + np.eye(3) / 25
+MEAN = np.linalg.solve(PRECISION, X.T @ y)
+CHOSEN = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
+
+
+def regression(**settings):
+    with pm.Model() as model:
+        beta = pm.Normal("beta", 0, 5, shape=3)
+        pm.Normal("y", X @ beta, 1, observed=y, **settings)
+    return model
+
+
+def gaussian_of(model, block=64):
+    rows = Minibatcher(model, model.value_vars, model.initial_point())
+    start = rows.inputs.values[rows.inputs.position]
+    return find_gaussian(FullData(rows.blocks(block)), start, [])
+
+
+def test_passes_over_the_data_by_blocks():
+    """Blocks that do not divide the rows: each row counts once."""
+    model = regression()
+    rows = Minibatcher(model, model.value_vars, model.initial_point())
+    at = np.array([0.3, -0.1, 2.0])
+    for block in (64, ROWS):
+        data = FullData(rows.blocks(block))
+        value, gradient = data.gradients(at, [])
+        np.testing.assert_allclose(value.sum(), model.compile_logp()({"beta": at}), rtol=1e-10)
+        np.testing.assert_allclose(gradient.sum(axis=0), PRECISION @ (MEAN - at), rtol=1e-9)
+        hessian = data.hessians(at, [])
+        np.testing.assert_allclose(hessian[0], -np.eye(3) / 25, atol=1e-12)
+        np.testing.assert_allclose(hessian.sum(axis=0), -PRECISION, rtol=1e-9)
+
+
+def test_gaussian_of_a_gaussian_posterior():
+    found = gaussian_of(regression())
+    assert found.settled
+    np.testing.assert_allclose(found.precision, PRECISION, rtol=1e-8)
+    whitened = np.linalg.cholesky(PRECISION).T @ (found.mean - MEAN)
+    assert np.abs(whitened).max() < 0.01
+    np.testing.assert_allclose(
+        found.whitener @ found.whitener.T, np.linalg.inv(PRECISION), rtol=1e-8
+    )
+
+
+def test_gaussian_of_a_skewed_posterior():
+    """A gamma posterior of a rate, by its logarithm: the mean, which is not the mode."""
+    with pm.Model() as model:
+        rate = pm.Gamma("rate", 1, 0.01)
+        pm.Poisson("y", rate, observed=np.array([1, 0, 2, 0]))
+    found = gaussian_of(model)
+    # q = N(m, v) for p(t) ~ exp(4 t - 4.01 exp(t)): exp(m + v / 2) = 4 / 4.01 and 1 / v = 4
+    assert found.settled
+    np.testing.assert_allclose(1 / found.precision[0, 0], 1 / 4, rtol=0.25)
+    np.testing.assert_allclose(found.mean[0], np.log(4 / 4.01) - 1 / 8, atol=0.1)
+
+
+def test_group_effects_without_a_mode():
+    """The centred parametrisation: the density has no maximum, and the scale no mode."""
+    group = np.repeat(np.arange(12), 25)
+    effects = np.random.default_rng(2).normal(1, 0.5, 12)
+    outcome = effects[group] + np.random.default_rng(3).normal(size=300)
+    with pm.Model() as model:
+        spread = pm.HalfNormal("spread")
+        effect = pm.Normal("effect", pm.Normal("mean"), spread, shape=12)
+        pm.Normal("y", effect[group], 1, observed=outcome)
+    found = gaussian_of(model)
+    assert found.settled
+    assert -1.5 < found.mean[1 if model.value_vars[0].name == "mean" else 0] < 1.5
+    assert np.linalg.eigvalsh(found.precision)[0] > 0
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+@pytest.mark.parametrize("step_size", [1e-4, 5e-4, 1e-3])
+def test_predicted_inflation_of_a_gaussian_mean(step_size, averaged):
+    """N = 1000, n = 50, standardised data, sd of the prior 5: design figures of the closed form."""
+    precision = 1000 + 1 / 25
+    noise = np.array([[1000**2 / 50]])
+    prediction = Prediction(np.array([[precision]]), noise, np.eye(1), averaged)
+    found = prediction.inflation(step_size)
+    euler = (1 + step_size * noise[0, 0] / 4) / (1 - step_size * precision / 4)
+    if not averaged:
+        np.testing.assert_allclose(found, euler, rtol=1e-10)
+        figures = {1e-4: 1.538, 5e-4: 4.0, 1e-3: 8.0}
+        np.testing.assert_allclose(found, figures[step_size], rtol=1e-3)
+    else:
+        assert 1 < found < euler
+
+
+def test_step_size_for_a_target():
+    """In any coordinates: the worst direction is at the target, unless the step is at its cap."""
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    precision = (turn * [1.0, 30, 900]) @ turn.T
+    noise = 20 * (turn * [1.0, 2, 3000]) @ turn.T
+    for factor in (np.eye(3), np.linalg.inv(np.linalg.cholesky(precision)).T):
+        for averaged in (False, True):
+            prediction = Prediction(precision, noise, factor, averaged)
+            steps = [prediction.step_size(target) for target in (0.01, 0.05, 0.2)]
+            assert steps == sorted(steps) and steps[0] < steps[1]
+            for step, target in zip(steps, (0.01, 0.05, 0.2), strict=True):
+                at_cap = step >= LARGEST / prediction.rates[-1] * 0.999
+                np.testing.assert_allclose(
+                    prediction.inflation(step) - 1, target, rtol=0.01 if not at_cap else 1
+                )
+
+
+def test_averaged_noise_is_exact_on_a_gaussian():
+    """Without gradient noise the variance is that of the target, at steps where Euler's is not."""
+    rng, step_size, draws = np.random.default_rng(1), 1.0, 200_000
+    z = rng.standard_normal((draws + 1, 1))
+    variances = []
+    for noise in (z[1:], leimkuhler_matthews.average(z[1:], z[0])):
+        position, path = 0.0, np.empty(draws)
+        for i in range(draws):
+            path[i] = position = position * (1 - step_size / 2) + noise[i, 0]
+        variances.append(path.var())
+    error = 6 * np.sqrt(2 / draws * (1 + 0.25) / (1 - 0.25))
+    np.testing.assert_allclose(variances[0], 1 / (1 - step_size / 4), rtol=error)
+    np.testing.assert_allclose(variances[1], 1, rtol=error)
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Default settings, but for the compiler."""
+    with regression():
+        step = SGLD(batch_size=30, **CHOSEN)
+        idata = pm.sample(
+            draws=1500, tune=50, chains=4, cores=1, step=step, random_seed=3, progressbar=False
+        )
+    return step, idata
+
+
+def test_defaults_sample_a_conjugate_regression(run):
+    step, idata = run
+    assert (step.gradient, step.preconditioner) == ("control_variate", "laplace")
+    assert step.integrator == "leimkuhler_matthews"
+    draws = idata.posterior["beta"].to_numpy().reshape(-1, 3)
+    whitened = (draws - MEAN) @ np.linalg.cholesky(PRECISION)
+    effective = len(draws) / 1.6  # lag-one correlation 0.2
+    assert np.abs(whitened.mean(axis=0)).max() < 4.5 / np.sqrt(effective)
+    variances = np.linalg.eigvalsh(np.cov(whitened.T))
+    error = 4.5 * np.sqrt(2 / effective)
+    assert 1 - error < variances[0] and variances[-1] < 1.05 + error
+
+
+def test_wrong_noise_of_the_control_variate_is_seen(run, monkeypatch):
+    """What the test above is for: a control variate of the wrong sign has the right mean."""
+    from pymc_sgld import gradients
+
+    controlled = gradients.control_variate
+
+    def opposite(density, centre):
+        estimate = controlled(density, centre)
+        plain = gradients.minibatch(density)
+        return gradients.Estimate(2 * plain.gradient - estimate.gradient, estimate.arrays)
+
+    monkeypatch.setitem(gradients.ESTIMATORS, "control_variate", opposite)
+    with regression():
+        step = SGLD(batch_size=30, step_size=run[0].schedule(np.zeros(1))[0], **CHOSEN)
+        idata = pm.sample(
+            draws=500, tune=50, chains=2, cores=1, step=step, random_seed=3, progressbar=False
+        )
+    draws = idata.posterior["beta"].to_numpy().reshape(-1, 3)
+    whitened = (draws - MEAN) @ np.linalg.cholesky(PRECISION)
+    assert np.linalg.eigvalsh(np.cov(whitened.T))[-1] > 1.5
+
+
+def test_bias_target_sets_the_step():
+    with regression():
+        wide = SGLD(batch_size=5, bias_target=0.2, **CHOSEN)
+        close = SGLD(batch_size=5, bias_target=0.01, **CHOSEN)
+    assert wide.schedule.step_size > 4 * close.schedule.step_size
+    assert wide.steps_per_draw < close.steps_per_draw
+
+
+def test_chains_start_apart_around_the_centre():
+    """R-hat needs it; a value that the user gave stays."""
+    with regression() as model:
+        step = SGLD(batch_size=30, step_size=1e-9, steps_per_draw=1, **CHOSEN)
+        starts = []
+        for seed in range(200):
+            step.setup_chain(np.random.default_rng(seed), 0, 1)
+            starts.append(step.step(model.initial_point())[0]["beta"])
+        given = step.step(model.initial_point() | {"beta": np.array([4.0, 5, 6])})[0]
+        step.setup_chain(np.random.default_rng(1), 0, 1)
+        given = step.step(model.initial_point() | {"beta": np.array([4.0, 5, 6])})[0]["beta"]
+    whitened = (np.array(starts) - MEAN) @ np.linalg.cholesky(PRECISION)
+    np.testing.assert_allclose(whitened.std(axis=0), 1.5, rtol=0.25)
+    np.testing.assert_allclose(given, [4, 5, 6], atol=1e-3)
+
+
+def test_restored_state_replays_the_averaged_noise():
+    with regression() as model:
+        step = SGLD(batch_size=30, **CHOSEN)
+    step.setup_chain(np.random.default_rng(1), 0, 5)
+    point = step.step(model.initial_point())[0]
+    state = step.sampling_state
+    first = step.step(point)[0]["beta"]
+    step.step(point)
+    step.sampling_state = state
+    np.testing.assert_array_equal(step.step(point)[0]["beta"], first)
+
+
+def test_center_of_the_user():
+    center = {"beta": np.array([1.0, -0.2, 3.0])}
+    with regression():
+        step = SGLD(batch_size=30, center=center, **CHOSEN)
+    np.testing.assert_array_equal(step._gaussian.mean, center["beta"])
+    np.testing.assert_allclose(step._gaussian.precision, PRECISION, rtol=1e-8)
+
+
+def test_without_data_and_with_all_of_it():
+    """There is no gradient noise to measure: the step is the largest."""
+    with pm.Model():
+        pm.Normal("x", 3, 2, shape=2)
+        step = SGLD(**CHOSEN)
+    np.testing.assert_allclose(step.schedule.step_size, LARGEST, rtol=1e-6)
+    with regression():
+        step = SGLD(batch_size=ROWS, preconditioner="laplace_diagonal", **CHOSEN)
+    assert step.preconditioner == "laplace_diagonal"
+    rates = np.linalg.eigvalsh(
+        PRECISION / np.sqrt(np.outer(np.diag(PRECISION), np.diag(PRECISION)))
+    )
+    np.testing.assert_allclose(step.schedule.step_size, LARGEST / rates[-1], rtol=1e-6)
+
+
+def test_search_that_does_not_settle():
+    """A flat ridge: there is no posterior to find."""
+    with pm.Model():
+        pm.Flat("a", initval=0.0)
+        pm.Normal("y", pt.exp(pm.Flat("b", initval=0.0)), 1, observed=-np.ones(50))
+        with pytest.warns(SGLDWarning, match="did not settle"):
+            SGLD(**CHOSEN)
+
+
+def test_float32():
+    import pytensor
+
+    with pytensor.config.change_flags(floatX="float32"):
+        with pm.Model() as model:
+            beta = pm.Normal("beta", 0, 5, shape=3)
+            mean = X.astype("float32") @ beta
+            pm.Normal("y", mean, np.float32(1), observed=y.astype("float32"))
+            step = SGLD(batch_size=30, **CHOSEN)
+        step.setup_chain(np.random.default_rng(1), 0, 2)
+        assert step.step(model.initial_point())[0]["beta"].dtype == "float32"
+
+
+def test_textbook_settings_choose_nothing():
+    with regression():
+        step = SGLD(batch_size=30, step_size=1e-4, **QUICK)
+    assert step._gaussian is None and step.integrator == "euler_maruyama"
