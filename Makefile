@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs benchmark clean
+.PHONY: help example test test-long lint format types docs benchmark accuracy clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -16,6 +16,7 @@ help:
 	@echo 'make types       mypy on the package'
 	@echo 'make docs        the documentation, into docs/_build/html'
 	@echo 'make benchmark   microseconds per update, seconds to the first draw'
+	@echo 'make accuracy    posteriors with a known answer, from default settings'
 	@echo 'make clean       remove what the above made, .venv included'
 
 example:
@@ -52,6 +53,10 @@ docs:
 benchmark:
 	@$(environment) benchmark
 	$(python) benchmarks/overhead.py
+
+accuracy:
+	@$(environment) plots
+	$(python) benchmarks/accuracy.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks docs/_build docs/generated

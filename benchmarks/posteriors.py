@@ -1,0 +1,108 @@
+"""Models with known posteriors: each function returns a model, and reference means and sds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+DATA = Path(__file__).parent / "data"
+
+
+class Posterior(NamedTuple):
+    """A model, the names of its parameters in the order of the reference, means and sds."""
+
+    model: pm.Model
+    names: list[str]
+    mean: np.ndarray
+    sd: np.ndarray
+
+
+def _load(name: str) -> tuple[dict, np.ndarray, np.ndarray]:
+    file = json.loads((DATA / f"{name}.json").read_text())
+    data = {key: np.asarray(value) for key, value in file.get("data", {}).items()}
+    return data, np.array(file["mean"]), np.array(file["sd"])
+
+
+def _regression(design: np.ndarray, outcome: np.ndarray) -> pm.Model:
+    """Return a regression with flat priors."""
+    with pm.Model() as model:
+        beta = pm.Flat("beta", shape=design.shape[1])
+        sigma = pm.HalfFlat("sigma")
+        pm.Normal("y", pt.dot(design, beta), sigma, observed=outcome.astype(float))
+    return model
+
+
+def _interaction(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.stack([np.ones(len(first)), first, second, first * second], axis=1)
+
+
+def earnings() -> Posterior:
+    """Log earnings on height, sex and their interaction: 1,192 rows."""
+    data, mean, sd = _load("earnings")
+    height = (data["height"] - data["height"].mean()) / data["height"].std(ddof=1)
+    model = _regression(_interaction(height, data["male"]), np.log(data["earn"]))
+    return Posterior(model, ["beta", "sigma"], mean, sd)
+
+
+def kidiq() -> Posterior:
+    """Test scores of children on the mother's schooling and score: 434 rows."""
+    data, mean, sd = _load("kidiq")
+    schooling, score = (
+        (data[name] - data[name].mean()) / (2 * data[name].std(ddof=1))
+        for name in ("mom_hs", "mom_iq")
+    )
+    model = _regression(_interaction(schooling, score), data["kid_score"])
+    return Posterior(model, ["beta", "sigma"], mean, sd)
+
+
+def nes() -> Posterior:
+    """Party identification in an election study: 1,226 rows, 9 coefficients."""
+    data, mean, sd = _load("nes")
+    age = data["age_discrete"]
+    columns = [np.ones(len(age)), data["real_ideo"], data["race_adj"], age == 2, age == 3, age == 4]
+    columns += [data["educ1"], data["gender"], data["income"]]
+    model = _regression(np.stack(columns, axis=1).astype(float), data["partyid7"])
+    return Posterior(model, ["beta", "sigma"], mean, sd)
+
+
+def gauss_mix() -> Posterior:
+    """A mixture of two normals with ordered means: 1,000 rows."""
+    data, mean, sd = _load("gauss_mix")
+    ordered = pm.distributions.transforms.ordered
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 2, shape=2, transform=ordered, initval=[-1, 1])
+        sigma = pm.HalfNormal("sigma", 2, shape=2)
+        theta = pm.Beta("theta", 5, 5)
+        weights = pt.stack([theta, 1 - theta])
+        pm.NormalMixture("y", weights, mu, sigma=sigma, observed=data["y"].astype(float))
+    return Posterior(model, ["mu", "sigma", "theta"], mean, sd)
+
+
+def sblrc() -> Posterior:
+    """A regression with strongly correlated columns: 100 rows."""
+    data, mean, sd = _load("sblrc")
+    with pm.Model() as model:
+        beta = pm.Normal("beta", 0, 10, shape=5)
+        sigma = pm.HalfNormal("sigma", 10)
+        pm.Normal("y", pt.dot(data["X"].astype(float), beta), sigma, observed=data["y"])
+    return Posterior(model, ["beta", "sigma"], mean, sd)
+
+
+def a9a() -> Posterior:
+    """Logistic regression on 32,561 rows of 123 binary features, some of them rare."""
+    _, mean, sd = _load("a9a")
+    arrays = np.load(DATA / "a9a.npz")
+    with pm.Model() as model:
+        intercept = pm.Normal("intercept")
+        beta = pm.Normal("beta", shape=arrays["X"].shape[1])
+        eta = intercept + pt.dot(arrays["X"].astype(float), beta)
+        pm.Bernoulli("y", logit_p=eta, observed=(arrays["y"] > 0).astype(int))
+    return Posterior(model, ["intercept", "beta"], mean, sd)
+
+
+ALL = (earnings, kidiq, nes, gauss_mix, sblrc, a9a)
