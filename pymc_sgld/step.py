@@ -307,7 +307,7 @@ class SGLD(BlockedStep):
         if schedule is None:
             assert self._gaussian is not None
             prediction = self._predict(self._gaussian, matrix, point)
-            chosen = prediction.step_size(target)
+            chosen = float(f"{prediction.step_size(target):.3g}")
             schedule = make_schedule(chosen)
             if steps_per_draw is None:
                 self.steps_per_draw = min(prediction.updates_apart(chosen), MOST_STEPS_PER_DRAW)

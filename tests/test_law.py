@@ -122,7 +122,7 @@ def test_wrong_noise_is_caught(monkeypatch):
 
 
 def test_missing_scale_of_the_batch_is_caught(monkeypatch):
-    def unscaled(density):
+    def unscaled(density, centre):
         total = density.log_prior + sum(density.log_likelihoods)
         return Estimate(density.gradient(total, density.position))
 
@@ -133,7 +133,7 @@ def test_missing_scale_of_the_batch_is_caught(monkeypatch):
 
 
 def test_scaled_prior_is_caught(monkeypatch):
-    def scaled(density):
+    def scaled(density, centre):
         total = (density.log_prior + sum(density.log_likelihoods)) * (ROWS / BATCH)
         return Estimate(density.gradient(total, density.position))
 

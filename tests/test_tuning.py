@@ -239,7 +239,7 @@ def test_without_data_and_with_all_of_it():
     rates = np.linalg.eigvalsh(
         PRECISION / np.sqrt(np.outer(np.diag(PRECISION), np.diag(PRECISION)))
     )
-    np.testing.assert_allclose(step.schedule.step_size, LARGEST / rates[-1], rtol=1e-6)
+    np.testing.assert_allclose(step.schedule.step_size, LARGEST / rates[-1], rtol=5e-3)
 
 
 def test_search_that_does_not_settle():
