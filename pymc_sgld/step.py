@@ -46,6 +46,7 @@ from pymc_sgld.tuning.step_size import Prediction, noise_covariance
 
 DEFAULT_STEPS_PER_DRAW = 10
 MOST_STEPS_PER_DRAW = 1000
+LARGEST_SIZE = 3000  # coordinates whose covariance is computed: 72 MB a matrix
 OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
 INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
 
@@ -278,6 +279,7 @@ class SGLD(BlockedStep):
         self._gaussian: Gaussian | None = None
         centre = None
         if schedule is None or by_laplace or (gradient != "minibatch" and not density.full):
+            _check_size(density.position.type.shape[0])
             data = FullData(density if density.full else rows.blocks(BLOCK))
             place = None if center is None else complete_point(center, model, "center")
             self._gaussian = self._approximate(data, point, place)
@@ -547,6 +549,16 @@ def choose_integrator(integrator: str | None, schedule: Schedule | None, gradien
             '"euler_maruyama" with a schedule.'
         )
     return integrator
+
+
+def _check_size(size: int) -> None:
+    """Refuse to hold the covariance of very many coordinates."""
+    if size > LARGEST_SIZE:
+        raise SettingError(
+            f"the model has {size} unconstrained coordinates, and the covariance of more than "
+            f'{LARGEST_SIZE} is not computed. Pass gradient="minibatch", a step_size, and '
+            'preconditioner="identity" or an array.'
+        )
 
 
 def _finite(*arrays: np.ndarray) -> bool:

@@ -5,7 +5,7 @@ import pymc as pm
 import pytensor.tensor as pt
 import pytest
 
-from pymc_sgld import SGLD, SGLDWarning
+from pymc_sgld import SGLD, SettingError, SGLDWarning
 from pymc_sgld.dynamics import leimkuhler_matthews
 from pymc_sgld.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
@@ -262,6 +262,16 @@ def test_float32():
             step = SGLD(batch_size=30, **CHOSEN)
         step.setup_chain(np.random.default_rng(1), 0, 2)
         assert step.step(model.initial_point())[0]["beta"].dtype == "float32"
+
+
+def test_too_many_coordinates():
+    """Before anything of that size is made; the textbook settings need nothing of it."""
+    with pm.Model():
+        weights = pm.Normal("weights", shape=(3, 2000))
+        pm.Normal("y", pt.tanh(X @ weights).sum(axis=1), 1, observed=y)
+        with pytest.raises(SettingError, match=r'6000 unconstrained.*gradient="minibatch"'):
+            SGLD(batch_size=30, **CHOSEN)
+        assert SGLD(batch_size=30, step_size=1e-6, **QUICK)
 
 
 def test_textbook_settings_choose_nothing():
