@@ -262,6 +262,9 @@ class SGLD(BlockedStep):
         schedule = None if step_size is None else make_schedule(step_size)
         self.integrator = choose_integrator(integrator, schedule, self.gradient)
         target = positive("bias_target", bias_target)
+        self.steps_per_draw = DEFAULT_STEPS_PER_DRAW
+        if steps_per_draw is not None:  # checked before the work begins
+            self.steps_per_draw = whole_number("steps_per_draw", steps_per_draw)
 
         point = complete_point(initial_point, model)
         rows = Minibatcher(model, self.vars, point, placed(potentials), names("full", full))
@@ -303,9 +306,6 @@ class SGLD(BlockedStep):
             ],
             {} if compile_kwargs is None else compile_kwargs,
         )
-        self.steps_per_draw = DEFAULT_STEPS_PER_DRAW
-        if steps_per_draw is not None:
-            self.steps_per_draw = whole_number("steps_per_draw", steps_per_draw)
         if schedule is None:
             assert self._gaussian is not None
             prediction = self._predict(self._gaussian, matrix, point)
