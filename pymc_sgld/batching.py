@@ -29,6 +29,14 @@ class RowOrder(Protocol):
     total_size: int
     batch_size: int
     block_size: int
+    spread: float  # variance of a batch's mean over half that of a difference of consecutive ones
+
+    def accumulated(self, left: np.ndarray) -> np.ndarray:
+        """Return what becomes of gradient noise of variance one, shape (d, d).
+
+        The covariance of ``x <- left * x + noise`` that consecutive batches leave, with ``left`` of
+        shape (d,) in (-1, 1), averaged over the updates of an epoch.
+        """
 
     def starts(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
@@ -43,6 +51,7 @@ class _IndependentBatches:
     """Batches of single rows that have nothing to do with each other."""
 
     block_size = 1
+    spread = 1.0
 
     def __init__(self, total_size: int, batch_size: int) -> None:
         self.total_size = total_size
@@ -51,6 +60,10 @@ class _IndependentBatches:
     def storage_order(self) -> None:
         """Leave the rows as they are."""
         return None
+
+    def accumulated(self, left: np.ndarray) -> np.ndarray:
+        """Return the sum of a geometric series."""
+        return independent(left)
 
 
 class WithReplacement(_IndependentBatches):
@@ -101,6 +114,7 @@ class Reshuffle:
             for size in range(1, batch_size + 1)
             if batch_size % size == 0 and (size == 1 or total_size // size >= MIN_BLOCKS)
         )
+        self.spread = 1 - batch_size / total_size  # what is read once is not read again soon
         self._cached_order: tuple[tuple[int, int], np.ndarray] | None = None
 
     def starts(
@@ -135,11 +149,40 @@ class Reshuffle:
             starts = np.append(starts, stop * size - epoch * rows)
         return starts
 
+    def accumulated(self, left: np.ndarray) -> np.ndarray:
+        r"""Return less than for independent batches: those of an epoch make up for each other.
+
+        With K batches of variance 1 and covariance -1/(K - 1), and
+        :math:`\lambda_i \lambda_j = c`.
+        """
+        batches = max(2.0, self.total_size / self.batch_size)
+        slow = batches * np.abs(1 - left).max() < 1e-3
+        if slow:
+            return np.full((len(left), len(left)), (batches + 1) / 6)
+        one, other = left[:, None], left[None, :]
+        both = one * other
+
+        def mean_power(base: np.ndarray) -> np.ndarray:
+            return base * (1 - base**batches) / (1 - base) / batches
+
+        apart = (1 - one) * (1 - other) * (batches - 1)
+        epoch = (1 - both**batches) / (1 - both) * batches / (batches - 1)
+        epoch = epoch - (1 - one**batches) * (1 - other**batches) / apart
+        earlier = both / (1 - both) / batches * epoch
+        current = batches / (batches - 1) * (1 - mean_power(both)) / (1 - both)
+        cancelled = 1 - mean_power(one) - mean_power(other) + mean_power(both)
+        return earlier + current - cancelled / apart
+
     def storage_order(self) -> np.ndarray | None:
         """Return the fixed shuffle behind the blocks; single rows need none."""
         if self.block_size == 1:
             return None
         return np.random.default_rng(_STORAGE_SEED).permutation(self.total_size)
+
+
+def independent(left: np.ndarray) -> np.ndarray:
+    """Return the covariance that noise without a memory leaves, shape (d, d)."""
+    return 1 / (1 - np.outer(left, left))
 
 
 ORDERS = {order.name: order for order in (Reshuffle, WithReplacement, WithoutReplacement)}

@@ -108,7 +108,7 @@ class Updates:
         noise: np.ndarray,
         starts: Sequence[np.ndarray],
         others: list[np.ndarray],
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Run updates.
 
         Parameters
@@ -128,8 +128,10 @@ class Updates:
         -------
         position : ndarray, shape (d,)
             After the last update.
-        gradient : ndarray, shape (d,)
-            The estimate that the last update used.
+        gradients : ndarray, shape (k, d)
+            The estimates that the updates used.
+        multiplied : ndarray, shape (k, d)
+            The same, multiplied by the preconditioner.
         log_density : ndarray, scalar
             At the new position, with the likelihood of the last batches, unscaled: minus infinity
             or NaN where the density ends.
@@ -150,6 +152,20 @@ class Updates:
                 *self._constants,
                 *self._data,
             )
+
+    @property
+    def overstatement(self) -> float:
+        """By which the variance of consecutive gradients' differences exceeds twice their own.
+
+        One for independent batches; the batches of an epoch make up for each other, by about
+        ``1 - n/N``; zero where every update reads all rows.
+        """
+        return max((order.spread for order in self.orders), default=0.0)
+
+    @property
+    def longest(self) -> RowOrder | None:
+        """The order with the longest epochs."""
+        return max(self.orders, key=lambda o: o.total_size / o.batch_size, default=None)
 
     def outside(
         self, position: np.ndarray, starts: Sequence[np.ndarray], others: list[np.ndarray]
@@ -240,12 +256,13 @@ class Updates:
             estimate = evaluate(gradient, current, row)
             multiplied = self._preconditioner.multiply(estimate, *matrices)
             new = euler_maruyama.update(current, multiplied, z, step_size, temperature)
-            return [pt.specify_shape(new, position.type.shape).astype(dtype), estimate]
+            new = pt.specify_shape(new, position.type.shape).astype(dtype)
+            return [new, estimate, multiplied]
 
-        positions, gradients = pytensor.scan(
+        positions, gradients, products = pytensor.scan(
             update,
             sequences=[*rows, step_sizes, noise],
-            outputs_info=[position, None],
+            outputs_info=[position, None, None],
             non_sequences=[*others, *matrices, *constants, *stored],
             n_steps=updates,
             return_updates=False,
@@ -255,7 +272,8 @@ class Updates:
             [position, step_sizes, noise, *rows, *others, *matrices, *constants, *stored],
             [
                 positions[-1],
-                gradients[-1],
+                gradients,
+                products,
                 evaluate(log_density, positions[-1], [row[-1] for row in rows]),
             ],
             on_unused_input="ignore",

@@ -81,10 +81,13 @@ class FullData:
                     hessians[i, :, column] += product
         return (hessians + hessians.swapaxes(1, 2)) / 2
 
-    def centre(self, position: np.ndarray, others: Sequence[np.ndarray]) -> Centre:
-        """Return a point with all that estimators need there, by two passes."""
+    def centre(
+        self, position: np.ndarray, others: Sequence[np.ndarray], second_order: bool = True
+    ) -> Centre:
+        """Return a point with what estimators need there: gradients, and Hessians if asked for."""
         _, gradients = self.gradients(position, others)
-        return Centre(position, list(others), gradients, self.hessians(position, others))
+        hessians = self.hessians(position, others) if second_order else None
+        return Centre(position, list(others), gradients, hessians)
 
     def _compile(
         self, i: int, extra: list[Variable], outputs: list[Variable]

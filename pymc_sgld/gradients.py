@@ -48,14 +48,14 @@ class Centre:
         Values of the variables that the step does not move.
     gradients : ndarray, shape (parts, d)
         Gradient of the prior, then of each table's log-likelihood.
-    hessians : ndarray, shape (parts, d, d)
-        Their Hessians.
+    hessians : ndarray, shape (parts, d, d), or None
+        Their Hessians, which only the second order needs.
     """
 
     position: np.ndarray
     others: list[np.ndarray]
     gradients: np.ndarray
-    hessians: np.ndarray
+    hessians: np.ndarray | None = None
 
 
 def minibatch(density: LogDensity, centre: Centre | None = None) -> Estimate:
@@ -158,6 +158,7 @@ def _controlled(density: LogDensity, centre: Centre, second_order: bool) -> Esti
     arrays = {**at_centre.arrays, rows: exact}
     gradient = estimate.gradient - at_centre.gradient + rows
     if second_order:
+        assert centre.hessians is not None
         hessian = centre.hessians[at_centre.parts].sum(axis=0)
         rows_hessian, exact = _constant("rows_hessian", hessian, density)
         arrays[rows_hessian] = exact

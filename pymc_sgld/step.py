@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymc.blocking import PointType, StatsType
 from pymc.model import Model, modelcontext
+from pymc.stats.convergence import SamplerWarning, WarningType
 from pymc.step_methods.arraystep import BlockedStep
 from pymc.step_methods.compound import Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
@@ -31,33 +31,50 @@ from pymc_sgld.arguments import (
     value_variables,
     whole_number,
 )
-from pymc_sgld.batching import ORDERS, make_order
+from pymc_sgld.batching import ORDERS, independent, make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.dynamics import leimkuhler_matthews
-from pymc_sgld.errors import NonFiniteError, SettingError, SGLDWarning
+from pymc_sgld.errors import NonFiniteError, SettingError
 from pymc_sgld.full_data import BLOCK, FullData
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.preconditioners import LAPLACE, Preconditioner, laplace, make_preconditioner
-from pymc_sgld.schedules import Schedule, check_horizon, constant, evaluate, make_schedule
-from pymc_sgld.tuning.centre import Gaussian, find_gaussian, gaussian_at
-from pymc_sgld.tuning.step_size import Prediction, noise_covariance
+from pymc_sgld.monitor.contrast import Contrast
+from pymc_sgld.monitor.noise import NoiseMonitor, Reading
+from pymc_sgld.monitor.verdict import Judge
+from pymc_sgld.preconditioners import LAPLACE
+from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
+from pymc_sgld.tuning.centre import approximate
+from pymc_sgld.tuning.choices import (
+    Posterior,
+    check_center,
+    check_size,
+    choose_estimate,
+    choose_integrator,
+    choose_preconditioner,
+    refine,
+)
 
 DEFAULT_STEPS_PER_DRAW = 10
 MOST_STEPS_PER_DRAW = 1000
-LARGEST_SIZE = 3000  # coordinates whose covariance is computed: 72 MB a matrix
+TUNE = 200  # draws before those that count, where everything was chosen
 OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
-INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
+ATTEMPTS = 12  # to start, or to go on while tuning, each with half the step size
 
 
 @dataclass_state
 class SGLDState(StepMethodState):
     """What the next draw needs: with it restored, the same draw comes out."""
 
+    draw: int
     updates: int
     row_seed: int
     previous_noise: np.ndarray
+    refinement: float
+    last_step_size: float
+    noise_monitor: NoiseMonitor
+    reading: Reading
+    contrast: Contrast
     batch_size: int = field(metadata={"frozen": True})
     total_size: int = field(metadata={"frozen": True})
     steps_per_draw: int = field(metadata={"frozen": True})
@@ -201,14 +218,19 @@ class SGLD(BlockedStep):
         "gradient_norm": (np.float64, []),
         "rows_seen": (np.int64, []),
         "updates": (np.int64, []),
+        "variance_inflation": (np.float64, []),
+        "sampling_threshold": (np.float64, []),
+        "untrusted": (np.int64, []),
         "batch_size": (np.int64, []),
         "total_size": (np.int64, []),
         "steps_per_draw": (np.int64, []),
         "temperature": (np.float64, []),
+        "bias_target": (np.float64, []),
         "gradient": (np.dtype("<U32"), []),
         "preconditioner": (np.dtype("<U32"), []),
         "batching": (np.dtype("<U32"), []),
         "integrator": (np.dtype("<U32"), []),
+        "warning": (SamplerWarning, None),
     }
     _state_class = SGLDState
 
@@ -261,43 +283,64 @@ class SGLD(BlockedStep):
             )
         schedule = None if step_size is None else make_schedule(step_size)
         self.integrator = choose_integrator(integrator, schedule, self.gradient)
-        target = positive("bias_target", bias_target)
+        self.bias_target = positive("bias_target", bias_target)
         self.steps_per_draw = DEFAULT_STEPS_PER_DRAW
         if steps_per_draw is not None:  # checked before the work begins
             self.steps_per_draw = whole_number("steps_per_draw", steps_per_draw)
+        size = None if batch_size is None else whole_number("batch_size", batch_size)
 
         point = complete_point(initial_point, model)
         rows = Minibatcher(model, self.vars, point, placed(potentials), names("full", full))
-        size = None if batch_size is None else whole_number("batch_size", batch_size)
         density = rows.density(size, flag("audit", audit))
-        self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in density.tables}
-        self.batch_size = sum(t.batch_size for t in density.tables)
-        self.total_size = sum(t.total_size for t in density.tables)
         self.coordinates = density.coordinates
         self._others = {name: v.type.dtype for name, v in density.others.items()}
         self._sources = density.sources
         self._dtype = np.dtype(density.position.type.dtype)
-
+        self._chosen = schedule is None
         by_laplace = isinstance(preconditioner, str) and preconditioner in LAPLACE
-        self._gaussian: Gaussian | None = None
-        centre = None
-        if schedule is None or by_laplace or (gradient != "minibatch" and not density.full):
-            _check_size(density.position.type.shape[0])
+        expands = gradient != "minibatch" and not density.full
+        position, others = self._inputs(point)
+        posterior = None
+        if not by_laplace:  # checked before the work begins
+            choose_preconditioner(preconditioner, None, self.coordinate_names, self._dtype)
+        if self._chosen or by_laplace or expands:
+            check_size(len(position))
             data = FullData(density if density.full else rows.blocks(BLOCK))
-            place = None if center is None else complete_point(center, model, "center")
-            self._gaussian = self._approximate(data, point, place)
-            if gradient != "minibatch" and not density.full:
-                centre = data.centre(
-                    self._gaussian.mean.astype(self._dtype), self._inputs(place or point)[1]
-                )
-        if by_laplace and self._gaussian is not None:
-            matrix = laplace(str(preconditioner), self._gaussian.precision, self._dtype)
-        else:
-            matrix = make_preconditioner(preconditioner, self.coordinate_names, self._dtype)
+            place = None
+            if center is not None:
+                place, others = self._inputs(complete_point(center, model, "center"))
+            gaussian = approximate(data, position, others, place)
+            posterior = Posterior(gaussian, data, gaussian.mean.astype(self._dtype), others)
+        elif center is not None:
+            check_center()
+        self._gaussian = posterior.gaussian if posterior else None
+        matrix = choose_preconditioner(
+            preconditioner, self._gaussian, self.coordinate_names, self._dtype
+        )
         self.preconditioner = matrix.name
+        estimate = ESTIMATORS["minibatch"](density, None)
+        if posterior is not None:
+            target = self.bias_target if self._chosen and size is None else None
+            averaged = self.integrator == "leimkuhler_matthews"
+            choice_ = choose_estimate(
+                rows, density, posterior, self.gradient, matrix, batching, averaged, target
+            )
+            density, estimate, self.gradient = choice_.density, choice_.estimate, choice_.gradient
+            if schedule is None:
+                chosen = float(f"{choice_.prediction.step_size(self.bias_target):.3g}")
+                schedule = make_schedule(chosen)
+                self.default_tune_steps = TUNE
+                if steps_per_draw is None:
+                    apart = choice_.prediction.updates_apart(chosen)
+                    self.steps_per_draw = min(apart, MOST_STEPS_PER_DRAW)
+        assert schedule is not None
+        self.schedule = schedule
+        self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in density.tables}
+        self.batch_size = sum(t.batch_size for t in density.tables)
+        self.total_size = sum(t.total_size for t in density.tables)
         self._run = Updates(
             density,
-            ESTIMATORS[gradient](density, centre),
+            estimate,
             matrix,
             self.temperature,
             [
@@ -306,56 +349,10 @@ class SGLD(BlockedStep):
             ],
             {} if compile_kwargs is None else compile_kwargs,
         )
-        if schedule is None:
-            assert self._gaussian is not None
-            prediction = self._predict(self._gaussian, matrix, point)
-            chosen = float(f"{prediction.step_size(target):.3g}")
-            schedule = make_schedule(chosen)
-            if steps_per_draw is None:
-                self.steps_per_draw = min(prediction.updates_apart(chosen), MOST_STEPS_PER_DRAW)
-        self.schedule = schedule
+        self._variances = np.diag(matrix.arrays[0]) if matrix.name == "laplace" else None
         self._default_start = self._inputs(model.initial_point())[0]
-        self._start_chain()
+        self._start_chain(0, 0)
         self._check_start(point)
-
-    def _approximate(self, data: FullData, point: PointType, center: PointType | None) -> Gaussian:
-        """Return where the posterior is and how wide, in one pass or in many."""
-        if center is not None:
-            position, others = self._inputs(center)
-            return gaussian_at(data, position, others)
-        position, others = self._inputs(point)
-        found = find_gaussian(data, position, others)
-        if not found.settled:
-            warnings.warn(
-                "SGLD: the search for the centre of the posterior did not settle: step size and "
-                "preconditioner may be poor. Reparametrise the model (a non-centred or a centred "
-                "parametrisation of group effects), or pass a point as center=.",
-                SGLDWarning,
-                stacklevel=4,
-            )
-        return found
-
-    def _predict(self, gaussian: Gaussian, matrix: Preconditioner, point: PointType) -> Prediction:
-        """Return the prediction of the bias, by gradients at points of the posterior."""
-        size = len(gaussian.mean)
-        noise = np.zeros((size, size))
-        if self._run.orders:
-            rng = np.random.default_rng(0)
-            others = self._inputs(point)[1]
-            still = np.zeros((1, size), dtype=self._dtype)
-
-            def gradients(position: np.ndarray, batches: int) -> np.ndarray:
-                seed = int(rng.integers(2**62))
-                found = []
-                for batch in range(batches):
-                    starts = self._run.starts(rng, seed, batch, 1)
-                    found.append(self._run(position, still[:, 0], still, starts, others)[1])
-                return np.array(found)
-
-            noise = noise_covariance(gradients, gaussian.mean, gaussian.whitener)
-        factor = np.asarray(matrix.factor(np.eye(size))).T
-        averaged = self.integrator == "leimkuhler_matthews"
-        return Prediction(gaussian.precision, noise, factor, averaged)
 
     @property
     def coordinate_names(self) -> list[str]:
@@ -368,47 +365,142 @@ class SGLD(BlockedStep):
         self._run.check_process()
         check_horizon(self.schedule, (tune + draws) * self.steps_per_draw)
         super().setup_chain(rng, tune, draws)
-        self._start_chain()
+        self._start_chain(tune, draws)
 
-    def _start_chain(self) -> None:
-        self.updates = 0
-        self.row_seed = int(self.rng.integers(2**63))
+    def _start_chain(self, tune: int, draws: int) -> None:
+        self.draw = self.updates = 0
+        self._tune, self._draws = tune, draws
+        self.row_seed = int(self.rng.integers(2**62))
+        self.refinement, self.last_step_size = 1.0, np.nan
+        size, averaged = len(self._default_start), self.integrator == "leimkuhler_matthews"
         self.previous_noise = np.zeros(0)
-        if self.integrator == "leimkuhler_matthews":
-            size = len(self._default_start)
+        if averaged:
             self.previous_noise = self.rng.standard_normal(size, dtype=self._dtype)
-
-    def _disperse(self, position: np.ndarray) -> np.ndarray:
-        """Return where a chain starts: coordinates without a value of the user's own are drawn."""
-        if self.updates or self._gaussian is None:
-            return position
-        z = self.rng.standard_normal(len(position))
-        drawn = self._gaussian.mean + OVERDISPERSION * self._gaussian.whitener @ z
-        return np.where(position == self._default_start, drawn, position).astype(self._dtype)
+        self.noise_monitor = NoiseMonitor(averaged, self.temperature, self._run.overstatement)
+        self.reading = Reading.none(size)
+        order = 2 if averaged and not self._run.orders else 1
+        self.contrast = Contrast(size, draws if self.temperature else 0, 2**order / (2**order - 1))
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Run the updates of one draw."""
         self._check_sources()
-        position, others = self._inputs(point)
-        position = self._disperse(position)
-        count = np.arange(self.updates, self.updates + self.steps_per_draw)
-        step_sizes = evaluate(self.schedule, count)
-        fresh = self.rng.standard_normal((len(count), len(position)), dtype=self._dtype)
-        noise = fresh
-        if self.integrator == "leimkuhler_matthews":
-            noise = leimkuhler_matthews.average(fresh, self.previous_noise)
-        starts = self._run.starts(self.rng, self.row_seed, self.updates, len(count))
-        new, gradient, log_density = self._run(position, step_sizes, noise, starts, others)
-        if not _finite(new, gradient, log_density):
-            raise self._explain(position, step_sizes, noise, starts, others)
-        self.updates += self.steps_per_draw
-        if self.previous_noise.size:
-            self.previous_noise = fresh[-1]
+        start, others = self._inputs(point)
+        self._tune_step_size()
+        for attempt in range(ATTEMPTS):
+            position = start if self.draw else self._disperse(start, 0.5**attempt)
+            new, reading, gradient = self._run_draw(position, others)
+            if reading is not None:
+                break
+            self.refinement /= 2
+        else:
+            raise NonFiniteError(
+                "SGLD: found no step size at which the gradient stays finite. Pass initvals to "
+                "pm.sample, or center= at a point where the density is finite all around."
+            )
+        self.reading.include(reading)
+        self.draw += 1
         new_point = dict(point)
         for c in self.coordinates:
             piece = new[c.start : c.start + c.size].reshape(c.shape)
             new_point[c.value_name] = np.asarray(piece, dtype=c.dtype)
-        return new_point, [self._stats(step_sizes[-1], gradient)]
+        return new_point, [self._stats(gradient, reading)]
+
+    def _disperse(self, position: np.ndarray, scale: float) -> np.ndarray:
+        """Return where a chain starts: coordinates without a value of the user's own are drawn."""
+        if self._gaussian is None:
+            return position
+        z = self.rng.standard_normal(len(position))
+        drawn = self._gaussian.mean + scale * OVERDISPERSION * self._gaussian.whitener @ z
+        return np.where(position == self._default_start, drawn, position).astype(self._dtype)
+
+    def _tune_step_size(self) -> None:
+        """Forget the readings of the way to the posterior; then take smaller steps if need be."""
+        if self.draw == self._tune // 2:
+            self.reading = Reading.none(len(self._default_start))
+        if self.draw == self._tune and self.draw:
+            if self._chosen:
+                self.refinement *= refine(
+                    self._judge, self.reading, self.last_step_size, self.bias_target
+                )
+            self.reading = Reading.none(len(self._default_start))
+
+    @property
+    def _judge(self) -> Judge:
+        averaged = self.integrator == "leimkuhler_matthews"
+        accumulated = self._run.longest.accumulated if self._run.longest else independent
+        return Judge(
+            self.coordinate_names, self.bias_target, averaged, self._variances, accumulated
+        )
+
+    @property
+    def _updates_of_draw(self) -> int:
+        """As many more as the steps are smaller than they were meant to be."""
+        if self.refinement == 1 or self._run.static:
+            return self.steps_per_draw
+        return min(round(self.steps_per_draw / self.refinement), MOST_STEPS_PER_DRAW)
+
+    def _run_draw(
+        self, position: np.ndarray, others: list[np.ndarray]
+    ) -> tuple[np.ndarray, Reading | None, np.ndarray]:
+        """Run the updates of a draw, and those of its shadow; no reading if it failed."""
+        count = np.arange(self.updates, self.updates + self._updates_of_draw)
+        step_sizes = evaluate(self.schedule, count) * self.refinement
+        shadowed = self.draw >= self._tune and self.contrast.active
+        fine = self.rng.standard_normal(
+            ((1 + shadowed) * len(count), len(position)), dtype=self._dtype
+        )
+        fresh = (fine[::2] + fine[1::2]) / np.sqrt(2, dtype=self._dtype) if shadowed else fine
+        noise = fresh
+        if self.previous_noise.size:
+            noise = leimkuhler_matthews.average(fresh, self.previous_noise)
+        if len(count) == 1:  # an update that moves nothing: the noise of gradients needs two
+            step_sizes = np.append(step_sizes, 0)
+            noise = np.concatenate([noise, np.zeros_like(noise)])
+        starts = self._run.starts(self.rng, self.row_seed, self.updates, len(step_sizes))
+        new, gradients, products, density = self._run(position, step_sizes, noise, starts, others)
+        gradient = gradients[len(count) - 1]
+        if not _finite(new, gradients, density):
+            if self._chosen and self.draw < self._tune:
+                return new, None, gradient
+            raise self._explain(position, step_sizes, noise, starts, others)
+        if shadowed:
+            self._run_shadow(position, new, step_sizes[: len(count)], fine, others)
+        elif self.draw >= self._tune:
+            self.contrast.record(new)
+        self.updates += len(count)
+        self.last_step_size = float(step_sizes[len(count) - 1])
+        if self.previous_noise.size:
+            self.previous_noise = fresh[-1]
+        return new, self.noise_monitor.read(step_sizes, gradients, products), gradient
+
+    def _run_shadow(
+        self,
+        position: np.ndarray,
+        new: np.ndarray,
+        step_sizes: np.ndarray,
+        fine: np.ndarray,
+        others: list[np.ndarray],
+    ) -> None:
+        """Run what the draw did with half the step size, on the same Brownian path."""
+        contrast = self.contrast
+        if not contrast.position.size:
+            contrast.position, contrast.previous_noise = position, self.previous_noise
+        noise = fine
+        if self.previous_noise.size:
+            noise = leimkuhler_matthews.average(fine, contrast.previous_noise)
+            contrast.previous_noise = fine[-1]
+        halves = np.repeat(step_sizes / 2, 2)
+        shadow = contrast.position
+        for part in (slice(None, len(step_sizes)), slice(len(step_sizes), None)):
+            starts = self._run.starts(
+                self.rng, self.row_seed ^ 1 << 61, contrast.updates, len(step_sizes)
+            )
+            shadow, gradients, _, density = self._run(
+                shadow, halves[part], noise[part], starts, others
+            )
+            contrast.updates += len(step_sizes)
+            contrast.failed |= not _finite(shadow, gradients, density)
+        contrast.compare(new, shadow)
 
     def _inputs(self, point: PointType) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the position of a point, and the values of the variables of other steps."""
@@ -421,20 +513,29 @@ class SGLD(BlockedStep):
         names = [c.name for c in self.coordinates if entries[c.start : c.start + c.size].any()]
         return ", ".join(f'"{name}"' for name in names)
 
-    def _stats(self, step_size: float, gradient: np.ndarray) -> dict[str, Any]:
+    def _stats(self, gradient: np.ndarray, reading: Reading) -> dict[str, Any]:
+        messages = []
+        if self.draw == self._tune + self._draws and self.temperature:
+            messages = self._judge.messages(self.reading, self.contrast.bias(), self.last_step_size)
+        warning = SamplerWarning(WarningType.BAD_PARAMS, "\n".join(messages), "warn")
         return {
-            "step_size": step_size,
+            "step_size": self.last_step_size,
             "gradient_norm": float(np.linalg.norm(gradient)),
+            "variance_inflation": reading.inflation,
+            "sampling_threshold": reading.threshold,
+            "untrusted": int(bool(messages)),
             "rows_seen": self.updates * self.batch_size,
             "updates": self.updates,
             "batch_size": self.batch_size,
             "total_size": self.total_size,
-            "steps_per_draw": self.steps_per_draw,
+            "steps_per_draw": self._updates_of_draw,
             "temperature": self.temperature,
+            "bias_target": self.bias_target,
             "gradient": self.gradient,
             "preconditioner": self.preconditioner,
             "batching": self.batching,
             "integrator": self.integrator,
+            "warning": warning if messages else None,
         }
 
     def _check_start(self, point: PointType) -> None:
@@ -443,7 +544,7 @@ class SGLD(BlockedStep):
         updates = self.steps_per_draw if self._run.static else 1
         starts = self._run.starts(np.random.default_rng(0), 0, 0, updates)
         nothing = np.zeros((updates, len(position)), dtype=self._dtype)
-        _, gradient, _ = self._run(position, nothing[:, 0], nothing, starts, others)
+        _, gradient, _, _ = self._run(position, nothing[:, 0], nothing, starts, others)
         if not _finite(gradient):
             raise NonFiniteError(
                 f"SGLD: the gradient of {self._label(~np.isfinite(gradient))} is not finite at the "
@@ -471,7 +572,9 @@ class SGLD(BlockedStep):
         for i in range(len(step_sizes)):
             one = slice(i, i + 1)
             rows = [of_order[one] for of_order in starts]
-            new, gradient, density = self._run(position, step_sizes[one], noise[one], rows, others)
+            new, gradient, _, density = self._run(
+                position, step_sizes[one], noise[one], rows, others
+            )
             if not _finite(new, gradient, density):
                 break
             position = new
@@ -534,31 +637,6 @@ class SGLD(BlockedStep):
             }
 
         return (update_stats,)
-
-
-def choose_integrator(integrator: str | None, schedule: Schedule | None, gradient: str) -> str:
-    """Return the name of an integrator that goes with the step size and the gradient."""
-    is_constant = schedule is None or isinstance(schedule, constant)
-    if integrator is None:
-        averaged = is_constant and gradient != "minibatch"
-        return "leimkuhler_matthews" if averaged else "euler_maruyama"
-    choice("integrator", integrator, INTEGRATORS)
-    if integrator == "leimkuhler_matthews" and not is_constant:
-        raise SettingError(
-            'integrator="leimkuhler_matthews" is for a constant step size. Pass '
-            '"euler_maruyama" with a schedule.'
-        )
-    return integrator
-
-
-def _check_size(size: int) -> None:
-    """Refuse to hold the covariance of very many coordinates."""
-    if size > LARGEST_SIZE:
-        raise SettingError(
-            f"the model has {size} unconstrained coordinates, and the covariance of more than "
-            f'{LARGEST_SIZE} is not computed. Pass gradient="minibatch", a step_size, and '
-            'preconditioner="identity" or an array.'
-        )
 
 
 def _finite(*arrays: np.ndarray) -> bool:

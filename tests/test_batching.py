@@ -97,7 +97,7 @@ def test_an_epoch_of_gradients_is_the_full_gradient(rows, size):
     run = step._run
     [starts] = run.starts(rng, 3, 0, rows)  # as many epochs as rows in a batch: no ragged end
     position, one, noise = np.ones(3), np.array([1e-300]), np.zeros((1, 3))
-    gradients = [run(position, one, noise, [starts[i : i + 1]], [])[1] for i in range(rows)]
+    gradients = [run(position, one, noise, [starts[i : i + 1]], [])[1][0] for i in range(rows)]
     full = model.compile_dlogp(mode="FAST_COMPILE")({"beta": position})
     np.testing.assert_allclose(np.mean(gradients, axis=0), full, rtol=1e-10)
 

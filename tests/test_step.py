@@ -86,7 +86,7 @@ def test_cores_do_not_change_the_draws(model, step, sequential, context):
     with model:
         parallel = pm.sample(step=step, **RUN | {"cores": 2, "mp_ctx": context})
     assert same(sequential.posterior, parallel.posterior)
-    for name in SGLD.stats_dtypes_shapes:
+    for name in set(SGLD.stats_dtypes_shapes) - {"warning"}:
         assert np.array_equal(sequential.sample_stats[name], parallel.sample_stats[name]), name
 
 

@@ -161,8 +161,22 @@ def test_defaults_sample_a_conjugate_regression(run):
     assert 1 - error < variances[0] and variances[-1] < 1.05 + error
 
 
-def test_wrong_noise_of_the_control_variate_is_seen(run, monkeypatch):
-    """What the test above is for: a control variate of the wrong sign has the right mean."""
+def test_noise_is_seen(run):
+    """What the test above is for: without a control variate the same step is too large."""
+    with regression():
+        step = SGLD(batch_size=5, step_size=0.3, gradient="minibatch", **CHOSEN)
+        idata = pm.sample(
+            draws=500, tune=50, chains=2, cores=1, step=step, random_seed=3, progressbar=False
+        )
+    draws = idata.posterior["beta"].to_numpy().reshape(-1, 3)
+    whitened = (draws - MEAN) @ np.linalg.cholesky(PRECISION)
+    assert np.linalg.eigvalsh(np.cov(whitened.T))[-1] > 1.5
+    assert (idata.sample_stats["untrusted"].max("draw") == 1).all()
+    assert not run[1].sample_stats["untrusted"].any()
+
+
+def test_control_variate_that_is_worse_than_none(monkeypatch):
+    """One of the wrong sign, which has the right mean."""
     from pymc_sgld import gradients
 
     controlled = gradients.control_variate
@@ -173,20 +187,16 @@ def test_wrong_noise_of_the_control_variate_is_seen(run, monkeypatch):
         return gradients.Estimate(2 * plain.gradient - estimate.gradient, estimate.arrays)
 
     monkeypatch.setitem(gradients.ESTIMATORS, "control_variate", opposite)
-    with regression():
-        step = SGLD(batch_size=30, step_size=run[0].schedule(np.zeros(1))[0], **CHOSEN)
-        idata = pm.sample(
-            draws=500, tune=50, chains=2, cores=1, step=step, random_seed=3, progressbar=False
-        )
-    draws = idata.posterior["beta"].to_numpy().reshape(-1, 3)
-    whitened = (draws - MEAN) @ np.linalg.cholesky(PRECISION)
-    assert np.linalg.eigvalsh(np.cov(whitened.T))[-1] > 1.5
+    with regression(), pytest.warns(SGLDWarning, match="4.1 times the variance of the plain"):
+        step = SGLD(batch_size=30, step_size=0.1, **CHOSEN)
+    assert step.gradient == "minibatch"
 
 
 def test_bias_target_sets_the_step():
     with regression():
-        wide = SGLD(batch_size=5, bias_target=0.2, **CHOSEN)
-        close = SGLD(batch_size=5, bias_target=0.01, **CHOSEN)
+        of_rows = CHOSEN | {"batch_size": 5, "batching": "with_replacement"}
+        wide = SGLD(bias_target=0.1, **of_rows)
+        close = SGLD(bias_target=0.01, **of_rows)
     assert wide.schedule.step_size > 4 * close.schedule.step_size
     assert wide.steps_per_draw < close.steps_per_draw
 

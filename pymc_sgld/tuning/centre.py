@@ -18,12 +18,17 @@ Opper and Archambeau (2009), The variational Gaussian approximation revisited, e
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from scipy.optimize import minimize
 
+from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
 
 _SEED = 20190701  # fixed: what is found is a property of the model, not of a chain
@@ -56,6 +61,51 @@ class Gaussian:
         return _whitener(self.precision)
 
 
+def approximate(
+    data: FullData,
+    start: np.ndarray,
+    others: Sequence[np.ndarray],
+    center: np.ndarray | None = None,
+) -> Gaussian:
+    """Return the Gaussian approximation of a posterior, and show how the search goes on.
+
+    Parameters
+    ----------
+    data : FullData
+        The log density.
+    start : ndarray, shape (d,)
+        Where a search begins.
+    others : sequence of ndarray
+        Values of the variables that the step does not move.
+    center : ndarray, shape (d,), optional
+        The point to use: nothing is searched.
+
+    Warns
+    -----
+    SGLDWarning
+        Where the search did not settle.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("SGLD: {task.description}"), SpinnerColumn(), TimeElapsedColumn())
+    shown = console.is_terminal or console.is_jupyter
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
+        task = progress.add_task("looking for the centre of the posterior", total=None)
+        if center is not None:
+            return gaussian_at(data, center, others)
+        found = find_gaussian(
+            data, start, others, lambda message: progress.update(task, description=message)
+        )
+    if not found.settled:
+        warnings.warn(
+            "SGLD: the search for the centre of the posterior did not settle: step size and "
+            "preconditioner may be poor. Reparametrise the model (a non-centred or a centred "
+            "parametrisation of group effects), or pass a point as center=.",
+            SGLDWarning,
+            stacklevel=4,
+        )
+    return found
+
+
 def gaussian_at(data: FullData, position: np.ndarray, others: Sequence[np.ndarray]) -> Gaussian:
     """Return the Gaussian of Laplace's approximation at a point."""
     return Gaussian(position, _positive(-data.hessians(position, others).sum(axis=0)), True)
@@ -80,25 +130,30 @@ def find_gaussian(
     report : callable
         Called with what is being done.
     """
+    passes = itertools.count(1)
+
+    def evaluate(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        report(f"looking for the centre of the posterior, pass {next(passes)} over the data")
+        return data.gradients(position.astype(start.dtype), others)
 
     def gradient(position: np.ndarray) -> np.ndarray:
-        return data.gradients(position.astype(start.dtype), others)[1].sum(axis=0)
+        return evaluate(position)[1].sum(axis=0)
 
     def precision(position: np.ndarray) -> np.ndarray:
         hessians = data.hessians(position.astype(start.dtype), others)
         return -hessians.sum(axis=0)
 
-    report("the mode")
-    mode = _climb(data, start, others)
-    report("the mean and the covariance")
+    mode = _climb(evaluate, start)
     return _settle(mode, _positive(precision(mode)), gradient, precision)
 
 
-def _climb(data: FullData, start: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+def _climb(
+    evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], start: np.ndarray
+) -> np.ndarray:
     """Return the mode, or where the search for one ended."""
 
     def objective(position: np.ndarray) -> tuple[float, np.ndarray]:
-        values, gradients = data.gradients(position.astype(start.dtype), others)
+        values, gradients = evaluate(position)
         value, gradient = values.sum(), gradients.sum(axis=0)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             return np.inf, np.zeros(len(position))

@@ -11,7 +11,8 @@ obeys
 
 with :math:`Q = \varepsilon M` for Euler–Maruyama noise; the noise of Leimkuhler and Matthews makes
 :math:`\Sigma = P^{-1}` exact without :math:`V`. The inflation is that of the worst direction,
-:math:`\lambda_{\max}(P^{1/2} \Sigma P^{1/2})`. Batches by reshuffling have less.
+:math:`\lambda_{\max}(P^{1/2} \Sigma P^{1/2})`. The batches of an epoch make up for each other, so
+that reshuffling leaves less of :math:`V`: see ``accumulated`` in ``batching``.
 """
 
 from __future__ import annotations
@@ -19,37 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.linalg import eigh
 
-_POSITIONS, _BATCHES = 32, 64  # of the measurement of the gradient noise
+from pymc_sgld.batching import independent
+
 # beyond this step, in units of the fastest direction's, the posterior is no longer like a Gaussian
 LARGEST = 0.3
-
-
-def noise_covariance(
-    gradients: Callable[[np.ndarray, int], np.ndarray],
-    mean: np.ndarray,
-    whitener: np.ndarray,
-    seed: int = 0,
-) -> np.ndarray:
-    """Return the covariance of a gradient estimate, averaged over a Gaussian of positions.
-
-    Parameters
-    ----------
-    gradients : callable
-        Returns estimates from a number of batches at a position, shape (batches, d).
-    mean : ndarray, shape (d,)
-        Of the positions.
-    whitener : ndarray, shape (d, d)
-        A factor of their covariance.
-    seed : int
-        Of the positions.
-    """
-    rng = np.random.default_rng(seed)
-    covariance = np.zeros((len(mean), len(mean)))
-    for _ in range(_POSITIONS):
-        estimates = gradients(mean + whitener @ rng.standard_normal(len(mean)), _BATCHES)
-        covariance += np.cov(estimates.T).reshape(covariance.shape) / _POSITIONS
-    return covariance
+_DIRECTIONS = 4  # of greatest inflation, to look at
 
 
 class Prediction:
@@ -59,33 +36,50 @@ class Prediction:
     ----------
     precision : ndarray, shape (d, d)
         Of the posterior.
-    noise : ndarray, shape (d, d)
-        Covariance of the gradient estimate.
+    noise : ndarray, shape (2, d, d)
+        Covariance of the gradient estimate, measured twice: the worst direction of one measurement
+        is judged by the other, because the greatest eigenvalue of a measured matrix is too great.
     factor : ndarray, shape (d, d)
         ``L`` with ``L L' = M``, the preconditioner.
     averaged : bool
         Whether the noise is that of Leimkuhler and Matthews.
+    accumulated : callable
+        What becomes of gradient noise, by how much of a direction is left after an update.
     """
 
     def __init__(
-        self, precision: np.ndarray, noise: np.ndarray, factor: np.ndarray, averaged: bool
+        self,
+        precision: np.ndarray,
+        noise: np.ndarray,
+        factor: np.ndarray,
+        averaged: bool,
+        accumulated: Callable[[np.ndarray], np.ndarray] = independent,
     ) -> None:
         # in the coordinates where M is the identity and the drift is diagonal
         self.rates, turn = np.linalg.eigh(factor.T @ precision @ factor)
-        self._noise = turn.T @ (factor.T @ noise @ factor) @ turn
-        self._averaged = averaged
+        turned = factor @ turn
+        self._noise = np.array([turned.T @ of_half @ turned for of_half in noise])
+        self._averaged, self._accumulated = averaged, accumulated
+        self._round = bool(np.ptp(self.rates) < 1e-6)  # one rate for all: M = P^-1
+        self._scale = np.sqrt(self.rates)
+        size = len(self.rates)
+        among = (max(0, size - _DIRECTIONS), size - 1)
+        small = np.outer(self._scale, self._scale) / np.add.outer(self.rates, self.rates)
+        self._worst = [eigh(small * of_half, subset_by_index=among)[1].T for of_half in self._noise]
 
     def inflation(self, step_size: float) -> float:
         """Return the relative variance inflation of the worst direction, 1 for none."""
         left = 1 - step_size * self.rates / 2
-        share = 1 - np.outer(left, left)
-        covariance = step_size**2 / 4 * self._noise / share
-        if self._averaged:
-            covariance = covariance + np.diag(1 / self.rates)
-        else:
-            covariance = covariance + np.diag(step_size / np.diag(share))
-        scale = np.sqrt(self.rates)
-        return float(np.linalg.eigvalsh(scale[:, None] * covariance * scale)[-1])
+        exact = np.ones(len(self.rates))
+        if not self._averaged:
+            exact = self.rates * step_size / (1 - left**2)
+        remains = self._accumulated(left[:1] if self._round else left)
+        weights = np.outer(self._scale, self._scale) * step_size**2 / 4 * remains
+        found = [exact.max()]
+        for directions, judge in zip(self._worst, self._noise[::-1], strict=True):
+            noisy = weights * judge
+            found += [u**2 @ exact + u @ noisy @ u for u in directions]
+        return float(max(found))
 
     def step_size(self, bias_target: float) -> float:
         """Return the largest step size whose inflation is ``1 + bias_target`` at most."""

@@ -1,0 +1,149 @@
+r"""The gradient noise of a chain, and the variance that it adds to the draws.
+
+Two consecutive updates read different rows almost at the same place, so that half the square of
+the difference of their gradients estimates :math:`V = \operatorname{Cov} \hat g`. Nothing has to be
+evaluated for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Reading:
+    r"""Means over draws of what gradients say about the bias; all relative to the temperature.
+
+    Attributes
+    ----------
+    draws : int
+        How many.
+    inflation : float
+        Relative variance, averaged over all directions.
+    threshold : float
+        :math:`\alpha`.
+    noise : ndarray, shape (d,)
+        :math:`\tfrac\varepsilon4 (M V M)_{ii}`: what the noise adds to the variance of each
+        coordinate where :math:`M` is the covariance of the posterior.
+    drift : ndarray, shape (d,)
+        :math:`\tfrac\varepsilon4 E (M \hat g)_i^2`: the same, and what Euler–Maruyama adds.
+    """
+
+    draws: int
+    inflation: float
+    threshold: float
+    noise: np.ndarray
+    drift: np.ndarray
+
+    @classmethod
+    def none(cls, size: int) -> Reading:
+        """Return the reading of no draws."""
+        return cls(0, 0.0, 0.0, np.zeros(size), np.zeros(size))
+
+    def include(self, other: Reading) -> None:
+        """Average with the reading of other draws."""
+        total = self.draws + other.draws
+        for name in ("inflation", "threshold", "noise", "drift"):
+            mine, others = getattr(self, name), getattr(other, name)
+            setattr(self, name, mine + (others - mine) * (other.draws / total))
+        self.draws = total
+
+
+@dataclass
+class NoiseMonitor:
+    r"""Reads the gradients of the updates of a draw.
+
+    Parameters
+    ----------
+    averaged : bool
+        Whether the injected noise is that of Leimkuhler and Matthews, which has no bias of its own
+        on a Gaussian; that of Euler–Maruyama has, and the gradients show it.
+    temperature : float
+        :math:`T`.
+    share : float
+        By which differences of consecutive gradients overstate :math:`V`: 1 for independent
+        batches, :math:`1 - n/N` for the batches of an epoch, which make up for each other, 0 where
+        every update reads all rows.
+
+    Notes
+    -----
+    Welling and Teh's threshold is that of the direction of most noise, which power iteration finds
+    while the chain runs: before a draw changes the direction it is read along it.
+    """
+
+    averaged: bool
+    temperature: float
+    share: float
+    direction: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    dual: np.ndarray = field(default_factory=lambda: np.zeros(0))  # M^-1 direction
+    _seen: int = 0
+    _strength: float = 0.0
+
+    def read(
+        self, step_sizes: np.ndarray, gradients: np.ndarray, multiplied: np.ndarray
+    ) -> Reading:
+        r"""Return the reading of one draw.
+
+        .. math::
+
+            \text{inflation} = 1 + \tfrac{\varepsilon}{4 d T} \operatorname{tr} M E \hat g \hat g^T
+            \quad\text{(Euler–Maruyama)},\qquad
+            1 + \tfrac{\varepsilon}{4 d T} \operatorname{tr} M V
+            \quad\text{(Leimkuhler–Matthews)},
+
+        .. math::
+
+            \alpha = \tfrac{\varepsilon}{4} \lambda_{\max}(M^{1/2} V M^{1/2}) .
+
+        Parameters
+        ----------
+        step_sizes : ndarray, shape (k,)
+            Of at least two updates.
+        gradients, multiplied : ndarray, shape (k, d)
+            :math:`\hat g` and :math:`M \hat g`.
+
+        References
+        ----------
+        Welling and Teh (2011), section 4.
+        """
+        weights = step_sizes / 4
+        if not self.temperature:
+            return Reading(1, np.nan, np.nan, *np.full((2, gradients.shape[1]), np.nan))
+        weights = weights / self.temperature
+        apart = np.diff(gradients, axis=0) * np.sqrt(self.share / 2)
+        moved = np.diff(multiplied, axis=0) * np.sqrt(self.share / 2)
+        late = weights[1:]
+        of_noise = np.einsum("k,kd,kd->", late, apart, moved) / apart.size
+        of_all = np.einsum("k,kd,kd->", weights, gradients, multiplied) / gradients.size
+        return Reading(
+            1,
+            1 + float(of_noise if self.averaged else of_all),
+            float(late.mean() * self.temperature * self._follow(apart, moved)),
+            late @ moved**2 / len(late),
+            weights @ multiplied**2 / len(weights),
+        )
+
+    def _follow(self, apart: np.ndarray, moved: np.ndarray) -> float:
+        """Return the noise along the direction of most noise, then turn it by what is new."""
+        if not self.share:
+            return 0.0
+        if not self._seen:
+            strongest = np.linalg.eigh(apart @ moved.T)[1][:, -1]
+            self.direction, self.dual = moved.T @ strongest, apart.T @ strongest
+        norm = self.direction @ self.dual
+        if not norm > 0:
+            return 0.0
+        along = apart @ self.direction
+        found = float(along @ along / len(along) / norm)
+        self._seen += 1
+        rate = max(1 / self._seen, 0.01)
+        self._strength += (found - self._strength) * rate
+        if self._strength > 0:
+            turn = rate / (len(along) * self._strength)
+            self.direction = self.direction + turn * (along @ moved)
+            self.dual = self.dual + turn * (along @ apart)
+            scale = np.sqrt(self.direction @ self.dual)
+            self.direction, self.dual = self.direction / scale, self.dual / scale
+        return found

@@ -1,0 +1,125 @@
+"""From the readings of a chain to words: what is off, by how much, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from pymc_sgld.batching import independent
+from pymc_sgld.monitor.contrast import GROUPS, Bias
+from pymc_sgld.monitor.noise import Reading
+
+MEAN_TOLERANCE = 0.1  # posterior standard deviations
+SD_TOLERANCE = 0.1  # relative
+SLACK = 2.0  # times the bias target that a reading may show
+FALSE_ALARMS = 1e-3  # of a contrast, in all coordinates of a chain together
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What readings are judged by.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the coordinates.
+    bias_target : float
+        Tolerated relative inflation of the variance.
+    averaged : bool
+        Whether the injected noise is that of Leimkuhler and Matthews.
+    variances : ndarray, shape (d,), or None
+        Diagonal of M, where M is the covariance of the posterior.
+    accumulated : callable
+        What becomes of gradient noise, by how much of a direction is left after an update.
+    """
+
+    names: Sequence[str]
+    bias_target: float
+    averaged: bool
+    variances: np.ndarray | None
+    accumulated: Callable[[np.ndarray], np.ndarray]
+
+    def added(self, reading: Reading, step_size: float, factor: float = 1.0) -> np.ndarray:
+        """Return the relative variance that each coordinate gains, shape (d,), or (1,) in all.
+
+        Where M is not the covariance of the posterior, the greatest that any direction gains from
+        gradient noise is the threshold, on a Gaussian and for small steps.
+
+        Parameters
+        ----------
+        reading : Reading
+            Of some draws.
+        step_size : float
+            Their step size.
+        factor : float
+            Asks for what the reading would be at that many times the step size.
+        """
+        if self.variances is None:
+            return factor * np.array([max(reading.inflation - 1, reading.threshold)])
+        left = np.array([1 - factor * step_size / 2])
+        remains = self.accumulated(left) / independent(left)
+        own = 0 if self.averaged else reading.drift - reading.noise
+        return factor * (own + reading.noise * remains[0]) / self.variances
+
+    def messages(self, reading: Reading, bias: Bias | None, step_size: float) -> list[str]:
+        """Return a sentence for each reading that exceeds its tolerance, none if none does."""
+        found = [self._variance(reading, step_size)]
+        if bias is not None:
+            found += [self._contrast(*bias, step_size)]
+        return [message for message in found if message]
+
+    def _variance(self, reading: Reading, step_size: float) -> str:
+        added = self.added(reading, step_size)
+        worst = int(np.argmax(np.where(np.isnan(added), -np.inf, added)))
+        if not added[worst] > SLACK * self.bias_target:
+            return ""
+        whose = self.names[worst] if len(added) == len(self.names) else "the worst direction"
+        return (
+            f"SGLD: the standard deviation of {whose} is about {_percent(added[worst])} too large: "
+            f"the variance inflation is {1 + added[worst]:.3g}, and bias_target={self.bias_target} "
+            f"tolerates up to {1 + SLACK * self.bias_target:.3g}. Leave out step_size, or pass a "
+            f'smaller one (now {step_size:.2g}), a larger batch_size, or gradient="taylor".'
+        )
+
+    def _contrast(
+        self,
+        shift: np.ndarray,
+        shift_error: np.ndarray,
+        inflation: np.ndarray,
+        inflation_error: np.ndarray,
+        step_size: float,
+    ) -> str:
+        """Return what half the step size changes, where that is beyond doubt and tolerance."""
+        quantile = student_t.isf(FALSE_ALARMS / (4 * len(shift)), GROUPS - 1)
+        ratio = np.sqrt(np.maximum(1 + inflation, 0)) - 1
+        ratio_error = inflation_error / 2
+        excess = np.stack(
+            [
+                (np.abs(shift) - quantile * shift_error) / MEAN_TOLERANCE,
+                (np.abs(ratio) - quantile * ratio_error) / SD_TOLERANCE,
+            ]
+        )
+        excess[~np.isfinite(excess)] = 0
+        kind, worst = (int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
+        if excess[kind, worst] <= 1:
+            return ""
+        name = self.names[worst]
+        if kind == 0:
+            error = shift_error[worst]
+            what = f"the mean of {name} is about {shift[worst]:+.2f} (± {error:.2f}) sd off"
+        else:
+            size, error = _percent(inflation[worst]), 100 * ratio_error[worst]
+            side = "large" if inflation[worst] > 0 else "small"
+            what = f"the standard deviation of {name} is about {size} (± {error:.0f} %) too {side}"
+        return (
+            f"SGLD: {what}, by what half the step size changes. Pass a smaller step_size (now "
+            f"{step_size:.2g}), or reparametrise the model."
+        )
+
+
+def _percent(inflation: float) -> str:
+    """Return by how much a standard deviation is off where its variance is."""
+    return f"{100 * abs(np.sqrt(max(1 + inflation, 0)) - 1):.0f} %"

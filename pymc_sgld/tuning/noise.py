@@ -1,0 +1,100 @@
+"""How noisy an estimate of the gradient is around the centre, measured before anything is compiled.
+
+Gradients of some thousand batches at some dozen points of the posterior's Gaussian approximation,
+in NumPy code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytensor
+from pytensor.compile.mode import Mode
+
+from pymc_sgld.batching import block_rows, make_order
+from pymc_sgld.gradients import Estimate
+from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.tuning.centre import Gaussian
+
+POSITIONS, BATCHES = 32, 64
+_SEED = 20190703  # fixed: what is measured is a property of the model, not of a chain
+_MODE = Mode("py", "fast_compile")  # nothing to compile
+
+
+class BatchGradients:
+    """An estimate of the gradient at any position, for one batch after the other.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The model.
+    estimate : Estimate
+        The estimate, in the variables of ``density``.
+    others : sequence of ndarray
+        Values of the variables that the step does not move.
+    batching : str
+        How batches are drawn.
+    """
+
+    def __init__(
+        self, density: LogDensity, estimate: Estimate, others: Sequence[np.ndarray], batching: str
+    ) -> None:
+        self._rng = np.random.default_rng(_SEED)
+        self._tables = [table for table in density.tables if not table.full]
+        self._orders = [make_order(batching, t.total_size, t.batch_size) for t in self._tables]
+        self._stored = [order.storage_order() for order in self._orders]
+        whole = [item for table in density.tables if table.full for item in table.data]
+        whole += density.whole
+        self._dtype = density.position.dtype
+        self._constant = [*others, *estimate.arrays.values(), *[item.array for item in whole]]
+        self._count = 0
+        self._function = pytensor.function(
+            [
+                density.position,
+                *[item.variable for table in self._tables for item in table.data],
+                *density.others.values(),
+                *estimate.arrays,
+                *[item.variable for item in whole],
+            ],
+            estimate.gradient,
+            mode=_MODE,
+            on_unused_input="ignore",
+        )
+
+    def __call__(self, position: np.ndarray, batches: int) -> np.ndarray:
+        """Return the estimates at a position from a number of batches, shape (batches, d)."""
+        found = []
+        for _ in range(batches):
+            data = []
+            for table, order, stored in zip(self._tables, self._orders, self._stored, strict=True):
+                rows = block_rows(order.starts(self._rng, 0, self._count, 1)[0], order)
+                rows = rows if stored is None else stored[rows]
+                data += [item.array[rows] for item in table.data]
+            self._count += 1
+            found.append(self._function(position.astype(self._dtype), *data, *self._constant))
+        return np.array(found)
+
+
+def noise_covariances(
+    gradients: BatchGradients, gaussian: Gaussian, positions: int = POSITIONS
+) -> np.ndarray:
+    """Return the covariance of an estimate, averaged over positions of a Gaussian.
+
+    Returns
+    -------
+    ndarray, shape (2, d, d)
+        From two halves of the positions, independent of each other.
+    """
+    rng = np.random.default_rng(_SEED)
+    size, whitener = len(gaussian.mean), gaussian.whitener
+    covariances = np.zeros((2, size, size))
+    with np.errstate(all="ignore"):
+        for i in range(positions):
+            position = gaussian.mean + whitener @ rng.standard_normal(size)
+            estimates = gradients(position, BATCHES)
+            estimates = estimates[np.isfinite(estimates).all(axis=1)]  # none outside the support
+            if len(estimates) > 1:
+                away = estimates - estimates.mean(axis=0)
+                covariances[i % 2] += away.T @ away / (len(estimates) - 1) / (positions / 2)
+    return covariances
