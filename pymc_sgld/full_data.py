@@ -50,6 +50,11 @@ class FullData:
         self._values: dict[int, Callable[..., Any]] = {}
         self._products: dict[int, Callable[..., Any]] = {}
 
+    @property
+    def rows(self) -> int:
+        """How many rows a pass reads."""
+        return sum(table.total_size for table in self._density.tables)
+
     def gradients(
         self, position: np.ndarray, others: Sequence[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -42,6 +42,7 @@ from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.monitor.contrast import Contrast
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
+from pymc_sgld.parameters import ParameterValues
 from pymc_sgld.preconditioners import LAPLACE
 from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
 from pymc_sgld.tuning.centre import approximate
@@ -54,6 +55,7 @@ from pymc_sgld.tuning.choices import (
     choose_preconditioner,
     refine,
 )
+from pymc_sgld.tuning.step_size import largest_step
 
 DEFAULT_STEPS_PER_DRAW = 10
 MOST_STEPS_PER_DRAW = 1000
@@ -327,7 +329,9 @@ class SGLD(BlockedStep):
             )
             density, estimate, self.gradient = choice_.density, choice_.estimate, choice_.gradient
             if schedule is None:
-                chosen = float(f"{choice_.prediction.step_size(self.bias_target):.3g}")
+                largest = largest_step(posterior.gaussian.misfit)
+                chosen = choice_.prediction.step_size(self.bias_target, largest)
+                chosen = float(f"{chosen:.3g}")
                 schedule = make_schedule(chosen)
                 self.default_tune_steps = TUNE
                 if steps_per_draw is None:
@@ -338,6 +342,7 @@ class SGLD(BlockedStep):
         self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in density.tables}
         self.batch_size = sum(t.batch_size for t in density.tables)
         self.total_size = sum(t.total_size for t in density.tables)
+        self._values = ParameterValues(model, self.vars, point)
         self._run = Updates(
             density,
             estimate,
@@ -379,7 +384,8 @@ class SGLD(BlockedStep):
         self.noise_monitor = NoiseMonitor(averaged, self.temperature, self._run.overstatement)
         self.reading = Reading.none(size)
         order = 2 if averaged and not self._run.orders else 1
-        self.contrast = Contrast(size, draws if self.temperature else 0, 2**order / (2**order - 1))
+        compared = draws if self.temperature else 0
+        self.contrast = Contrast(len(self._values.names), compared, order)
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Run the updates of one draw."""
@@ -388,7 +394,7 @@ class SGLD(BlockedStep):
         self._tune_step_size()
         for attempt in range(ATTEMPTS):
             position = start if self.draw else self._disperse(start, 0.5**attempt)
-            new, reading, gradient = self._run_draw(position, others)
+            new, reading, gradient = self._run_draw(position, others, point)
             if reading is not None:
                 break
             self.refinement /= 2
@@ -399,11 +405,15 @@ class SGLD(BlockedStep):
             )
         self.reading.include(reading)
         self.draw += 1
+        return self._point(new, point), [self._stats(gradient, reading)]
+
+    def _point(self, position: np.ndarray, point: PointType) -> PointType:
+        """Return a point of the model with the variables of the step at a position."""
         new_point = dict(point)
         for c in self.coordinates:
-            piece = new[c.start : c.start + c.size].reshape(c.shape)
+            piece = position[c.start : c.start + c.size].reshape(c.shape)
             new_point[c.value_name] = np.asarray(piece, dtype=c.dtype)
-        return new_point, [self._stats(gradient, reading)]
+        return new_point
 
     def _disperse(self, position: np.ndarray, scale: float) -> np.ndarray:
         """Return where a chain starts: coordinates without a value of the user's own are drawn."""
@@ -429,7 +439,12 @@ class SGLD(BlockedStep):
         averaged = self.integrator == "leimkuhler_matthews"
         accumulated = self._run.longest.accumulated if self._run.longest else independent
         return Judge(
-            self.coordinate_names, self.bias_target, averaged, self._variances, accumulated
+            self.coordinate_names,
+            self._values.names,
+            self.bias_target,
+            averaged,
+            self._variances,
+            accumulated,
         )
 
     @property
@@ -440,12 +455,13 @@ class SGLD(BlockedStep):
         return min(round(self.steps_per_draw / self.refinement), MOST_STEPS_PER_DRAW)
 
     def _run_draw(
-        self, position: np.ndarray, others: list[np.ndarray]
+        self, position: np.ndarray, others: list[np.ndarray], point: PointType
     ) -> tuple[np.ndarray, Reading | None, np.ndarray]:
         """Run the updates of a draw, and those of its shadow; no reading if it failed."""
         count = np.arange(self.updates, self.updates + self._updates_of_draw)
         step_sizes = evaluate(self.schedule, count) * self.refinement
-        shadowed = self.draw >= self._tune and self.contrast.active
+        left = self._tune + self._draws - self.draw
+        shadowed = 0 < left <= self.contrast.length and not self.contrast.failed
         fine = self.rng.standard_normal(
             ((1 + shadowed) * len(count), len(position)), dtype=self._dtype
         )
@@ -464,9 +480,9 @@ class SGLD(BlockedStep):
                 return new, None, gradient
             raise self._explain(position, step_sizes, noise, starts, others)
         if shadowed:
-            self._run_shadow(position, new, step_sizes[: len(count)], fine, others)
-        elif self.draw >= self._tune:
-            self.contrast.record(new)
+            shadow = self._run_shadow(position, step_sizes[: len(count)], fine, others)
+            pair = [self._values(self._point(place, point)) for place in (new, shadow)]
+            self.contrast.compare(*pair)
         self.updates += len(count)
         self.last_step_size = float(step_sizes[len(count) - 1])
         if self.previous_noise.size:
@@ -476,11 +492,10 @@ class SGLD(BlockedStep):
     def _run_shadow(
         self,
         position: np.ndarray,
-        new: np.ndarray,
         step_sizes: np.ndarray,
         fine: np.ndarray,
         others: list[np.ndarray],
-    ) -> None:
+    ) -> np.ndarray:
         """Run what the draw did with half the step size, on the same Brownian path."""
         contrast = self.contrast
         if not contrast.position.size:
@@ -500,7 +515,8 @@ class SGLD(BlockedStep):
             )
             contrast.updates += len(step_sizes)
             contrast.failed |= not _finite(shadow, gradients, density)
-        contrast.compare(new, shadow)
+        contrast.position = shadow
+        return shadow
 
     def _inputs(self, point: PointType) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the position of a point, and the values of the variables of other steps."""

@@ -26,12 +26,12 @@ SETTLE = 5  # draws before the first that counts
 
 
 class Bias(NamedTuple):
-    """Estimates with standard errors, each of shape (d,), in units of the posterior's sd.
+    """Estimates with standard errors, each of shape (size,).
 
     Attributes
     ----------
     shift, shift_error : ndarray
-        Of the mean, over the standard deviation.
+        Of the mean, in standard deviations.
     inflation, inflation_error : ndarray
         Of the variance, relative.
     """
@@ -44,31 +44,31 @@ class Bias(NamedTuple):
 
 @dataclass
 class Contrast:
-    """The chain's own moments, and the differences of the shadow.
+    """The differences between a chain and its shadow, in the parameters of the model.
 
     Parameters
     ----------
     size : int
-        Coordinates.
+        Entries of the parameters.
     draws : int
         Draws after tuning that the chain will make.
-    factor : float
-        By which a difference is multiplied, ``2^p / (2^p - 1)``.
+    order : int
+        Of the bias in the step size.
     """
 
     size: int
     draws: int
-    factor: float
-    position: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    order: int
+    position: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of the shadow
     previous_noise: np.ndarray = field(default_factory=lambda: np.zeros(0))
     updates: int = 0
     failed: bool = False
-    _count: int = 0
     _compared: int = 0
 
     def __post_init__(self) -> None:
-        self._mean, self._squares = np.zeros(self.size), np.zeros(self.size)
-        self._sums = np.zeros((GROUPS, 2, self.size))
+        self._origin = np.zeros(self.size)
+        self._own = np.zeros((2, self.size))
+        self._differences = np.zeros((GROUPS, 2, self.size))
         self._counts = np.zeros(GROUPS)
 
     @property
@@ -77,36 +77,28 @@ class Contrast:
         length = int(SHARE * self.draws)
         return length if length >= FEWEST + SETTLE else 0
 
-    @property
-    def active(self) -> bool:
-        """Whether the next draw has a shadow."""
-        return not self.failed and self.draws - self.length <= self._count < self.draws
-
-    def record(self, position: np.ndarray) -> None:
-        """Take in a draw of the chain without a shadow."""
-        self._count += 1
-        away = position - self._mean
-        self._mean = self._mean + away / self._count
-        self._squares = self._squares + away * (position - self._mean)
-
-    def compare(self, position: np.ndarray, shadow: np.ndarray) -> None:
-        """Take in a draw of the chain and of its shadow."""
-        self._count += 1
-        self.position = shadow
+    def compare(self, chain: np.ndarray, shadow: np.ndarray) -> None:
+        """Take in the parameters of a draw of the chain and of its shadow, shape (size,)."""
         self._compared += 1
-        if self._compared > SETTLE:
-            group = (self._compared - SETTLE - 1) * GROUPS // (self.length - SETTLE)
-            mine, other = position - self._mean, shadow - self._mean
-            self._sums[group] += [mine - other, mine**2 - other**2]
-            self._counts[group] += 1
+        if self._compared <= SETTLE:
+            self._origin = chain
+            return
+        group = (self._compared - SETTLE - 1) * GROUPS // (self.length - SETTLE)
+        own, other = chain - self._origin, shadow - self._origin
+        self._own += [own, own**2]
+        self._differences[group] += [own - other, own**2 - other**2]
+        self._counts[group] += 1
 
     def bias(self) -> Bias | None:
         """Return what the differences say, or None where there are too few."""
         if self.failed or not self._counts.all():
             return None
-        variance = self._squares / (self.draws - self.length - 1)
+        mean, square = self._own / self._counts.sum()
+        shift, squares = np.moveaxis(self._differences / self._counts[:, None, None], 1, 0)
+        squares = squares - 2 * mean * shift  # around the mean, not the origin
+        variance = square - mean**2
+        factor = 2**self.order / (2**self.order - 1)
         with np.errstate(all="ignore"):
-            groups = self._sums / self._counts[:, None, None]
-            groups = self.factor * groups / np.stack([np.sqrt(variance), variance])
-        mean, error = groups.mean(axis=0), groups.std(axis=0, ddof=1) / np.sqrt(GROUPS)
-        return Bias(mean[0], error[0], mean[1], error[1])
+            groups = factor * np.stack([shift / np.sqrt(variance), squares / variance])
+        estimates, errors = groups.mean(axis=1), groups.std(axis=1, ddof=1) / np.sqrt(GROUPS)
+        return Bias(estimates[0], errors[0], estimates[1], errors[1])

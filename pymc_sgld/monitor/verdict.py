@@ -26,6 +26,8 @@ class Judge:
     ----------
     names : sequence of str
         Of the coordinates.
+    parameters : sequence of str
+        Names of what a contrast compares.
     bias_target : float
         Tolerated relative inflation of the variance.
     averaged : bool
@@ -37,6 +39,7 @@ class Judge:
     """
 
     names: Sequence[str]
+    parameters: Sequence[str]
     bias_target: float
     averaged: bool
     variances: np.ndarray | None
@@ -106,7 +109,7 @@ class Judge:
         kind, worst = (int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
         if excess[kind, worst] <= 1:
             return ""
-        name = self.names[worst]
+        name = self.parameters[worst]
         if kind == 0:
             error = shift_error[worst]
             what = f"the mean of {name} is about {shift[worst]:+.2f} (± {error:.2f}) sd off"

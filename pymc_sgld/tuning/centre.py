@@ -22,6 +22,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -32,16 +33,17 @@ from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
 
 _SEED = 20190701  # fixed: what is found is a property of the model, not of a chain
-_MOST_STEPS = 60
+_CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
 _WINDOW = 8  # steps over which the mean is averaged
 _SETTLED = 0.1  # posterior standard deviations that the average may still move, root mean square
 _NEWS = 0.2  # relative change of the curvature, root mean square, that asks for a Hessian
+_POOR = 0.05  # misfit from which on another start may do better
 _FLOOR = 1e-10  # least eigenvalue of a precision matrix, relative to the greatest
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A Gaussian approximation of the posterior, in unconstrained coordinates.
+    r"""A Gaussian approximation of the posterior, in unconstrained coordinates.
 
     Attributes
     ----------
@@ -49,11 +51,18 @@ class Gaussian:
     precision : ndarray, shape (d, d)
     settled : bool
         Whether the search ended because nothing moved any more.
+    misfit : float
+        How far it is from the posterior: the mean square of the difference of their gradients,
+        :math:`E_q |\Lambda^{-1/2} (\nabla \log p - \nabla \log q)|^2 / d`, the Fisher divergence.
+    evidence : float
+        The lower bound of the log evidence, up to a constant: what the best one has most of.
     """
 
     mean: np.ndarray
     precision: np.ndarray
-    settled: bool
+    settled: bool = True
+    misfit: float = 0.0
+    evidence: float = -np.inf
 
     @property
     def whitener(self) -> np.ndarray:
@@ -108,7 +117,8 @@ def approximate(
 
 def gaussian_at(data: FullData, position: np.ndarray, others: Sequence[np.ndarray]) -> Gaussian:
     """Return the Gaussian of Laplace's approximation at a point."""
-    return Gaussian(position, _positive(-data.hessians(position, others).sum(axis=0)), True)
+    precision = _positive(-data.hessians(position, others).sum(axis=0))
+    return Gaussian(position, precision)
 
 
 def find_gaussian(
@@ -132,29 +142,36 @@ def find_gaussian(
     """
     passes = itertools.count(1)
 
-    def evaluate(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(position: np.ndarray) -> tuple[float, np.ndarray]:
         report(f"looking for the centre of the posterior, pass {next(passes)} over the data")
-        return data.gradients(position.astype(start.dtype), others)
-
-    def gradient(position: np.ndarray) -> np.ndarray:
-        return evaluate(position)[1].sum(axis=0)
+        values, gradients = data.gradients(position.astype(start.dtype), others)
+        return float(values.sum()), gradients.sum(axis=0)
 
     def precision(position: np.ndarray) -> np.ndarray:
         hessians = data.hessians(position.astype(start.dtype), others)
         return -hessians.sum(axis=0)
 
-    mode = _climb(evaluate, start)
-    return _settle(mode, _positive(precision(mode)), gradient, precision)
+    cheap = data.rows * len(start) <= _CHEAP
+
+    def settle(begin: np.ndarray) -> Gaussian:
+        effort = _THOROUGH if cheap else _SPARING
+        return _settle(begin, _positive(precision(begin)), evaluate, precision, effort)
+
+    found = settle(_climb(evaluate, start))
+    if found.settled and (found.misfit < _POOR or not cheap):
+        return found
+    # the mode may be a spike without mass: a scale of group effects at zero
+    other = settle(start.astype("float64"))
+    return max(found, other, key=lambda gaussian: gaussian.evidence)
 
 
 def _climb(
-    evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], start: np.ndarray
+    evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray
 ) -> np.ndarray:
     """Return the mode, or where the search for one ended."""
 
     def objective(position: np.ndarray) -> tuple[float, np.ndarray]:
-        values, gradients = evaluate(position)
-        value, gradient = values.sum(), gradients.sum(axis=0)
+        value, gradient = evaluate(position)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             return np.inf, np.zeros(len(position))
         return -value, -gradient
@@ -170,11 +187,23 @@ def _climb(
     return found.x if np.isfinite(found.x).all() else start.astype("float64")
 
 
+class _Effort(NamedTuple):
+    """How long a search may be."""
+
+    most_steps: int
+    least_steps: int  # where Hessians are averaged
+    most_hessians: int
+
+
+_THOROUGH, _SPARING = _Effort(150, 100, 150), _Effort(60, 20, 32)
+
+
 def _settle(
     mean: np.ndarray,
     precision: np.ndarray,
-    gradient: Callable[[np.ndarray], np.ndarray],
+    evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]],
     curvature: Callable[[np.ndarray], np.ndarray],
+    effort: _Effort,
 ) -> Gaussian:
     """Move a Gaussian by natural gradients at random points of it until it stays where it is.
 
@@ -184,35 +213,58 @@ def _settle(
     rng = np.random.default_rng(_SEED)
     size = len(mean)
     means: list[np.ndarray] = []
-    wide = _whitener(precision)
-    for step in range(_MOST_STEPS):
+    misfits: list[float] = []
+    bounds: list[float] = []
+    wide, hessians = _whitener(precision), 0
+    for step in range(effort.most_steps):
         z = rng.standard_normal(size)
         away = wide @ z
         with np.errstate(all="ignore"):
-            above, below = gradient(mean + away), gradient(mean - away)
-            surprise = np.sqrt(np.mean((wide.T @ (below - above) / 2 - z) ** 2))
+            (high, above), (low, below) = evaluate(mean + away), evaluate(mean - away)
+            bend = wide.T @ (below - above) / 2 - z
             slope = (above + below) / 2
-        if not np.isfinite([surprise, slope.sum()]).all():
+            move = wide.T @ slope
+        if not np.isfinite([bend.sum(), move.sum()]).all():
             precision = precision * 2  # too wide: it reaches where there is no density
             wide = _whitener(precision)
             means.clear()
             continue
-        if surprise > _NEWS:
+        misfits.append(float(np.mean(bend**2 + move**2)))
+        bounds.append((high + low) / 2 + np.linalg.slogdet(wide)[1])
+        if np.mean(bend**2) > _NEWS**2 and hessians < effort.most_hessians:
             new = curvature(mean + away if step % 2 else mean - away)
             if np.isfinite(new).all():
-                precision = _positive(0.7 * precision + 0.3 * new)
-                wide = _whitener(precision)
-        move = wide.T @ slope
-        mean = mean + wide @ move / 2 / max(1.0, np.sqrt(np.mean(move**2)))
+                precision = _turn(precision, wide, new, min(0.3, 2 / max(1, hessians - 8)))
+                wide, hessians = _whitener(precision), hessians + 1
+        mean = mean + wide @ move * max(0.2, 0.5 - step / 50) / max(1.0, np.sqrt(np.mean(move**2)))
         means.append(mean)
-        if len(means) >= 2 * _WINDOW:
+        if len(means) >= 2 * _WINDOW and (not hessians or step >= effort.least_steps):
             late = np.mean(means[-_WINDOW:], axis=0)
             early = np.mean(means[-2 * _WINDOW : -_WINDOW], axis=0)
             drift = np.sqrt((late - early) @ precision @ (late - early) / size)
             if drift < _SETTLED:
-                return Gaussian(late, precision, settled=True)
+                break
+    else:
+        drift = np.inf
     late = np.mean(means[-_WINDOW:], axis=0) if means else mean
-    return Gaussian(late, precision, settled=False)
+    misfit, evidence = np.inf, -np.inf
+    if misfits:
+        late_half = slice(len(misfits) // 2, None)
+        misfit, evidence = np.mean(misfits[late_half]), np.mean(bounds[late_half])
+    return Gaussian(late, precision, bool(drift < _SETTLED), float(misfit), float(evidence))
+
+
+def _turn(precision: np.ndarray, wide: np.ndarray, new: np.ndarray, rate: float) -> np.ndarray:
+    r"""Return a precision on its way to what a Hessian says, positive definite in any case.
+
+    :math:`P^{1/2} (I + \rho X + \rho^2 X^2 / 2) P^{1/2}` with :math:`X` the relative difference.
+    Lin, Schmidt and Khan (2020), Handling the positive-definite constraint in the Bayesian
+    learning rule, equation 9.
+    """
+    difference = rate * (new - precision)
+    half = wide.T @ difference
+    turned = precision + difference + half.T @ half / 2
+    return (turned + turned.T) / 2
 
 
 def _positive(precision: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from pymc_sgld.preconditioners import LAPLACE, Preconditioner, laplace, make_pre
 from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.centre import Gaussian
 from pymc_sgld.tuning.noise import POSITIONS, BatchGradients, noise_covariances
-from pymc_sgld.tuning.step_size import LARGEST, Prediction
+from pymc_sgld.tuning.step_size import Prediction, largest_step
 
 BATCH_SIZE, LARGEST_BATCH_SIZE = 128, 1024
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
@@ -205,7 +205,7 @@ def choose_estimate(
             gradient, noise = "minibatch", noise_of("minibatch", density)
     prediction = predict(density, noise)
     if bias_target is not None and not any(term.declared for term in rows.terms):
-        larger = _batch_size(density, prediction, bias_target)
+        larger = _batch_size(density, prediction, bias_target, largest_step(gaussian.misfit))
         if larger > density.tables[0].batch_size:
             density = rows.density(larger)
             prediction = predict(density, noise_of(gradient, density))
@@ -217,7 +217,9 @@ def _size(noise: np.ndarray, factor: np.ndarray) -> float:
     return float(np.trace(factor.T @ noise.mean(axis=0) @ factor)) + np.finfo(float).tiny
 
 
-def _batch_size(density: LogDensity, prediction: Prediction, bias_target: float) -> int:
+def _batch_size(
+    density: LogDensity, prediction: Prediction, bias_target: float, largest: float
+) -> int:
     """Return the batch size whose noise no longer limits the step, or the largest.
 
     As long as it does, the step is about proportional to the size: the rows that a draw reads stay
@@ -225,7 +227,8 @@ def _batch_size(density: LogDensity, prediction: Prediction, bias_target: float)
     """
     batch_size = max(table.batch_size for table in density.tables if not table.full)
     rows = max(table.total_size for table in density.tables)
-    short = LARGEST / prediction.rates[-1] / prediction.step_size(bias_target)
+    high = largest / prediction.rates[-1]
+    short = high / prediction.step_size(bias_target, largest)
     most = min(LARGEST_BATCH_SIZE, int(rows * _MOST_OF_THE_ROWS))
     while short > 1.5 and 2 * batch_size <= most:
         batch_size, short = 2 * batch_size, short / 2

@@ -24,9 +24,18 @@ from scipy.linalg import eigh
 
 from pymc_sgld.batching import independent
 
-# beyond this step, in units of the fastest direction's, the posterior is no longer like a Gaussian
-LARGEST = 0.3
+LARGEST = 0.3  # step size, in units of the fastest direction's
+_MISFIT, _LEAST = 4.0, 0.1  # how the largest step shrinks where a posterior is not like a Gaussian
 _DIRECTIONS = 4  # of greatest inflation, to look at
+
+
+def largest_step(misfit: float) -> float:
+    """Return the largest step size for a posterior of that Fisher divergence from a Gaussian.
+
+    On a Gaussian any step below 4 is stable. Elsewhere it has to be small where the density bends
+    most: a rule of thumb, which the contrast of a chain with half the step size checks.
+    """
+    return LARGEST * max(_LEAST, 1 / (1 + _MISFIT * misfit))
 
 
 class Prediction:
@@ -81,9 +90,17 @@ class Prediction:
             found += [u**2 @ exact + u @ noisy @ u for u in directions]
         return float(max(found))
 
-    def step_size(self, bias_target: float) -> float:
-        """Return the largest step size whose inflation is ``1 + bias_target`` at most."""
-        high = LARGEST / float(self.rates[-1])
+    def step_size(self, bias_target: float, largest: float = LARGEST) -> float:
+        """Return the largest step size whose inflation is ``1 + bias_target`` at most.
+
+        Parameters
+        ----------
+        bias_target : float
+            Tolerated relative inflation of the variance.
+        largest : float
+            Greatest step size, in units of the fastest direction's.
+        """
+        high = largest / float(self.rates[-1])
         if self.inflation(high) <= 1 + bias_target:
             return high
         low = high * 1e-9
