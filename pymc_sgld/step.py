@@ -381,7 +381,9 @@ class SGLD(BlockedStep):
         self.previous_noise = np.zeros(0)
         if averaged:
             self.previous_noise = self.rng.standard_normal(size, dtype=self._dtype)
-        self.noise_monitor = NoiseMonitor(averaged, self.temperature, self._run.overstatement)
+        matched = self._variances is not None
+        share = self._run.overstatement
+        self.noise_monitor = NoiseMonitor(averaged, self.temperature, share, matched)
         self.reading = Reading.none(size)
         order = 2 if averaged and not self._run.orders else 1
         compared = draws if self.temperature else 0
@@ -604,11 +606,18 @@ class SGLD(BlockedStep):
             what = f"the position of {listing} is not finite"
         else:
             what = f"the gradient of {listing} is not finite"
+        logs = [c.name for c in self.coordinates if c.value_name.endswith("_log__")]
+        logs = [name for name in logs if f'"{name}"' in listing]
+        gentler = (
+            f" {logs[0]} is sampled by its logarithm, and exp is steep: a gentler transform is "
+            f'transform=pm.distributions.transforms.log_exp_m1 in the definition of "{logs[0]}".'
+            if logs
+            else ""
+        )
         return NonFiniteError(
             f"SGLD: {what} at update {self.updates + i} (step_size={step_sizes[i]:.3g}). Two "
             "things to try: a smaller step_size, or a preconditioner that fits the scales of the "
-            "parameters. A positive parameter may need a gentler transform, "
-            "pm.distributions.transforms.log_exp_m1."
+            f"parameters.{gentler}"
         )
 
     def __repr__(self) -> str:

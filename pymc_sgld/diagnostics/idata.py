@@ -7,6 +7,7 @@ import xarray as xr
 
 from pymc_sgld.diagnostics.array import Comparison, compare_draws
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
+from pymc_sgld.diagnostics.trust import warn_if_untrusted
 from pymc_sgld.diagnostics.verdict import describe
 
 
@@ -70,6 +71,11 @@ def compare(
         If an argument is no posterior, a variable of `var_names` is missing in a run, or the runs
         differ in the dimensions or labels of a variable.
 
+    Warns
+    -----
+    SGLDWarning
+        If a chain of either run measured a bias beyond the tolerance (the stat ``untrusted``).
+
     References
     ----------
     Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), "Rank-normalization, folding, and
@@ -90,6 +96,8 @@ def compare(
     does not agree: the only parameter is outside the tolerance
     """
     match = match_posteriors(idata, reference, var_names)
+    warn_if_untrusted(idata, "idata")
+    warn_if_untrusted(reference, "the reference")
     return compare_matched(match, name_missing=var_names is None)
 
 

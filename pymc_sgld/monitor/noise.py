@@ -1,8 +1,11 @@
 r"""The gradient noise of a chain, and the variance that it adds to the draws.
 
 Two consecutive updates read different rows almost at the same place, so that half the square of
-the difference of their gradients estimates :math:`V = \operatorname{Cov} \hat g`. Nothing has to be
-evaluated for it.
+the difference of their gradients estimates :math:`V = \operatorname{Cov} \hat g`, and nothing has
+to be evaluated for it. To first order in the step size: the noise of the first gradient moves the
+place of the second. Where :math:`M` is the covariance of the posterior that move is known,
+:math:`\hat g_{k+1} - (1 - \tfrac\varepsilon2) \hat g_k` is free of it; elsewhere the reading is too
+great by a factor of about :math:`1 + \varepsilon \lambda / 2`.
 """
 
 from __future__ import annotations
@@ -66,6 +69,8 @@ class NoiseMonitor:
         By which differences of consecutive gradients overstate :math:`V`: 1 for independent
         batches, :math:`1 - n/N` for the batches of an epoch, which make up for each other, 0 where
         every update reads all rows.
+    matched : bool
+        Whether ``M`` is the covariance of the posterior.
 
     Notes
     -----
@@ -76,6 +81,7 @@ class NoiseMonitor:
     averaged: bool
     temperature: float
     share: float
+    matched: bool
     direction: np.ndarray = field(default_factory=lambda: np.zeros(0))
     dual: np.ndarray = field(default_factory=lambda: np.zeros(0))  # M^-1 direction
     _seen: int = 0
@@ -112,9 +118,10 @@ class NoiseMonitor:
         if not self.temperature:
             return Reading(1, np.nan, np.nan, *np.full((2, gradients.shape[1]), np.nan))
         weights = weights / self.temperature
-        apart = np.diff(gradients, axis=0) * np.sqrt(self.share / 2)
-        moved = np.diff(multiplied, axis=0) * np.sqrt(self.share / 2)
-        late = weights[1:]
+        left = 1 - step_sizes[:-1, None] / 2 if self.matched else 1
+        apart = (gradients[1:] - left * gradients[:-1]) * np.sqrt(self.share / 2)
+        moved = (multiplied[1:] - left * multiplied[:-1]) * np.sqrt(self.share / 2)
+        late = weights[:-1]
         of_noise = np.einsum("k,kd,kd->", late, apart, moved) / apart.size
         of_all = np.einsum("k,kd,kd->", weights, gradients, multiplied) / gradients.size
         return Reading(

@@ -1,0 +1,336 @@
+"""What a chain measures of its own bias: against closed forms, and what it says about it."""
+
+import logging
+import re
+
+import arviz as az
+import numpy as np
+import pymc as pm
+import pytest
+
+from pymc_sgld import SGLD, NonFiniteError, SGLDWarning, compare
+from pymc_sgld.batching import Reshuffle, WithReplacement, independent
+from pymc_sgld.monitor.contrast import Contrast
+from pymc_sgld.monitor.noise import NoiseMonitor, Reading
+from pymc_sgld.monitor.verdict import Judge
+from tests.graphs import QUICK, TEXTBOOK
+
+SIZE = 4
+_rng = np.random.default_rng(8)
+_root = _rng.normal(size=(SIZE, SIZE))
+PRECISION = _root @ _root.T + np.eye(SIZE)
+M = np.linalg.inv(PRECISION)
+V = 6 * PRECISION @ np.diag([1.0, 0.1, 0.1, 0.1]) @ PRECISION
+DRAWS, UPDATES = 400, 20
+
+
+def chain(step_size, averaged, seed=1, size=SIZE, precision=PRECISION, noise=V):
+    """Run SGLD on a Gaussian with independent gradient noise; give each draw to a monitor."""
+    rng = np.random.default_rng(seed)
+    covariance = np.linalg.inv(precision)
+    roots = np.linalg.cholesky(covariance), np.linalg.cholesky(noise)
+    monitor, readings, positions = NoiseMonitor(averaged, 1.0, 1.0, True), [], []
+    position, previous = roots[0] @ rng.normal(size=size), rng.normal(size=size)
+    for _ in range(DRAWS):
+        gradients = np.empty((UPDATES, size))
+        for k in range(UPDATES):
+            gradients[k] = -precision @ position + roots[1] @ rng.normal(size=size)
+            fresh = rng.normal(size=size)
+            z = (fresh + previous) / 2 if averaged else fresh
+            previous = fresh
+            drift = step_size / 2 * covariance @ gradients[k]
+            position = position + drift + np.sqrt(step_size) * roots[0] @ z
+            positions.append(position)
+        readings.append(
+            monitor.read(np.full(UPDATES, step_size), gradients, gradients @ covariance)
+        )
+    return readings, np.array(positions)
+
+
+def within(values, expected, bound=5):
+    """Whether a mean is the expected one, by its Monte-Carlo error."""
+    error = az.mcse(np.asarray(values)[None])
+    return abs(np.mean(values) - expected) < bound * error
+
+
+def within_chains(values, expected, bound=6):
+    return abs(values.mean() - expected) < bound * az.mcse(values)
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_readings_of_a_gaussian(averaged):
+    """Design formulas: the trace for all directions, the threshold for the worst, and each one."""
+    step_size = 0.05
+    readings, positions = chain(step_size, averaged)
+    noise = step_size / 4 * M @ V @ M
+    left = 1 - step_size / 2
+    # what the injected noise moves, in half a squared difference
+    moved = step_size / 4 * (1 - left) * (0.5 if averaged else 1)
+    added = np.trace(noise @ PRECISION) / SIZE
+    # E of the squared gradient is that of the stationary law, which has all of the inflation
+    own = step_size / 4 / (1 - step_size / 4) * (1 + added)
+    found = [r.inflation for r in readings]
+    assert within(found, 1 + added + (moved if averaged else own), 6)
+    root = np.linalg.cholesky(M)
+    threshold = step_size / 4 * np.linalg.eigvalsh(root.T @ V @ root)[-1]
+    late = [r.threshold for r in readings[50:]]
+    assert within(late, threshold + moved, 6)
+    for i in range(SIZE):
+        assert within([r.noise[i] for r in readings], noise[i, i] + moved * M[i, i], 6)
+    # and it is what the chain did, up to second order in the step
+    measured = np.trace(positions.T @ positions / len(positions) @ PRECISION) / SIZE
+    assert abs(measured - np.mean(found)) < 0.12
+
+
+def test_reading_is_of_the_noise():
+    """What the test above is for: a monitor that forgets the square root of two."""
+    readings, _ = chain(0.05, True)
+    doubled = [2 * (r.inflation - 1) + 1 for r in readings]
+    assert not within(doubled, np.mean([r.inflation for r in readings]), 6)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_readings_are_relative_to_the_temperature(temperature):
+    gradients = _rng.normal(size=(5, 3))
+    one = NoiseMonitor(False, 1.0, 1.0, False).read(np.full(5, 0.1), gradients, gradients)
+    other = NoiseMonitor(False, temperature, 1.0, False).read(np.full(5, 0.1), gradients, gradients)
+    np.testing.assert_allclose((other.inflation - 1) * temperature, one.inflation - 1)
+    np.testing.assert_allclose(other.noise * temperature, one.noise)
+    np.testing.assert_allclose(other.threshold, one.threshold)  # has no temperature in it
+    optimiser = NoiseMonitor(False, 0.0, 1.0, False).read(np.full(5, 0.1), gradients, gradients)
+    assert np.isnan(optimiser.inflation)
+
+
+@pytest.mark.parametrize("batches", [4, 10, 100])
+@pytest.mark.parametrize("rate", [0.15, 0.01])
+def test_what_reshuffling_leaves_of_the_noise(batches, rate):
+    """A linear chain with noise that sums to zero in an epoch, simulated."""
+    rng = np.random.default_rng(batches)
+    noise = rng.normal(size=(200, 400_000 // (200 * batches), batches))
+    noise = (noise - noise.mean(axis=2, keepdims=True)) * np.sqrt(batches / (batches - 1))
+    position, squares = np.zeros(200), []
+    for column in noise.reshape(200, -1).T:
+        position = (1 - rate) * position + column
+        squares.append(position**2)
+    late = np.array(squares[len(squares) // 5 :]).mean(axis=0)
+    expected = Reshuffle(batches * 8, 8).accumulated(np.array([1 - rate]))[0, 0]
+    assert abs(late.mean() - expected) < 5 * late.std() / np.sqrt(200)
+    assert expected < independent(np.array([1 - rate]))[0, 0]
+
+
+def test_limits_of_what_reshuffling_leaves():
+    left = np.array([0.9, 0.99])
+    long = Reshuffle(10**8, 10).accumulated(left)
+    np.testing.assert_allclose(long, independent(left), rtol=1e-4)
+    np.testing.assert_allclose(WithReplacement(100, 10).accumulated(left), independent(left))
+    slow = [Reshuffle(100, 10).accumulated(np.array([1 - r]))[0, 0] for r in (1.1e-4, 0.9e-4)]
+    np.testing.assert_allclose(slow[0], slow[1], rtol=1e-3)  # where the formula changes
+
+
+def contrast_of(mean_of, steps, order, seed=0, draws=2000, correlation=0.3):
+    """Give a contrast pairs of normal draws with a bias of that order in the step."""
+    rng = np.random.default_rng(seed)
+    contrast = Contrast(1, draws, order)
+    z, other = rng.normal(size=2)
+    for _ in range(contrast.length):
+        z = correlation * z + np.sqrt(1 - correlation**2) * rng.normal()
+        other = correlation * other + np.sqrt(1 - correlation**2) * rng.normal()
+        pair = []
+        for step, at in zip(steps, (z, 0.98 * z + np.sqrt(1 - 0.98**2) * other), strict=True):
+            shift, inflation = mean_of(step)
+            pair.append(np.array([shift + np.sqrt(1 + inflation) * at]))
+        contrast.compare(*pair)
+    return contrast.bias()
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_contrast_of_known_biases(order):
+    def of(step):
+        return 0.4 * step**order, 0.3 * step**order
+
+    bias = contrast_of(of, (1.0, 0.5), order)
+    sd = np.sqrt(1.3)
+    assert abs(bias.shift[0] - 0.4 / sd) < 5 * bias.shift_error[0]
+    assert abs(bias.inflation[0] - 0.3 / 1.3) < 5 * bias.inflation_error[0]
+    assert bias.shift_error[0] < 0.05  # far less than that of 400 independent draws of each
+
+
+def judge(size=1, variances=None, averaged=True, target=0.05):
+    names = [f"beta[{i}]" for i in range(size)]
+    return Judge(names, names, target, averaged, variances, independent)
+
+
+def test_false_alarms_of_the_contrast():
+    """No bias, a thousand runs: the level is one in a thousand."""
+    alarms = 0
+    for seed in range(1000):
+        bias = contrast_of(lambda step: (0.0, 0.0), (1.0, 0.5), 1, seed, draws=300)
+        alarms += bool(judge().messages(Reading.none(1), bias, 0.1))
+    assert alarms <= 5
+
+
+def test_contrast_says_what_is_off():
+    def shifted(step):
+        return 0.5 * step, 0.0
+
+    def wide(step):
+        return 0.0, 1.0 * step
+
+    for of, expected in ((shifted, r"mean of beta\[0\] is about \+0\.\d\d"), (wide, "too large")):
+        [message] = judge().messages(Reading.none(1), contrast_of(of, (1.0, 0.5), 1), 0.1)
+        assert re.search(expected, message) and "smaller step_size (now 0.1)" in message
+
+
+def test_short_chains_have_no_contrast():
+    assert Contrast(3, 100, 1).length == 0
+    assert Contrast(3, 100, 1).bias() is None
+
+
+def test_worst_parameter_is_named():
+    reading = Reading(10, 1.0, 0.0, np.array([0.02, 0.5, 0.1]), np.array([0.3, 0.6, 0.4]))
+    variances = np.array([1.0, 1.0, 2.0])
+    [message] = judge(3, variances).messages(reading, None, 0.01)
+    assert "beta[1] is about 22 % too large" in message and "inflation is 1.5" in message
+    assert not judge(3, variances, target=0.3).messages(reading, None, 0.01)
+    [euler] = judge(3, variances, averaged=False).messages(reading, None, 0.01)
+    assert "inflation is 1.6" in euler
+
+
+ROWS = 1000
+DATA = np.random.default_rng(2).normal(size=ROWS)
+
+
+def gaussian_mean():
+    with pm.Model() as model:
+        theta = pm.Normal("theta", 0, 5)
+        pm.Normal("x", theta, 1, observed=(DATA - DATA.mean()) / DATA.std())
+    return model
+
+
+@pytest.fixture(scope="module")
+def biased():
+    """The closed form with an inflation of four, which R-hat does not see."""
+    with gaussian_mean():
+        step = SGLD(
+            batch_size=50,
+            step_size=5e-4,
+            batching="with_replacement",
+            steps_per_draw=10,
+            **TEXTBOOK,
+        )
+        logger = logging.getLogger("pymc")
+        records = []
+        handler = logging.Handler()
+        handler.emit = lambda record: records.append(record.getMessage())
+        logger.addHandler(handler)
+        idata = pm.sample(
+            draws=600, tune=50, chains=2, cores=1, step=step, random_seed=1, progressbar=False
+        )
+        logger.removeHandler(handler)
+    return step, idata, records
+
+
+def test_stats_are_the_closed_form(biased):
+    """The stationary law of design: 1 + (ε/4) E ĝ² is exact, and the threshold ε V / 4."""
+    _, idata, _ = biased
+    stats, precision, step_size = idata.sample_stats, ROWS + 1 / 25, 5e-4
+    noise, move = ROWS**2 / 50, step_size / 2 * (ROWS + 1 / 25)
+    ratio = (1 + step_size * noise / 4) / (1 - step_size * precision / 4)
+    # the second gradient is at another place than the first
+    apart = noise * (1 + (1 + move) ** 2) + move**2 * precision * ratio + step_size * precision**2
+    expected = {"variance_inflation": ratio, "sampling_threshold": step_size / 4 * apart / 2}
+    for name, value in expected.items():
+        assert within_chains(stats[name].to_numpy(), value)
+    assert abs(expected["sampling_threshold"] / (step_size * noise / 4) - 1) < 2 * move
+
+
+def test_a_biased_chain_says_so(biased):
+    _, idata, records = biased
+    untrusted = idata.sample_stats["untrusted"]
+    assert (untrusted[:, -1] == 1).all() and (untrusted[:, :-1] == 0).all()
+    said = [record for record in records if "too large" in record]
+    assert len(said) == 2 and "bias_target=0.05" in said[0]
+    assert "warning" not in idata.sample_stats
+    assert (idata.sample_stats["bias_target"] == 0.05).all()
+
+
+def test_compare_warns(biased):
+    _, idata, _ = biased
+    reference = az.from_dict({"posterior": {"theta": _rng.normal(0, 0.03, size=(2, 500))}})
+    with pytest.warns(SGLDWarning, match="2 of 2 chains of idata"):
+        compare(idata, reference)
+    with pytest.warns(SGLDWarning, match="of the reference"):
+        compare(reference, idata)
+
+
+@pytest.fixture(scope="module")
+def default():
+    with gaussian_mean():
+        return SGLD(batch_size=50, compile_kwargs={"mode": "FAST_COMPILE"})
+
+
+def run(step, draws, tune=0, seed=1):
+    step.setup_chain(np.random.default_rng(seed), tune, draws)
+    point = step._point(step._default_start, {})
+    out = []
+    for _ in range(tune + draws):
+        point, [stats] = step.step(point)
+        out.append((point, stats))
+    return out
+
+
+def test_restored_in_the_middle_of_a_contrast(default):
+    default.setup_chain(np.random.default_rng(1), 0, 300)
+    point = default._point(default._default_start, {})
+    for _ in range(280):
+        point, _ = default.step(point)
+    state = default.sampling_state
+    results = []
+    for _ in range(2):
+        default.sampling_state = state
+        at = point
+        for _ in range(20):
+            at, [stats] = default.step(at)
+        results.append((at["theta"], stats["untrusted"], default.contrast.bias().shift))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.isfinite(results[0][2]).all()
+
+
+def test_tuning_refines_a_step_that_is_too_large(monkeypatch):
+    """The noise around the centre said less than the chain meets."""
+    with gaussian_mean():
+        step = SGLD(
+            batch_size=50,
+            gradient="minibatch",
+            batching="with_replacement",
+            integrator="leimkuhler_matthews",
+            compile_kwargs={"mode": "FAST_COMPILE"},
+        )
+    good = step.schedule.step_size
+    object.__setattr__(step.schedule, "step_size", 5 * good)
+    results = run(step, 20, tune=200)
+    stats = [stats for _, stats in results]
+    np.testing.assert_allclose(stats[0]["step_size"], 5 * good)
+    np.testing.assert_allclose(stats[-1]["step_size"], good, rtol=0.15)
+    assert stats[-1]["steps_per_draw"] > 3 * stats[0]["steps_per_draw"]
+    assert not stats[-1]["untrusted"]
+    assert run(step, 100)[-1][1]["untrusted"]  # without tuning it is only said
+
+
+def test_steps_that_fail_while_tuning_become_smaller():
+    """A step chosen here is mended; one of the user's own is an error."""
+    with pm.Model() as model:
+        rate = pm.Exponential("rate", 1)
+        pm.Poisson("x", rate, observed=np.full(200, 3))
+        step = SGLD(compile_kwargs={"mode": "FAST_COMPILE"})
+        own = SGLD(step_size=1e4, **QUICK)
+    object.__setattr__(step.schedule, "step_size", 1e4)
+    results = run(step, 5, tune=20)
+    assert results[-1][1]["step_size"] < 100
+    assert np.isfinite(results[-1][0]["rate_log__"])
+    own.setup_chain(np.random.default_rng(1), 20, 5)
+    with pytest.raises(NonFiniteError, match=r'"rate".*log_exp_m1'):
+        point = model.initial_point()
+        for _ in range(20):
+            point, _ = own.step(point)
