@@ -23,15 +23,20 @@ class Posterior(NamedTuple):
     sd: np.ndarray
 
 
+def read(name: str) -> dict:
+    """Return the content of a file."""
+    return json.loads((DATA / f"{name}.json").read_text())
+
+
 def load(name: str) -> tuple[dict, np.ndarray, np.ndarray]:
-    """Return the data, means and sds of a file; there may be no data."""
-    file = json.loads((DATA / f"{name}.json").read_text())
+    """Return the data, means and sds of a file."""
+    file = read(name)
     data = {key: np.asarray(value) for key, value in file.get("data", {}).items()}
     return data, np.array(file["mean"]), np.array(file["sd"])
 
 
 def sampled(build: Callable[[], tuple[pm.Model, list[str]]]) -> Callable[[], Posterior]:
-    """Add the reference of the file of the same name, which ``references.py`` writes, to a model.
+    """Add to a model its reference, which ``references.py`` writes to a file of the same name.
 
     The function without a reference, which returns the model and the names of the parameters that
     are compared, is the attribute ``__wrapped__``.
@@ -40,20 +45,20 @@ def sampled(build: Callable[[], tuple[pm.Model, list[str]]]) -> Callable[[], Pos
     @wraps(build)
     def posterior() -> Posterior:
         model, names = build()
-        _, mean, sd = load(build.__name__)
-        check_data(build.__name__, model)
-        return Posterior(model, names, mean, sd)
+        reference = read(build.__name__)
+        check_data(build.__name__, model, reference["sum_of_outcomes"])
+        return Posterior(model, names, np.array(reference["mean"]), np.array(reference["sd"]))
 
     return posterior
 
 
-def check_data(name: str, model: pm.Model) -> None:
+def check_data(name: str, model: pm.Model, expected: float) -> None:
     """Raise ValueError if the reference is that of other data."""
-    expected = json.loads((DATA / f"{name}.json").read_text())["sum_of_outcomes"]
-    if not np.isclose(sum_of_outcomes(model), expected, rtol=1e-7):
+    found = sum_of_outcomes(model)
+    if not np.isclose(found, expected, rtol=1e-7):
         raise ValueError(
             f'The reference of "{name}" belongs to outcomes with the sum {expected}, and those '
-            f"simulated here have {sum_of_outcomes(model)}: this version of NumPy draws other "
+            f"here have {found}: the model was changed, or this version of NumPy simulates other "
             f"numbers. Run `python benchmarks/references.py {name}`."
         )
 
