@@ -41,11 +41,7 @@ def run(build: Callable[[], posteriors.Posterior], seed: int, **settings) -> dic
         idata = pm.sample(step=step, chains=4, random_seed=seed, progressbar=False)
         sampled = time.perf_counter()
     said = any(issubclass(w.category, SGLDWarning) for w in caught)
-    posterior = idata.posterior
-    draws = np.concatenate(
-        [posterior[name].to_numpy().reshape(*posterior[name].shape[:2], -1) for name in names],
-        axis=-1,
-    )
+    draws = posteriors.stack(idata.posterior, names)
     ess = np.array([az.ess(draws[:, :, i]) for i in range(draws.shape[2])])
     r_hat = max(float(az.rhat(draws[:, :, i])) for i in range(draws.shape[2]))
     shift = np.abs(draws.mean(axis=(0, 1)) - mean) / sd

@@ -1,40 +1,13 @@
-"""Models with known posteriors: each function returns a model, and reference means and sds."""
+"""Posteriors of data sets that others use too; data and references are in files."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-DATA = Path(__file__).parent / "data"
-
-
-class Posterior(NamedTuple):
-    """A model, the names of its parameters in the order of the reference, means and sds."""
-
-    model: pm.Model
-    names: list[str]
-    mean: np.ndarray
-    sd: np.ndarray
-
-
-def _load(name: str) -> tuple[dict, np.ndarray, np.ndarray]:
-    file = json.loads((DATA / f"{name}.json").read_text())
-    data = {key: np.asarray(value) for key, value in file.get("data", {}).items()}
-    return data, np.array(file["mean"]), np.array(file["sd"])
-
-
-def _regression(design: np.ndarray, outcome: np.ndarray) -> pm.Model:
-    """Return a regression with flat priors."""
-    with pm.Model() as model:
-        beta = pm.Flat("beta", shape=design.shape[1])
-        sigma = pm.HalfFlat("sigma")
-        pm.Normal("y", pt.dot(design, beta), sigma, observed=outcome.astype(float))
-    return model
+from .linear import linear_regression
+from .posterior import DATA, Posterior, load
 
 
 def _interaction(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -43,36 +16,36 @@ def _interaction(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def earnings() -> Posterior:
     """Log earnings on height, sex and their interaction: 1,192 rows."""
-    data, mean, sd = _load("earnings")
+    data, mean, sd = load("earnings")
     height = (data["height"] - data["height"].mean()) / data["height"].std(ddof=1)
-    model = _regression(_interaction(height, data["male"]), np.log(data["earn"]))
+    model = linear_regression(_interaction(height, data["male"]), np.log(data["earn"]))
     return Posterior(model, ["beta", "sigma"], mean, sd)
 
 
 def kidiq() -> Posterior:
     """Test scores of children on the mother's schooling and score: 434 rows."""
-    data, mean, sd = _load("kidiq")
+    data, mean, sd = load("kidiq")
     schooling, score = (
         (data[name] - data[name].mean()) / (2 * data[name].std(ddof=1))
         for name in ("mom_hs", "mom_iq")
     )
-    model = _regression(_interaction(schooling, score), data["kid_score"])
+    model = linear_regression(_interaction(schooling, score), data["kid_score"])
     return Posterior(model, ["beta", "sigma"], mean, sd)
 
 
 def nes() -> Posterior:
     """Party identification in an election study: 1,226 rows, 9 coefficients."""
-    data, mean, sd = _load("nes")
+    data, mean, sd = load("nes")
     age = data["age_discrete"]
     columns = [np.ones(len(age)), data["real_ideo"], data["race_adj"], age == 2, age == 3, age == 4]
     columns += [data["educ1"], data["gender"], data["income"]]
-    model = _regression(np.stack(columns, axis=1).astype(float), data["partyid7"])
+    model = linear_regression(np.stack(columns, axis=1).astype(float), data["partyid7"])
     return Posterior(model, ["beta", "sigma"], mean, sd)
 
 
 def gauss_mix() -> Posterior:
     """A mixture of two normals with ordered means: 1,000 rows."""
-    data, mean, sd = _load("gauss_mix")
+    data, mean, sd = load("gauss_mix")
     ordered = pm.distributions.transforms.ordered
     with pm.Model() as model:
         mu = pm.Normal("mu", 0, 2, shape=2, transform=ordered, initval=[-1, 1])
@@ -85,7 +58,7 @@ def gauss_mix() -> Posterior:
 
 def sblrc() -> Posterior:
     """A regression with strongly correlated columns: 100 rows."""
-    data, mean, sd = _load("sblrc")
+    data, mean, sd = load("sblrc")
     with pm.Model() as model:
         beta = pm.Normal("beta", 0, 10, shape=5)
         sigma = pm.HalfNormal("sigma", 10)
@@ -95,7 +68,7 @@ def sblrc() -> Posterior:
 
 def a9a() -> Posterior:
     """Logistic regression on 32,561 rows of 123 binary features, some of them rare."""
-    _, mean, sd = _load("a9a")
+    _, mean, sd = load("a9a")
     arrays = np.load(DATA / "a9a.npz")
     with pm.Model() as model:
         intercept = pm.Normal("intercept")
@@ -105,4 +78,12 @@ def a9a() -> Posterior:
     return Posterior(model, ["intercept", "beta"], mean, sd)
 
 
-ALL = (earnings, kidiq, nes, gauss_mix, sblrc, a9a)
+def welling_teh() -> Posterior:
+    """The toy of Welling and Teh (2011), with two modes: 100 rows."""
+    data, mean, sd = load("welling_teh")
+    with pm.Model() as model:
+        theta1 = pm.Normal("theta1", 0, np.sqrt(10))
+        theta2 = pm.Normal("theta2", 0, 1)
+        means = pm.math.stack([theta1, theta1 + theta2])
+        pm.NormalMixture("x", w=[0.5, 0.5], mu=means, sigma=np.sqrt(2), observed=data["x"])
+    return Posterior(model, ["theta1", "theta2"], mean, sd)

@@ -1,0 +1,104 @@
+"""Reference means and standard deviations by NUTS, for the posteriors without a known answer.
+
+Each posterior is sampled by PyMC's NUTS, or by nutpie's where it is installed, four chains, and its
+means and standard deviations are written to ``data/NAME.json``. They are not if a parameter has an
+effective sample size below 2,000, for its mean or for its square, or an R-hat above 1.005 after
+two longer runs: then the exit status is 1.
+
+Run it with ``python benchmarks/references.py [NAMES]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+import arviz as az
+import numpy as np
+import posteriors
+import pymc as pm
+from posteriors.hierarchical import noncentred_eight_schools
+from posteriors.posterior import DATA
+
+ENOUGH, MIXED = 2_000, 1.005
+LONGER = 4  # times as many draws in the next run
+EASIER = {"eight_schools": noncentred_eight_schools}  # the same posteriors, for NUTS
+
+
+def sample(model: pm.Model, names: list[str], draws: int) -> dict[str, object]:
+    """Return means and sds of the parameters, and how good they are."""
+    start = time.perf_counter()
+    with model:
+        run = pm.sample(
+            draws,
+            chains=4,
+            cores=2,
+            random_seed=2011,
+            var_names=names,
+            nuts={"target_accept": 0.9},
+            progressbar=False,
+            compute_convergence_checks=False,
+        )
+    seconds = time.perf_counter() - start
+    values = posteriors.stack(run.posterior, names)
+    mean = values.mean(axis=(0, 1))
+    each, squares = np.moveaxis(values, -1, 0), np.moveaxis((values - mean) ** 2, -1, 0)
+    return {
+        "names": names,
+        "sum_of_outcomes": posteriors.sum_of_outcomes(model),
+        "ess": int(min(az.ess(value) for value in each)),
+        "ess_of_squares": int(min(az.ess(value) for value in squares)),
+        "r_hat": float(max(az.rhat(value) for value in each)),
+        "divergences": int(run.sample_stats["diverging"].sum()),
+        "draws": values.shape[0] * values.shape[1],
+        "seconds": round(seconds, 1),
+        "mean": mean.tolist(),
+        "sd": values.std(axis=(0, 1)).tolist(),
+    }
+
+
+def is_good(reference: dict[str, object]) -> bool:
+    """Say whether the reference is one."""
+    enough = min(reference["ess"], reference["ess_of_squares"]) >= ENOUGH
+    return enough and reference["r_hat"] <= MIXED
+
+
+def rounded(value: object) -> object:
+    """Return the value with 8 significant digits; lists are rounded entry by entry."""
+    if isinstance(value, list):
+        return [rounded(entry) for entry in value]
+    return float(f"{value:.8g}") if isinstance(value, float) else value
+
+
+def write(name: str, draws: int) -> bool:
+    """Sample a posterior, at most three times, and write its reference; say whether it is good."""
+    build = EASIER.get(name) or getattr(posteriors, name).__wrapped__
+    model, names = build()
+    for length in (draws, draws * LONGER, draws * LONGER**2):
+        reference = sample(model, names, length)
+        said = {key: reference[key] for key in list(reference)[2:-2]}
+        print(f"{name}: {'good' if is_good(reference) else 'TOO POOR'}, {said}", flush=True)
+        if is_good(reference):
+            text = json.dumps({key: rounded(value) for key, value in reference.items()})
+            (DATA / f"{name}.json").write_text(text + "\n")
+            return True
+    return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = [build.__name__ for build in posteriors.SAMPLED]
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}; all by default")
+    parser.add_argument("--draws", type=int, default=5_000, help="of a chain, in the first run")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(names)
+    if unknown:
+        parser.error(f"no such posterior: {', '.join(sorted(unknown))}")
+    good = [write(name, arguments.draws) for name in arguments.names or names]
+    sys.exit(not all(good))
+
+
+if __name__ == "__main__":
+    main()
