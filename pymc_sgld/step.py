@@ -35,7 +35,6 @@ from pymc_sgld.batching import ORDERS, independent, make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.dynamics import leimkuhler_matthews
 from pymc_sgld.errors import NonFiniteError, SettingError
-from pymc_sgld.full_data import BLOCK, FullData
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
@@ -43,19 +42,9 @@ from pymc_sgld.monitor.contrast import Contrast
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.parameters import ParameterValues
-from pymc_sgld.preconditioners import LAPLACE
 from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
-from pymc_sgld.tuning.centre import approximate
-from pymc_sgld.tuning.choices import (
-    Posterior,
-    check_center,
-    check_size,
-    choose_estimate,
-    choose_integrator,
-    choose_preconditioner,
-    refine,
-)
-from pymc_sgld.tuning.step_size import largest_step
+from pymc_sgld.threads import one_thread
+from pymc_sgld.tuning.choices import Asked, Search, choose, choose_integrator, refine
 
 DEFAULT_STEPS_PER_DRAW = 10
 MOST_STEPS_PER_DRAW = 1000
@@ -285,7 +274,7 @@ class SGLD(BlockedStep):
             )
         schedule = None if step_size is None else make_schedule(step_size)
         self.integrator = choose_integrator(integrator, schedule, self.gradient)
-        self.bias_target = positive("bias_target", bias_target)
+        self.bias_target = target = positive("bias_target", bias_target)
         self.steps_per_draw = DEFAULT_STEPS_PER_DRAW
         if steps_per_draw is not None:  # checked before the work begins
             self.steps_per_draw = whole_number("steps_per_draw", steps_per_draw)
@@ -299,45 +288,23 @@ class SGLD(BlockedStep):
         self._sources = density.sources
         self._dtype = np.dtype(density.position.type.dtype)
         self._chosen = schedule is None
-        by_laplace = isinstance(preconditioner, str) and preconditioner in LAPLACE
-        expands = gradient != "minibatch" and not density.full
+        averaged = self.integrator == "leimkuhler_matthews"
+        asked = Asked(self.gradient, preconditioner, batching, averaged, target)
         position, others = self._inputs(point)
-        posterior = None
-        if not by_laplace:  # checked before the work begins
-            choose_preconditioner(preconditioner, None, self.coordinate_names, self._dtype)
-        if self._chosen or by_laplace or expands:
-            check_size(len(position))
-            data = FullData(density if density.full else rows.blocks(BLOCK))
-            place = None
-            if center is not None:
-                place, others = self._inputs(complete_point(center, model, "center"))
-            gaussian = approximate(data, position, others, place)
-            posterior = Posterior(gaussian, data, gaussian.mean.astype(self._dtype), others)
-        elif center is not None:
-            check_center()
-        self._gaussian = posterior.gaussian if posterior else None
-        matrix = choose_preconditioner(
-            preconditioner, self._gaussian, self.coordinate_names, self._dtype
-        )
+        place = None
+        if center is not None:
+            place, others = self._inputs(complete_point(center, model, "center"))
+        search = Search(position, others, place, self.coordinate_names)
+        with one_thread():
+            settings = choose(rows, density, asked, search, schedule is None, size is None)
+        density, self.gradient = settings.density, settings.gradient
+        matrix, self._gaussian = settings.preconditioner, settings.gaussian
         self.preconditioner = matrix.name
-        estimate = ESTIMATORS["minibatch"](density, None)
-        if posterior is not None:
-            target = self.bias_target if self._chosen and size is None else None
-            averaged = self.integrator == "leimkuhler_matthews"
-            choice_ = choose_estimate(
-                rows, density, posterior, self.gradient, matrix, batching, averaged, target
-            )
-            density, estimate, self.gradient = choice_.density, choice_.estimate, choice_.gradient
-            if schedule is None:
-                largest = largest_step(posterior.gaussian.misfit)
-                chosen = choice_.prediction.step_size(self.bias_target, largest)
-                chosen = float(f"{chosen:.3g}")
-                schedule = make_schedule(chosen)
-                self.default_tune_steps = TUNE
-                if steps_per_draw is None:
-                    apart = choice_.prediction.updates_apart(chosen)
-                    self.steps_per_draw = min(apart, MOST_STEPS_PER_DRAW)
-        assert schedule is not None
+        if schedule is None:
+            schedule = make_schedule(settings.step_size)
+            self.default_tune_steps = TUNE
+            if steps_per_draw is None:
+                self.steps_per_draw = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
         self.schedule = schedule
         self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in density.tables}
         self.batch_size = sum(t.batch_size for t in density.tables)
@@ -345,7 +312,7 @@ class SGLD(BlockedStep):
         self._values = ParameterValues(model, self.vars, point)
         self._run = Updates(
             density,
-            estimate,
+            settings.estimate,
             matrix,
             self.temperature,
             [
@@ -396,7 +363,8 @@ class SGLD(BlockedStep):
         self._tune_step_size()
         for attempt in range(ATTEMPTS):
             position = start if self.draw else self._disperse(start, 0.5**attempt)
-            new, reading, gradient = self._run_draw(position, others, point)
+            with one_thread():
+                new, reading, gradient = self._run_draw(position, others, point)
             if reading is not None:
                 break
             self.refinement /= 2

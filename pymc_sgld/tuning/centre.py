@@ -269,9 +269,11 @@ def _turn(precision: np.ndarray, wide: np.ndarray, new: np.ndarray, rate: float)
 
 def _positive(precision: np.ndarray) -> np.ndarray:
     """Return a positive definite matrix: negative eigenvalues change their sign."""
-    values, vectors = np.linalg.eigh((precision + precision.T) / 2)
+    size = np.sqrt(np.abs(np.diag(precision)))
+    scale = np.outer(*2 * [np.where(size > 0, size, 1.0)])  # columns may differ by many powers
+    values, vectors = np.linalg.eigh((precision + precision.T) / 2 / scale)
     values = np.maximum(np.abs(values), _FLOOR * np.abs(values).max() + np.finfo(float).tiny)
-    return (vectors * values) @ vectors.T
+    return (vectors * values) @ vectors.T * scale
 
 
 def _whitener(precision: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from pymc_sgld.arguments import choice
 from pymc_sgld.batching import RowOrder, make_order
 from pymc_sgld.errors import SettingError, SGLDWarning
-from pymc_sgld.full_data import FullData
+from pymc_sgld.full_data import BLOCK, FullData
 from pymc_sgld.gradients import ESTIMATORS, Centre, Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.model import Minibatcher
@@ -20,7 +19,7 @@ from pymc_sgld.monitor.noise import Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner, laplace, make_preconditioner
 from pymc_sgld.schedules import Schedule, constant
-from pymc_sgld.tuning.centre import Gaussian
+from pymc_sgld.tuning.centre import Gaussian, approximate
 from pymc_sgld.tuning.noise import POSITIONS, BatchGradients, noise_covariances
 from pymc_sgld.tuning.step_size import Prediction, largest_step
 
@@ -28,44 +27,88 @@ BATCH_SIZE, LARGEST_BATCH_SIZE = 128, 1024
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
 
 
+INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
+LARGEST_SIZE = 3000  # coordinates whose covariance is computed: 72 MB a matrix
+
+
 @dataclass(frozen=True)
-class Choice:
-    """An estimate of the gradient, and the bias that it will have."""
+class Asked:
+    """What the user asked for, by name or by default.
+
+    Attributes
+    ----------
+    gradient : str
+        An estimator.
+    preconditioner : str or array
+        ``M``.
+    batching : str
+        How batches are drawn.
+    averaged : bool
+        Whether the noise is that of Leimkuhler and Matthews.
+    bias_target : float
+        Tolerated relative inflation of the variance.
+    """
+
+    gradient: str
+    preconditioner: Any
+    batching: str
+    averaged: bool
+    bias_target: float
+
+    @property
+    def by_laplace(self) -> bool:
+        """Whether ``M`` comes from the width of the posterior."""
+        return isinstance(self.preconditioner, str) and self.preconditioner in LAPLACE
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where to look for the posterior.
+
+    Attributes
+    ----------
+    start : ndarray, shape (d,)
+        Where the search begins.
+    others : list of ndarray
+        Values of the variables that the step does not move.
+    center : ndarray, shape (d,), or None
+        The point that takes the place of a search.
+    names : list of str
+        Of the coordinates.
+    """
+
+    start: np.ndarray
+    others: list[np.ndarray]
+    center: np.ndarray | None
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a step runs with.
+
+    Attributes
+    ----------
+    density : LogDensity
+        With batches of the size that was chosen.
+    gradient : str
+    estimate : Estimate
+    preconditioner : Preconditioner
+    gaussian : Gaussian or None
+        The posterior, as far as it is known before sampling.
+    step_size : float
+        For the bias target.
+    updates_apart : int
+        Updates after which draws are nearly independent at that step size.
+    """
 
     density: LogDensity
     gradient: str
     estimate: Estimate
-    prediction: Prediction
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """What is known of the posterior before sampling.
-
-    Attributes
-    ----------
-    gaussian : Gaussian
-        Where it is, and how wide.
-    data : FullData
-        Passes over the data.
-    center : ndarray, shape (d,)
-        Where control variates expand.
-    others : list of ndarray
-        Values of the variables that the step does not move.
-    """
-
-    gaussian: Gaussian
-    data: FullData
-    center: np.ndarray
-    others: list[np.ndarray]
-
-    def centre(self, gradient: str) -> Centre:
-        """Return what an estimator needs at the centre."""
-        return self.data.centre(self.center, self.others, second_order=gradient == "taylor")
-
-
-INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
-LARGEST_SIZE = 3000  # coordinates whose covariance is computed: 72 MB a matrix
+    preconditioner: Preconditioner
+    gaussian: Gaussian | None = None
+    step_size: float = np.nan
+    updates_apart: int = 1
 
 
 def check_size(size: int) -> None:
@@ -122,29 +165,18 @@ def refine(judge: Judge, reading: Reading, step_size: float, bias_target: float)
     return max(low, 1e-3)
 
 
-def choose_preconditioner(
-    value: Any, gaussian: Gaussian | None, names: Sequence[str], dtype: Any
-) -> Preconditioner:
-    """Return the preconditioner that the user named, or gave."""
-    if isinstance(value, str) and value in LAPLACE and gaussian is not None:
-        return laplace(value, gaussian.precision, dtype)
-    return make_preconditioner(value, names, dtype)
-
-
-def choose_estimate(
+def choose(
     rows: Minibatcher,
     density: LogDensity,
-    posterior: Posterior,
-    gradient: str,
-    preconditioner: Preconditioner,
-    batching: str,
-    averaged: bool,
-    bias_target: float | None,
-) -> Choice:
-    """Return the estimate of the gradient, with the noise that was measured.
+    asked: Asked,
+    search: Search,
+    tunes_step: bool,
+    tunes_batch: bool,
+) -> Settings:
+    """Return the settings of a step: what was asked for, and what was left open.
 
     A control variate that has more noise than the plain minibatch gradient is not used. Where the
-    noise is what makes steps small, batches are larger than ``density`` has them.
+    noise is what makes a chosen step small, batches are larger than ``density`` has them.
 
     Parameters
     ----------
@@ -152,69 +184,106 @@ def choose_estimate(
         The model.
     density : LogDensity
         With the batches that the user asked for, or with the smallest.
-    posterior : Posterior
-        Around its centre the noise is measured.
-    gradient : str
-        The estimator that the user asked for.
-    preconditioner : Preconditioner
-        ``M``.
-    batching : str
-        How batches are drawn.
-    averaged : bool
-        Whether the noise is that of Leimkuhler and Matthews.
-    bias_target : float or None
-        The tolerated inflation, where the batch size may be chosen for it.
+    asked : Asked
+        What the user asked for.
+    search : Search
+        Where to look for the posterior.
+    tunes_step, tunes_batch : bool
+        Whether to choose the step size, and the size of a batch.
 
     Warns
     -----
     SGLDWarning
-        Where the plain gradient takes the place of a control variate.
+        Where no centre was found, or the plain gradient takes the place of a control variate.
     """
-    gaussian = posterior.gaussian
-    size = len(gaussian.mean)
-    factor = np.asarray(preconditioner.factor(np.eye(size)), dtype=float).T
-
-    def predict(density: LogDensity, noise: np.ndarray) -> Prediction:
-        accumulated = slowest_order(density, batching).accumulated
-        return Prediction(gaussian.precision, noise, factor, averaged, accumulated)
-
-    if density.full:
-        estimate, none = ESTIMATORS["minibatch"](density, None), np.zeros((2, size, size))
-        prediction = Prediction(gaussian.precision, none, factor, averaged)
-        return Choice(density, gradient, estimate, prediction)
-
-    def noise_of(name: str, density: LogDensity, positions: int = POSITIONS) -> np.ndarray:
-        estimate = ESTIMATORS[name](density, centre)
-        gradients = BatchGradients(density, estimate, posterior.others, batching)
-        return noise_covariances(gradients, gaussian, positions)
-
-    centre = posterior.centre(gradient)
-    noise = noise_of(gradient, density)
-    if gradient != "minibatch":
-        plain = noise_of("minibatch", density, POSITIONS // 4)
-        ratio = _size(noise, factor) / _size(plain, factor)
-        if ratio > 1:
-            warnings.warn(
-                f'SGLD: the gradient with gradient="{gradient}" has {ratio:.2g} times the variance '
-                'of the plain minibatch gradient, which is used instead (gradient="minibatch"). '
-                "The posterior is too wide around its centre for the expansion: a "
-                "reparametrisation may help, or center= at a point nearer to its mean.",
-                SGLDWarning,
-                stacklevel=4,
-            )
-            gradient, noise = "minibatch", noise_of("minibatch", density)
-    prediction = predict(density, noise)
-    if bias_target is not None and not any(term.declared for term in rows.terms):
-        larger = _batch_size(density, prediction, bias_target, largest_step(gaussian.misfit))
+    dtype = np.dtype(density.position.type.dtype)
+    given = None
+    if not asked.by_laplace:  # checked before the work begins
+        given = make_preconditioner(asked.preconditioner, search.names, dtype)
+    expands = asked.gradient != "minibatch" and not density.full
+    if given is not None and not tunes_step and not expands:
+        if search.center is not None:
+            check_center()
+        estimate = ESTIMATORS["minibatch"](density, None)
+        return Settings(density, asked.gradient, estimate, given)
+    check_size(len(search.start))
+    data = FullData(density if density.full else rows.blocks(BLOCK))
+    gaussian = approximate(data, search.start, search.others, search.center)
+    matrix = given or laplace(asked.preconditioner, gaussian.precision, dtype)
+    noise = _Noise(data, gaussian, asked, search.others, matrix)
+    gradient = asked.gradient if density.full else noise.better_estimator(density)
+    prediction, estimate = noise.predict(gradient, density)
+    largest = largest_step(gaussian.misfit)
+    if tunes_step and tunes_batch and not any(term.declared for term in rows.terms):
+        larger = _batch_size(density, prediction, asked.bias_target, largest)
         if larger > density.tables[0].batch_size:
             density = rows.density(larger)
-            prediction = predict(density, noise_of(gradient, density))
-    return Choice(density, gradient, ESTIMATORS[gradient](density, centre), prediction)
+            prediction, estimate = noise.predict(gradient, density)
+    step_size = float(f"{prediction.step_size(asked.bias_target, largest):.3g}")
+    apart = prediction.updates_apart(step_size)
+    return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart)
 
 
-def _size(noise: np.ndarray, factor: np.ndarray) -> float:
-    """Return the trace of M V."""
-    return float(np.trace(factor.T @ noise.mean(axis=0) @ factor)) + np.finfo(float).tiny
+class _Noise:
+    """Measures the noise of estimators around the centre."""
+
+    def __init__(
+        self,
+        data: FullData,
+        gaussian: Gaussian,
+        asked: Asked,
+        others: list[np.ndarray],
+        preconditioner: Preconditioner,
+    ) -> None:
+        self._data, self._gaussian, self._asked, self._others = data, gaussian, asked, others
+        size = len(gaussian.mean)
+        self._factor = np.asarray(preconditioner.factor(np.eye(size)), dtype=float).T
+        self._centre: Centre | None = None
+
+    def better_estimator(self, density: LogDensity) -> str:
+        """Return the estimator that was asked for, or the plain one if that has less noise."""
+        asked = self._asked.gradient
+        if asked == "minibatch":
+            return asked
+        ratio = self._size(asked, density) / self._size("minibatch", density)
+        if ratio <= 1:
+            return asked
+        warnings.warn(
+            f'SGLD: the gradient with gradient="{asked}" has {ratio:.2g} times the variance of the '
+            'plain minibatch gradient, which is used instead (gradient="minibatch"). The posterior '
+            "is too wide around its centre for the expansion: a reparametrisation may help, or "
+            "center= at a point nearer to its mean.",
+            SGLDWarning,
+            stacklevel=5,
+        )
+        return "minibatch"
+
+    def predict(self, gradient: str, density: LogDensity) -> tuple[Prediction, Estimate]:
+        """Return the bias that an estimator will have, and the estimator."""
+        precision, averaged = self._gaussian.precision, self._asked.averaged
+        if density.full:
+            none = np.zeros((2, *precision.shape))
+            prediction = Prediction(precision, none, self._factor, averaged)
+            return prediction, ESTIMATORS["minibatch"](density, None)
+        noise, estimate = self._measure(gradient, density, POSITIONS)
+        accumulated = slowest_order(density, self._asked.batching).accumulated
+        return Prediction(precision, noise, self._factor, averaged, accumulated), estimate
+
+    def _measure(
+        self, gradient: str, density: LogDensity, positions: int
+    ) -> tuple[np.ndarray, Estimate]:
+        if self._centre is None:
+            position = self._gaussian.mean.astype(density.position.dtype)
+            second_order = self._asked.gradient == "taylor"
+            self._centre = self._data.centre(position, self._others, second_order)
+        estimate = ESTIMATORS[gradient](density, self._centre)
+        gradients = BatchGradients(density, estimate, self._others, self._asked.batching)
+        return noise_covariances(gradients, self._gaussian, positions), estimate
+
+    def _size(self, gradient: str, density: LogDensity) -> float:
+        """Return the trace of M V, from a quick measurement."""
+        noise, _ = self._measure(gradient, density, POSITIONS // 4)
+        return float(np.einsum("ij,kil,lj->", self._factor, noise, self._factor)) + 1e-300
 
 
 def _batch_size(

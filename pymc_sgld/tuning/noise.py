@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytensor
 from pytensor.compile.mode import Mode
+from pytensor.graph.traversal import toposort
+from pytensor.tensor.blockwise import Blockwise
 
 from pymc_sgld.batching import block_rows, make_order
 from pymc_sgld.gradients import Estimate
@@ -18,6 +20,7 @@ from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.tuning.centre import Gaussian
 
 POSITIONS, BATCHES = 32, 64
+_SLOW = 4  # times fewer of both, where NumPy's code loops over the rows of a batch
 _SEED = 20190703  # fixed: what is measured is a property of the model, not of a chain
 _MODE = Mode("py", "fast_compile")  # nothing to compile
 
@@ -49,6 +52,8 @@ class BatchGradients:
         self._dtype = density.position.dtype
         self._constant = [*others, *estimate.arrays.values(), *[item.array for item in whole]]
         self._count = 0
+        nodes = toposort([estimate.gradient])
+        self.slow = any(isinstance(node.op, Blockwise) for node in nodes)
         self._function = pytensor.function(
             [
                 density.position,
@@ -88,11 +93,13 @@ def noise_covariances(
     """
     rng = np.random.default_rng(_SEED)
     size, whitener = len(gaussian.mean), gaussian.whitener
+    batches = BATCHES // _SLOW if gradients.slow else BATCHES
+    positions = max(4, positions // _SLOW) if gradients.slow else positions
     covariances = np.zeros((2, size, size))
     with np.errstate(all="ignore"):
         for i in range(positions):
             position = gaussian.mean + whitener @ rng.standard_normal(size)
-            estimates = gradients(position, BATCHES)
+            estimates = gradients(position, batches)
             estimates = estimates[np.isfinite(estimates).all(axis=1)]  # none outside the support
             if len(estimates) > 1:
                 away = estimates - estimates.mean(axis=0)
