@@ -27,12 +27,13 @@ LONGER = 4  # times as many draws in the next run
 EASIER = {"eight_schools": noncentred_eight_schools}  # the same posteriors, for NUTS
 
 
-def sample(model: pm.Model, names: list[str], draws: int) -> dict[str, object]:
+def sample(model: pm.Model, names: list[str], draws: int, tune: int) -> dict[str, object]:
     """Return means and sds of the parameters, and how good they are."""
     start = time.perf_counter()
     with model:
         run = pm.sample(
             draws,
+            tune=tune,
             chains=4,
             cores=2,
             random_seed=2011,
@@ -72,12 +73,12 @@ def rounded(value: object) -> object:
     return float(f"{value:.8g}") if isinstance(value, float) else value
 
 
-def write(name: str, draws: int) -> bool:
+def write(name: str, draws: int, tune: int) -> bool:
     """Sample a posterior, at most three times, and write its reference; say whether it is good."""
     build = EASIER.get(name) or getattr(posteriors, name).__wrapped__
     model, names = build()
     for length in (draws, draws * LONGER, draws * LONGER**2):
-        reference = sample(model, names, length)
+        reference = sample(model, names, length, tune)
         said = {key: reference[key] for key in list(reference)[2:-2]}
         print(f"{name}: {'good' if is_good(reference) else 'TOO POOR'}, {said}", flush=True)
         if is_good(reference):
@@ -92,11 +93,12 @@ def main() -> None:
     names = [build.__name__ for build in posteriors.SAMPLED]
     parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--draws", type=int, default=5_000, help="of a chain, in the first run")
+    parser.add_argument("--tune", type=int, default=1_000, help="of a chain")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(names)
     if unknown:
         parser.error(f"no such posterior: {', '.join(sorted(unknown))}")
-    good = [write(name, arguments.draws) for name in arguments.names or names]
+    good = [write(name, arguments.draws, arguments.tune) for name in arguments.names or names]
     sys.exit(not all(good))
 
 

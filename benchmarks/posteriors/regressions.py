@@ -127,7 +127,7 @@ def _logistic(rows: int, coefficients: np.ndarray, intercept: float, seed: int) 
 
 @sampled
 def rare_events() -> tuple[pm.Model, list[str]]:
-    """Logistic regression with some twenty positives in 100,000 rows, 3 columns."""
+    """Logistic regression with 15 positives in 100,000 rows, 3 columns."""
     return _logistic(100_000, np.array([0.8, -0.5, 0]), -9, seed=8), ["intercept", "beta"]
 
 
