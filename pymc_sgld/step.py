@@ -38,7 +38,7 @@ from pymc_sgld.errors import NonFiniteError, SettingError
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.monitor.contrast import Contrast
+from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.parameters import ParameterValues
@@ -352,9 +352,11 @@ class SGLD(BlockedStep):
         share = self._run.overstatement
         self.noise_monitor = NoiseMonitor(averaged, self.temperature, share, matched)
         self.reading = Reading.none(size)
-        order = 2 if averaged and not self._run.orders else 1
-        compared = draws if self.temperature else 0
-        self.contrast = Contrast(len(self._values.names), compared, order)
+        self.contrast = self._new_contrast(shadowed(tune, TUNING_SHARE) if self._chosen else 0)
+
+    def _new_contrast(self, length: int) -> Contrast:
+        second_order = self.integrator == "leimkuhler_matthews" and not self._run.orders
+        return Contrast(len(self._values.names), length, 2 if second_order else 1)
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Run the updates of one draw."""
@@ -397,12 +399,12 @@ class SGLD(BlockedStep):
         """Forget the readings of the way to the posterior; then take smaller steps if need be."""
         if self.draw == self._tune // 2:
             self.reading = Reading.none(len(self._default_start))
-        if self.draw == self._tune and self.draw:
-            if self._chosen:
-                self.refinement *= refine(
-                    self._judge, self.reading, self.last_step_size, self.bias_target
-                )
+        if self.draw == self._tune:
+            if self._chosen and self.reading.draws:
+                judge, bias = self._judge, self.contrast.bias()
+                self.refinement *= refine(judge, self.reading, bias, self.last_step_size)
             self.reading = Reading.none(len(self._default_start))
+            self.contrast = self._new_contrast(shadowed(self._draws) if self.temperature else 0)
 
     @property
     def _judge(self) -> Judge:
@@ -430,12 +432,10 @@ class SGLD(BlockedStep):
         """Run the updates of a draw, and those of its shadow; no reading if it failed."""
         count = np.arange(self.updates, self.updates + self._updates_of_draw)
         step_sizes = evaluate(self.schedule, count) * self.refinement
-        left = self._tune + self._draws - self.draw
-        shadowed = 0 < left <= self.contrast.length and not self.contrast.failed
-        fine = self.rng.standard_normal(
-            ((1 + shadowed) * len(count), len(position)), dtype=self._dtype
-        )
-        fresh = (fine[::2] + fine[1::2]) / np.sqrt(2, dtype=self._dtype) if shadowed else fine
+        left = self._tune + (self._draws if self.draw >= self._tune else 0) - self.draw
+        pair = 0 < left <= self.contrast.length and not self.contrast.failed
+        fine = self.rng.standard_normal(((1 + pair) * len(count), len(position)), dtype=self._dtype)
+        fresh = (fine[::2] + fine[1::2]) / np.sqrt(2, dtype=self._dtype) if pair else fine
         noise = fresh
         if self.previous_noise.size:
             noise = leimkuhler_matthews.average(fresh, self.previous_noise)
@@ -449,10 +449,10 @@ class SGLD(BlockedStep):
             if self._chosen and self.draw < self._tune:
                 return new, None, gradient
             raise self._explain(position, step_sizes, noise, starts, others)
-        if shadowed:
+        if pair:
             shadow = self._run_shadow(position, step_sizes[: len(count)], fine, others)
-            pair = [self._values(self._point(place, point)) for place in (new, shadow)]
-            self.contrast.compare(*pair)
+            places = (self._point(place, point) for place in (new, shadow))
+            self.contrast.compare(*map(self._values, places))
         self.updates += len(count)
         self.last_step_size = float(step_sizes[len(count) - 1])
         if self.previous_noise.size:

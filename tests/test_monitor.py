@@ -10,7 +10,7 @@ import pytest
 
 from pymc_sgld import SGLD, NonFiniteError, SGLDWarning, compare
 from pymc_sgld.batching import Reshuffle, WithReplacement, independent
-from pymc_sgld.monitor.contrast import Contrast
+from pymc_sgld.monitor.contrast import Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from tests.graphs import QUICK, TEXTBOOK
@@ -130,7 +130,7 @@ def test_limits_of_what_reshuffling_leaves():
 def contrast_of(mean_of, steps, order, seed=0, draws=2000, correlation=0.3):
     """Give a contrast pairs of normal draws with a bias of that order in the step."""
     rng = np.random.default_rng(seed)
-    contrast = Contrast(1, draws, order)
+    contrast = Contrast(1, shadowed(draws), order)
     z, other = rng.normal(size=2)
     for _ in range(contrast.length):
         z = correlation * z + np.sqrt(1 - correlation**2) * rng.normal()
@@ -182,8 +182,8 @@ def test_contrast_says_what_is_off():
 
 
 def test_short_chains_have_no_contrast():
-    assert Contrast(3, 100, 1).length == 0
-    assert Contrast(3, 100, 1).bias() is None
+    assert shadowed(100) == 0 and shadowed(1000) == 200
+    assert Contrast(3, 0, 1).bias() is None
 
 
 def test_worst_parameter_is_named():

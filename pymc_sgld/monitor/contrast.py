@@ -21,8 +21,15 @@ import numpy as np
 
 GROUPS = 20  # of consecutive draws, whose averages give the error
 SHARE = 0.2  # of the draws of a chain, its last ones
+TUNING_SHARE = 0.5  # of the draws before
 FEWEST = 40  # draws of a contrast: two a group
 SETTLE = 5  # draws before the first that counts
+
+
+def shadowed(draws: int, share: float = SHARE) -> int:
+    """Return how many of some draws have a shadow: their last ones, or none if there are few."""
+    length = int(share * draws)
+    return length if length >= FEWEST + SETTLE else 0
 
 
 class Bias(NamedTuple):
@@ -50,14 +57,14 @@ class Contrast:
     ----------
     size : int
         Entries of the parameters.
-    draws : int
-        Draws after tuning that the chain will make.
+    length : int
+        Draws with a shadow.
     order : int
         Of the bias in the step size.
     """
 
     size: int
-    draws: int
+    length: int
     order: int
     position: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of the shadow
     previous_noise: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -70,12 +77,6 @@ class Contrast:
         self._own = np.zeros((2, self.size))
         self._differences = np.zeros((GROUPS, 2, self.size))
         self._counts = np.zeros(GROUPS)
-
-    @property
-    def length(self) -> int:
-        """Draws with a shadow; none in a short chain."""
-        length = int(SHARE * self.draws)
-        return length if length >= FEWEST + SETTLE else 0
 
     def compare(self, chain: np.ndarray, shadow: np.ndarray) -> None:
         """Take in the parameters of a draw of the chain and of its shadow, shape (size,)."""

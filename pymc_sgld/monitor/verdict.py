@@ -71,7 +71,7 @@ class Judge:
         """Return a sentence for each reading that exceeds its tolerance, none if none does."""
         found = [self._variance(reading, step_size)]
         if bias is not None:
-            found += [self._contrast(*bias, step_size)]
+            found += [self._contrast(bias, step_size)]
         return [message for message in found if message]
 
     def _variance(self, reading: Reading, step_size: float) -> str:
@@ -87,35 +87,32 @@ class Judge:
             f'smaller one (now {step_size:.2g}), a larger batch_size, or gradient="taylor".'
         )
 
-    def _contrast(
-        self,
-        shift: np.ndarray,
-        shift_error: np.ndarray,
-        inflation: np.ndarray,
-        inflation_error: np.ndarray,
-        step_size: float,
-    ) -> str:
+    def excess(self, bias: Bias) -> tuple[float, int, bool]:
+        """Return how many tolerances the worst bias is, in which parameter, and if in its mean.
+
+        Zero where it may as well be none: what is less than a quantile of its error away from it.
+        """
+        quantile = student_t.isf(FALSE_ALARMS / (4 * len(bias.shift)), GROUPS - 1)
+        ratio = np.sqrt(np.maximum(1 + bias.inflation, 0)) - 1
+        sizes = np.abs([bias.shift / MEAN_TOLERANCE, ratio / SD_TOLERANCE])
+        errors = [bias.shift_error / MEAN_TOLERANCE, bias.inflation_error / 2 / SD_TOLERANCE]
+        with np.errstate(invalid="ignore"):
+            sizes = np.where(sizes - quantile * np.array(errors) > 1, sizes, 0)
+        kind, worst = np.unravel_index(int(np.argmax(sizes)), sizes.shape)
+        return float(sizes[kind, worst]), int(worst), bool(kind == 0)
+
+    def _contrast(self, bias: Bias, step_size: float) -> str:
         """Return what half the step size changes, where that is beyond doubt and tolerance."""
-        quantile = student_t.isf(FALSE_ALARMS / (4 * len(shift)), GROUPS - 1)
-        ratio = np.sqrt(np.maximum(1 + inflation, 0)) - 1
-        ratio_error = inflation_error / 2
-        excess = np.stack(
-            [
-                (np.abs(shift) - quantile * shift_error) / MEAN_TOLERANCE,
-                (np.abs(ratio) - quantile * ratio_error) / SD_TOLERANCE,
-            ]
-        )
-        excess[~np.isfinite(excess)] = 0
-        kind, worst = (int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
-        if excess[kind, worst] <= 1:
+        tolerances, worst, of_mean = self.excess(bias)
+        if not tolerances:
             return ""
         name = self.parameters[worst]
-        if kind == 0:
-            error = shift_error[worst]
-            what = f"the mean of {name} is about {shift[worst]:+.2f} (± {error:.2f}) sd off"
+        if of_mean:
+            size, error = bias.shift[worst], bias.shift_error[worst]
+            what = f"the mean of {name} is about {size:+.2f} (± {error:.2f}) sd off"
         else:
-            size, error = _percent(inflation[worst]), 100 * ratio_error[worst]
-            side = "large" if inflation[worst] > 0 else "small"
+            size, error = _percent(bias.inflation[worst]), 50 * bias.inflation_error[worst]
+            side = "large" if bias.inflation[worst] > 0 else "small"
             what = f"the standard deviation of {name} is about {size} (± {error:.0f} %) too {side}"
         return (
             f"SGLD: {what}, by what half the step size changes. Pass a smaller step_size (now "

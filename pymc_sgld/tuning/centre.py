@@ -264,7 +264,12 @@ def _turn(precision: np.ndarray, wide: np.ndarray, new: np.ndarray, rate: float)
     difference = rate * (new - precision)
     half = wide.T @ difference
     turned = precision + difference + half.T @ half / 2
-    return (turned + turned.T) / 2
+    turned = (turned + turned.T) / 2
+    try:
+        np.linalg.cholesky(turned)
+    except np.linalg.LinAlgError:  # by rounding
+        return _positive(turned)
+    return turned
 
 
 def _positive(precision: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from pymc_sgld.full_data import BLOCK, FullData
 from pymc_sgld.gradients import ESTIMATORS, Centre, Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.monitor.contrast import Bias
 from pymc_sgld.monitor.noise import Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner, laplace, make_preconditioner
@@ -28,6 +29,7 @@ _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
 
 
 INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
+_LEAST_FACTOR = 0.01  # of a refinement
 LARGEST_SIZE = 3000  # coordinates whose covariance is computed: 72 MB a matrix
 
 
@@ -152,17 +154,25 @@ def slowest_order(density: LogDensity, batching: str) -> RowOrder:
     return make_order(batching, longest.total_size, longest.batch_size)
 
 
-def refine(judge: Judge, reading: Reading, step_size: float, bias_target: float) -> float:
-    """Return the factor by which a step size is to be smaller, after what a chain has read."""
-    added = float(np.nanmax(judge.added(reading, step_size)))
-    if not added > 1.25 * bias_target:
-        return 1.0
-    low, high = 0.0, 1.0
+def refine(judge: Judge, reading: Reading, bias: Bias | None, step_size: float) -> float:
+    """Return the factor by which a step size is to be smaller, after what a chain has read.
+
+    The noise is to be within the bias target; what half the step size changed is to be half of
+    what would be reported.
+    """
+    factor = 1.0
+    if bias is not None:
+        excess = judge.excess(bias)[0]
+        factor = min(1.0, 0.5 / excess) if excess > 1 else 1.0
+    target = judge.bias_target
+    if np.nanmax(judge.added(reading, step_size, factor)) <= 1.25 * target:
+        return max(factor, _LEAST_FACTOR)
+    low, high = 0.0, factor
     for _ in range(20):
         middle = (low + high) / 2
-        smaller = float(np.nanmax(judge.added(reading, step_size, middle)))
-        low, high = (middle, high) if smaller <= bias_target else (low, middle)
-    return max(low, 1e-3)
+        within = np.nanmax(judge.added(reading, step_size, middle)) <= target
+        low, high = (middle, high) if within else (low, middle)
+    return max(low, _LEAST_FACTOR)
 
 
 def choose(
@@ -214,7 +224,8 @@ def choose(
     gradient = asked.gradient if density.full else noise.better_estimator(density)
     prediction, estimate = noise.predict(gradient, density)
     largest = largest_step(gaussian.misfit)
-    if tunes_step and tunes_batch and not any(term.declared for term in rows.terms):
+    open_size = tunes_batch and not any(term.declared for term in rows.terms)
+    if tunes_step and open_size and not density.full:
         larger = _batch_size(density, prediction, asked.bias_target, largest)
         if larger > density.tables[0].batch_size:
             density = rows.density(larger)
