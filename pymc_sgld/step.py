@@ -35,6 +35,7 @@ from pymc_sgld.batching import ORDERS, independent, make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.dynamics import leimkuhler_matthews
 from pymc_sgld.errors import NonFiniteError, SettingError
+from pymc_sgld.failures import explain, is_finite, quoted
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
@@ -445,10 +446,11 @@ class SGLD(BlockedStep):
         starts = self._run.starts(self.rng, self.row_seed, self.updates, len(step_sizes))
         new, gradients, products, density = self._run(position, step_sizes, noise, starts, others)
         gradient = gradients[len(count) - 1]
-        if not _finite(new, gradients, density):
+        if not is_finite(new, gradients, density):
             if self._chosen and self.draw < self._tune:
                 return new, None, gradient
-            raise self._explain(position, step_sizes, noise, starts, others)
+            run, coordinates, first = self._run, self.coordinates, self.updates
+            raise explain(run, coordinates, first, position, step_sizes, noise, starts, others)
         if pair:
             shadow = self._run_shadow(position, step_sizes[: len(count)], fine, others)
             places = (self._point(place, point) for place in (new, shadow))
@@ -484,7 +486,7 @@ class SGLD(BlockedStep):
                 shadow, halves[part], noise[part], starts, others
             )
             contrast.updates += len(step_sizes)
-            contrast.failed |= not _finite(shadow, gradients, density)
+            contrast.failed |= not is_finite(shadow, gradients, density)
         contrast.position = shadow
         return shadow
 
@@ -493,11 +495,6 @@ class SGLD(BlockedStep):
         position = np.concatenate([np.ravel(point[c.value_name]) for c in self.coordinates])
         others = [np.asarray(point[name], dtype=dtype) for name, dtype in self._others.items()]
         return position, others
-
-    def _label(self, entries: np.ndarray) -> str:
-        """Return the names of the variables that the given entries of the position belong to."""
-        names = [c.name for c in self.coordinates if entries[c.start : c.start + c.size].any()]
-        return ", ".join(f'"{name}"' for name in names)
 
     def _stats(self, gradient: np.ndarray, reading: Reading) -> dict[str, Any]:
         messages = []
@@ -531,10 +528,11 @@ class SGLD(BlockedStep):
         starts = self._run.starts(np.random.default_rng(0), 0, 0, updates)
         nothing = np.zeros((updates, len(position)), dtype=self._dtype)
         _, gradient, _, _ = self._run(position, nothing[:, 0], nothing, starts, others)
-        if not _finite(gradient):
+        if not is_finite(gradient):
+            names = quoted(self.coordinates, ~np.isfinite(gradient[-1]))
             raise NonFiniteError(
-                f"SGLD: the gradient of {self._label(~np.isfinite(gradient))} is not finite at the "
-                "initial point: see model.debug(), or pass another initial_point."
+                f"SGLD: the gradient of {names} is not finite at the initial point: see "
+                "model.debug(), or pass another initial_point."
             )
 
     def _check_sources(self) -> None:
@@ -545,48 +543,6 @@ class SGLD(BlockedStep):
                     f'the data "{shared.name}" changed since this SGLD was made, which holds them '
                     "as they were: make a new SGLD after pm.set_data."
                 )
-
-    def _explain(
-        self,
-        position: np.ndarray,
-        step_sizes: np.ndarray,
-        noise: np.ndarray,
-        starts: list[np.ndarray],
-        others: list[np.ndarray],
-    ) -> NonFiniteError:
-        """Return the error for a draw that went wrong: replay it update by update."""
-        for i in range(len(step_sizes)):
-            one = slice(i, i + 1)
-            rows = [of_order[one] for of_order in starts]
-            new, gradient, _, density = self._run(
-                position, step_sizes[one], noise[one], rows, others
-            )
-            if not _finite(new, gradient, density):
-                break
-            position = new
-        wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
-        listing = self._label(wrong if wrong.any() else ~wrong)
-        if not wrong.any() or wrong.all():
-            terms = self._run.outside(new if _finite(new) else position, rows, others)
-            where = f"the density of {', '.join(terms)}" if terms else "a density"
-            what = f"{where} ended or overflowed: a parameter ({listing}) left the support,"
-        elif _finite(gradient):
-            what = f"the position of {listing} is not finite"
-        else:
-            what = f"the gradient of {listing} is not finite"
-        logs = [c.name for c in self.coordinates if c.value_name.endswith("_log__")]
-        logs = [name for name in logs if f'"{name}"' in listing]
-        gentler = (
-            f" {logs[0]} is sampled by its logarithm, and exp is steep: a gentler transform is "
-            f'transform=pm.distributions.transforms.log_exp_m1 in the definition of "{logs[0]}".'
-            if logs
-            else ""
-        )
-        return NonFiniteError(
-            f"SGLD: {what} at update {self.updates + i} (step_size={step_sizes[i]:.3g}). Two "
-            "things to try: a smaller step_size, or a preconditioner that fits the scales of the "
-            f"parameters.{gentler}"
-        )
 
     def __repr__(self) -> str:
         """Return the settings as they were resolved."""
@@ -630,10 +586,6 @@ class SGLD(BlockedStep):
             }
 
         return (update_stats,)
-
-
-def _finite(*arrays: np.ndarray) -> bool:
-    return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
 # ``__new__`` would hide the arguments from ``help`` and from editors

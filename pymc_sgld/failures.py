@@ -1,0 +1,81 @@
+"""A draw that went wrong, replayed update by update: which variable, where, and what to try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pymc_sgld.compile import Updates
+from pymc_sgld.errors import NonFiniteError
+from pymc_sgld.minibatch.position import Coordinates
+
+
+def explain(
+    run: Updates,
+    coordinates: Sequence[Coordinates],
+    first_update: int,
+    position: np.ndarray,
+    step_sizes: np.ndarray,
+    noise: np.ndarray,
+    starts: Sequence[np.ndarray],
+    others: list[np.ndarray],
+) -> NonFiniteError:
+    """Return the error for updates that did not stay finite.
+
+    Parameters
+    ----------
+    run : Updates
+        Runs them again, one by one.
+    coordinates : sequence of Coordinates
+        The variables in the position.
+    first_update : int
+        Count of the first of the updates in its chain.
+    position, step_sizes, noise, starts, others
+        As ``run`` takes them.
+    """
+    for i in range(len(step_sizes)):
+        one = slice(i, i + 1)
+        rows = [of_order[one] for of_order in starts]
+        new, [gradient], _, density = run(position, step_sizes[one], noise[one], rows, others)
+        if not is_finite(new, gradient, density):
+            break
+        position = new
+    wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
+    concerned = wrong if wrong.any() else ~wrong
+    listing = quoted(coordinates, concerned)
+    if not wrong.any() or wrong.all():
+        terms = run.outside(new if is_finite(new) else position, rows, others)
+        where = f"the density of {', '.join(terms)}" if terms else "a density"
+        what = f"{where} ended or overflowed: a parameter ({listing}) left the support,"
+    elif is_finite(gradient):
+        what = f"the position of {listing} is not finite"
+    else:
+        what = f"the gradient of {listing} is not finite"
+    return NonFiniteError(
+        f"SGLD: {what} at update {first_update + i} (step_size={step_sizes[i]:.3g}). Two things to "
+        "try: a smaller step_size, or a preconditioner that fits the scales of the parameters."
+        + _gentler(coordinates, concerned)
+    )
+
+
+def quoted(coordinates: Sequence[Coordinates], entries: np.ndarray) -> str:
+    """Return the names of the variables that some entries of the position belong to."""
+    names = [c.name for c in coordinates if entries[c.start : c.start + c.size].any()]
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def is_finite(*arrays: np.ndarray) -> bool:
+    """Whether all entries of all arrays are finite."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def _gentler(coordinates: Sequence[Coordinates], entries: np.ndarray) -> str:
+    """Return the advice for a variable that is sampled by its logarithm."""
+    for c in coordinates:
+        if c.value_name.endswith("_log__") and entries[c.start : c.start + c.size].any():
+            return (
+                f' "{c.name}" is sampled by its logarithm, and exp is steep: a gentler transform '
+                "is transform=pm.distributions.transforms.log_exp_m1 in its definition."
+            )
+    return ""
