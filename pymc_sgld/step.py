@@ -417,6 +417,7 @@ class SGLD(BlockedStep):
             self.bias_target,
             averaged,
             self._variances,
+            self._chosen,
             accumulated,
         )
 

@@ -157,7 +157,7 @@ def test_contrast_of_known_biases(order):
 
 def judge(size=1, variances=None, averaged=True, target=0.05):
     names = [f"beta[{i}]" for i in range(size)]
-    return Judge(names, names, target, averaged, variances, independent)
+    return Judge(names, names, target, averaged, variances, True, independent)
 
 
 def test_false_alarms_of_the_contrast():

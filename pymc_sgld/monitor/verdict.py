@@ -34,6 +34,8 @@ class Judge:
         Whether the injected noise is that of Leimkuhler and Matthews.
     variances : ndarray, shape (d,), or None
         Diagonal of M, where M is the covariance of the posterior.
+    chosen : bool
+        Whether the step size was chosen for the target, and not given.
     accumulated : callable
         What becomes of gradient noise, by how much of a direction is left after an update.
     """
@@ -43,6 +45,7 @@ class Judge:
     bias_target: float
     averaged: bool
     variances: np.ndarray | None
+    chosen: bool
     accumulated: Callable[[np.ndarray], np.ndarray]
 
     def added(self, reading: Reading, step_size: float, factor: float = 1.0) -> np.ndarray:
@@ -79,12 +82,13 @@ class Judge:
         worst = int(np.argmax(np.where(np.isnan(added), -np.inf, added)))
         if not added[worst] > SLACK * self.bias_target:
             return ""
+        smaller = "a smaller bias_target" if self.chosen else self._smaller(step_size)
         whose = self.names[worst] if len(added) == len(self.names) else "the worst direction"
         return (
             f"SGLD: the standard deviation of {whose} is about {_percent(added[worst])} too large: "
             f"the variance inflation is {1 + added[worst]:.3g}, and bias_target={self.bias_target} "
-            f"tolerates up to {1 + SLACK * self.bias_target:.3g}. Leave out step_size, or pass a "
-            f'smaller one (now {step_size:.2g}), a larger batch_size, or gradient="taylor".'
+            f"tolerates up to {1 + SLACK * self.bias_target:.3g}. Pass {smaller}, "
+            'a larger batch_size, or gradient="taylor".'
         )
 
     def excess(self, bias: Bias) -> tuple[float, int, bool]:
@@ -115,9 +119,13 @@ class Judge:
             side = "large" if bias.inflation[worst] > 0 else "small"
             what = f"the standard deviation of {name} is about {size} (± {error:.0f} %) too {side}"
         return (
-            f"SGLD: {what}, by what half the step size changes. Pass a smaller step_size (now "
-            f"{step_size:.2g}), or reparametrise the model."
+            f"SGLD: {what}, by what half the step size changes. Pass {self._smaller(step_size)}, "
+            "or reparametrise the model."
         )
+
+    def _smaller(self, step_size: float) -> str:
+        """Return what makes steps smaller."""
+        return f"a smaller step_size (now {step_size:.2g})" + ("" if self.chosen else " or none")
 
 
 def _percent(inflation: float) -> str:
