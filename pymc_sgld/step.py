@@ -97,8 +97,10 @@ class SGLD(BlockedStep):
     nearly independent. This takes some passes over the data.
 
     There is no accept step: the draws follow the posterior up to a bias that grows with
-    :math:`\varepsilon` and with the variance of :math:`\hat g`, and R-hat and ESS cannot see it.
-    Compare with a NUTS run (:func:`~pymc_sgld.compare`).
+    :math:`\varepsilon` and with the variance of :math:`\hat g`, and R-hat and ESS cannot see it. A
+    chain measures it, by its gradients and by what half the step size changes. One that is beyond
+    the tolerance says so at its end, with the parameter and the remedy, and sets the stat
+    ``untrusted``. Compare with a NUTS run where you can (:func:`~pymc_sgld.compare`).
 
     Parameters
     ----------
@@ -106,7 +108,8 @@ class SGLD(BlockedStep):
         Random variables to sample. By default all continuous free variables of the model.
     batch_size : int, optional
         Rows of a batch. The number of all rows gives full-gradient Langevin dynamics, as does a
-        model without observed variables. By default 128. Observed variables of one length share
+        model without observed variables. By default 128, or up to 1024 where gradient noise is
+        what keeps a chosen step size small. Observed variables of one length share
         their rows; those of another length have batches of their own, and where there are no more
         rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
     step_size : float or callable, optional
@@ -115,12 +118,12 @@ class SGLD(BlockedStep):
         covariance matrix. A callable is a schedule: it is called with the count of updates since
         the start of the chain, tuning included, an integer array of shape (k,), and returns step
         sizes of shape (k,), as a pure function. See :mod:`pymc_sgld.schedules`. By default chosen
-        for ``bias_target``.
+        for ``bias_target``, and made smaller while tuning if need be.
     gradient : {"control_variate", "taylor", "minibatch"}
         The estimate :math:`\hat g`. ``"minibatch"`` is the prior gradient plus N/n times the
         batch's. The others subtract an expansion of it around the centre, of order zero
         (``"control_variate"``) or one (``"taylor"``), and add that of all rows: the same mean, and
-        far less variance near the centre.
+        far less variance near the centre. Where they have more, the first takes their place.
     preconditioner : "laplace", "laplace_diagonal", "identity" or array, shape (d,) or (d, d)
         :math:`M`, or its diagonal. ``"laplace"`` is the covariance of a Gaussian approximation of
         the posterior, ``"laplace_diagonal"`` the variances of each coordinate given the others.
@@ -139,8 +142,8 @@ class SGLD(BlockedStep):
         Average consecutive noises, which makes the update one of second order, or do not, as in
         the textbook. By default the former, but for a schedule or ``gradient="minibatch"``.
     bias_target : float
-        Tolerated relative inflation of the posterior variance in the worst direction, for a
-        ``step_size`` that is chosen.
+        Tolerated relative inflation of the posterior variance in the worst direction: what a
+        ``step_size`` is chosen for, and half of what a chain may measure without saying so.
     center : dict, optional
         Values of value variables, by name, around which the control variate expands and where the
         covariance is taken; by default the mean of a Gaussian approximation of the posterior.
@@ -173,7 +176,7 @@ class SGLD(BlockedStep):
     SettingError
         For an argument that cannot be used.
     SGLDWarning
-        Where the search for the centre did not settle.
+        Where the search for the centre did not settle, or a control variate is not used.
     MinibatchError
         For a model that cannot be minibatched, with the reason and the way out.
     DataError
@@ -187,6 +190,8 @@ class SGLD(BlockedStep):
     Baker, Fearnhead, Fox and Nemeth (2019), Control variates for stochastic gradient MCMC.
     Leimkuhler and Matthews (2013), Rational construction of stochastic numerical methods for
     molecular sampling.
+    Giles, Nagapetyan, Szpruch, Vollmer and Zygalakis (2020), Multilevel Monte Carlo for scalable
+    Bayesian computations.
 
     Examples
     --------
