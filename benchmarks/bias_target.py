@@ -36,7 +36,7 @@ import pytensor.tensor as pt
 
 from pymc_sgld import SGLD
 
-CHAINS, LEAST, MOST = 4, 1000, 10_000  # draws of a chain
+CHAINS, LEAST, MOST = 4, 1000, 8_000  # draws of a chain
 
 
 class Known(NamedTuple):
@@ -162,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*", default=[*MODELS], choices=MODELS)
     parser.add_argument("--batch-sizes", nargs="*", type=int, default=[32, 128, 512])
-    parser.add_argument("--targets", nargs="*", type=float, default=[0.01, 0.05, 0.2])
+    parser.add_argument("--targets", nargs="*", type=float, default=[0.05, 0.2])
     parser.add_argument("--batching", nargs="*", help="by default reshuffle, and one model of both")
     parser.add_argument("--updates", type=int, default=1_000_000, help="of a line, about")
     arguments = parser.parse_args()
