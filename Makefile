@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs benchmark accuracy clean
+.PHONY: help example test test-long lint format types docs benchmark flat-cost bias-target accuracy clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -16,6 +16,8 @@ help:
 	@echo 'make types       mypy on the package'
 	@echo 'make docs        the documentation, into docs/_build/html'
 	@echo 'make benchmark   microseconds per update, seconds to the first draw'
+	@echo 'make flat-cost   rows and seconds for an effective sample size as the data grow, beside NUTS'
+	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
 	@echo 'make accuracy    posteriors with a known answer, from default settings'
 	@echo 'make clean       remove what the above made, .venv included'
 
@@ -53,6 +55,15 @@ docs:
 benchmark:
 	@$(environment) benchmark
 	$(python) benchmarks/overhead.py
+
+flat-cost: # empty caches, so that what compiles is timed
+	@$(environment) benchmark
+	caches=$$(mktemp -d) && trap 'rm -rf "$$caches"' EXIT && export NUMBA_CACHE_DIR="$$caches" && \
+	PYTENSOR_FLAGS="base_compiledir=$$caches" $(python) benchmarks/flat_cost.py
+
+bias-target:
+	@$(environment) plots
+	$(python) benchmarks/bias_target.py
 
 accuracy:
 	@$(environment) plots
