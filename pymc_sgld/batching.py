@@ -115,7 +115,7 @@ class Reshuffle:
             if batch_size % size == 0 and (size == 1 or total_size // size >= MIN_BLOCKS)
         )
         self.spread = 1 - batch_size / total_size  # what is read once is not read again soon
-        self._cached_order: tuple[tuple[int, int], np.ndarray] | None = None
+        self._epochs: dict[int, tuple[int, np.ndarray]] = {}  # the latest of each seed
 
     def starts(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
@@ -134,9 +134,13 @@ class Reshuffle:
 
     def _epoch(self, seed: int, epoch: int) -> tuple[np.ndarray, int]:
         """Return the starts of the blocks that begin in an epoch, and the first one's number."""
-        if self._cached_order is None or self._cached_order[0] != (seed, epoch):
-            self._cached_order = (seed, epoch), self._epoch_starts(seed, epoch)
-        return self._cached_order[1], -(-epoch * self.total_size // self.block_size)
+        cached = self._epochs.get(seed)
+        if cached is None or cached[0] != epoch:
+            while len(self._epochs) > 1:  # a chain and its shadow
+                self._epochs.pop(next(iter(self._epochs)))
+            self._epochs.pop(seed, None)
+            self._epochs[seed] = cached = epoch, self._epoch_starts(seed, epoch)
+        return cached[1], -(-epoch * self.total_size // self.block_size)
 
     def _epoch_starts(self, seed: int, epoch: int) -> np.ndarray:
         size, rows = self.block_size, self.total_size

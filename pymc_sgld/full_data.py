@@ -10,7 +10,9 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
+from pytensor.graph.utils import MethodNotDefined
 
+from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients import Centre
 from pymc_sgld.minibatch.density import LogDensity
 
@@ -48,7 +50,7 @@ class FullData:
             self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
         self._gradients = [density.gradient(graph, position) for graph in self._sums]
         self._values: dict[int, Callable[..., Any]] = {}
-        self._products: dict[int, Callable[..., Any]] = {}
+        self._products: dict[int, Callable[..., Any] | None] = {}
 
     @property
     def rows(self) -> int:
@@ -71,20 +73,39 @@ class FullData:
         return values, gradients
 
     def hessians(self, position: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the Hessian of each part, shape (parts, d, d), by one product a column."""
+        """Return the Hessian of each part, shape (parts, d, d), by one product a column.
+
+        By differences of gradients where an operation of the model has no second derivative.
+        """
         size = len(position)
         hessians = np.zeros((len(self._sums), size, size))
-        for i, gradient in enumerate(self._gradients):
-            if i not in self._products:
-                product = self._density.gradient(
-                    pt.sum(gradient * self._tangent), self._density.position
-                )
-                self._products[i] = self._compile(i, [self._tangent], [product])
+        for i in range(len(self._sums)):
+            product = self._product(i)
             for block in self._blocks(i):
                 for column, tangent in enumerate(np.eye(size, dtype=position.dtype)):
-                    [product] = self._products[i](position, tangent, *others, *block)
-                    hessians[i, :, column] += product
+                    hessians[i, :, column] += product(position, tangent, [*others, *block])
         return (hessians + hessians.swapaxes(1, 2)) / 2
+
+    def _product(self, i: int) -> Callable[..., np.ndarray]:
+        """Return a function that multiplies the Hessian of a part with a vector."""
+        if i not in self._products:
+            try:
+                graph = pt.sum(self._gradients[i] * self._tangent)
+                product = self._density.gradient(graph, self._density.position)
+                self._products[i] = self._compile(i, [self._tangent], [product])
+            except (MethodNotDefined, SettingError):
+                self._products[i] = None
+        compiled = self._products[i]
+        if compiled is not None:
+            return lambda position, tangent, rest: compiled(position, tangent, *rest)[0]
+        gradient = self._compile(i, [], [self._gradients[i]])
+
+        def difference(position: np.ndarray, tangent: np.ndarray, rest: list) -> np.ndarray:
+            scale = np.cbrt(np.finfo(position.dtype).eps) * max(1.0, np.abs(position @ tangent))
+            above, below = (gradient(position + s * tangent, *rest)[0] for s in (scale, -scale))
+            return (above - below) / (2 * scale)
+
+        return difference
 
     def centre(
         self, position: np.ndarray, others: Sequence[np.ndarray], second_order: bool = True

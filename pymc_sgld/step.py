@@ -304,6 +304,7 @@ class SGLD(BlockedStep):
         with one_thread():
             settings = choose(rows, density, asked, search, schedule is None, size is None)
         density, self.gradient = settings.density, settings.gradient
+        self._remains = settings.remains
         matrix, self._gaussian = settings.preconditioner, settings.gaussian
         self.preconditioner = matrix.name
         if schedule is None:
@@ -424,6 +425,7 @@ class SGLD(BlockedStep):
             self._variances,
             self._chosen,
             accumulated,
+            self._remains,
         )
 
     @property
@@ -452,9 +454,10 @@ class SGLD(BlockedStep):
         starts = self._run.starts(self.rng, self.row_seed, self.updates, len(step_sizes))
         new, gradients, products, density = self._run(position, step_sizes, noise, starts, others)
         gradient = gradients[len(count) - 1]
+        tunes = self._chosen and self.draw < self._tune
+        if tunes and not (is_finite(new, gradients, density) and _is_stable(gradients, products)):
+            return new, None, gradient
         if not is_finite(new, gradients, density):
-            if self._chosen and self.draw < self._tune:
-                return new, None, gradient
             run, coordinates, first = self._run, self.coordinates, self.updates
             raise explain(run, coordinates, first, position, step_sizes, noise, starts, others)
         if pair:
@@ -505,7 +508,9 @@ class SGLD(BlockedStep):
     def _stats(self, gradient: np.ndarray, reading: Reading) -> dict[str, Any]:
         messages = []
         if self.draw == self._tune + self._draws and self.temperature:
-            messages = self._judge.messages(self.reading, self.contrast.bias(), self.last_step_size)
+            messages = self._judge.messages(
+                self.reading, self.contrast.bias(), self.last_step_size, self.contrast.failed
+            )
         warning = SamplerWarning(WarningType.BAD_PARAMS, "\n".join(messages), "warn")
         return {
             "step_size": self.last_step_size,
@@ -592,6 +597,16 @@ class SGLD(BlockedStep):
             }
 
         return (update_stats,)
+
+
+def _is_stable(gradients: np.ndarray, products: np.ndarray) -> bool:
+    """Whether gradients did not explode in the updates of a draw, in units of the preconditioner.
+
+    Steps that are too large for the curvature swing out further every time, finite for a while.
+    """
+    with np.errstate(over="ignore"):
+        first, last = np.einsum("kd,kd->k", gradients[[0, -1]], products[[0, -1]])
+    return bool(last < 1e4 * max(first, gradients.shape[1]))
 
 
 # ``__new__`` would hide the arguments from ``help`` and from editors

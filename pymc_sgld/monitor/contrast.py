@@ -22,13 +22,14 @@ import numpy as np
 GROUPS = 20  # of consecutive draws, whose averages give the error
 SHARE = 0.2  # of the draws of a chain, its last ones
 TUNING_SHARE = 0.5  # of the draws before
+LEAST = 100  # draws of a contrast, where a chain has as many
 FEWEST = 40  # draws of a contrast: two a group
 SETTLE = 5  # draws before the first that counts
 
 
 def shadowed(draws: int, share: float = SHARE) -> int:
     """Return how many of some draws have a shadow: their last ones, or none if there are few."""
-    length = int(share * draws)
+    length = min(draws, max(int(share * draws), LEAST))
     return length if length >= FEWEST + SETTLE else 0
 
 

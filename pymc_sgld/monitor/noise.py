@@ -50,7 +50,8 @@ class Reading:
         total = self.draws + other.draws
         for name in ("inflation", "threshold", "noise", "drift"):
             mine, others = getattr(self, name), getattr(other, name)
-            setattr(self, name, mine + (others - mine) * (other.draws / total))
+            with np.errstate(over="ignore", invalid="ignore"):
+                setattr(self, name, mine + (others - mine) * (other.draws / total))
         self.draws = total
 
 
@@ -106,7 +107,7 @@ class NoiseMonitor:
         Parameters
         ----------
         step_sizes : ndarray, shape (k,)
-            Of at least two updates.
+            Of at least two updates; the last may be one that moves nothing, of size 0.
         gradients, multiplied : ndarray, shape (k, d)
             :math:`\hat g` and :math:`M \hat g`.
 
@@ -114,7 +115,7 @@ class NoiseMonitor:
         ----------
         Welling and Teh (2011), section 4.
         """
-        weights = step_sizes / 4
+        weights, moves = step_sizes / 4, int((step_sizes > 0).sum())
         if not self.temperature:
             return Reading(1, np.nan, np.nan, *np.full((2, gradients.shape[1]), np.nan))
         weights = weights / self.temperature
@@ -122,15 +123,17 @@ class NoiseMonitor:
         apart = (gradients[1:] - left * gradients[:-1]) * np.sqrt(self.share / 2)
         moved = (multiplied[1:] - left * multiplied[:-1]) * np.sqrt(self.share / 2)
         late = weights[:-1]
-        of_noise = np.einsum("k,kd,kd->", late, apart, moved) / apart.size
-        of_all = np.einsum("k,kd,kd->", weights, gradients, multiplied) / gradients.size
-        return Reading(
-            1,
-            1 + float(of_noise if self.averaged else of_all),
-            float(late.mean() * self.temperature * self._follow(apart, moved)),
-            late @ moved**2 / len(late),
-            weights @ multiplied**2 / len(weights),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # on its way to infinity
+            of_noise = np.einsum("k,kd,kd->", late, apart, moved) / apart.size
+            of_all = np.einsum("k,kd,kd->", weights, gradients, multiplied)
+            of_all /= moves * gradients.shape[1]
+            return Reading(
+                1,
+                1 + float(of_noise if self.averaged else of_all),
+                float(late.mean() * self.temperature * self._follow(apart, moved)),
+                late @ moved**2 / len(late),
+                weights @ multiplied**2 / moves,
+            )
 
     def _follow(self, apart: np.ndarray, moved: np.ndarray) -> float:
         """Return the noise along the direction of most noise, then turn it by what is new."""

@@ -38,6 +38,8 @@ class Judge:
         Whether the step size was chosen for the target, and not given.
     accumulated : callable
         What becomes of gradient noise, by how much of a direction is left after an update.
+    remains : callable
+        Where M is not that covariance, the share of the noise that is left at a step size.
     """
 
     names: Sequence[str]
@@ -47,6 +49,7 @@ class Judge:
     variances: np.ndarray | None
     chosen: bool
     accumulated: Callable[[np.ndarray], np.ndarray]
+    remains: Callable[[float], float] = lambda step_size: 1.0
 
     def added(self, reading: Reading, step_size: float, factor: float = 1.0) -> np.ndarray:
         """Return the relative variance that each coordinate gains, shape (d,), or (1,) in all.
@@ -64,15 +67,37 @@ class Judge:
             Asks for what the reading would be at that many times the step size.
         """
         if self.variances is None:
-            return factor * np.array([max(reading.inflation - 1, reading.threshold)])
+            remains = self.remains(factor * step_size)
+            return factor * remains * np.array([max(reading.inflation - 1, reading.threshold)])
         left = np.array([1 - factor * step_size / 2])
         remains = self.accumulated(left) / independent(left)
-        own = 0 if self.averaged else reading.drift - reading.noise
-        return factor * (own + reading.noise * remains[0]) / self.variances
+        # what Euler–Maruyama adds to a Gaussian; the gradients show it, mixed with their batches'
+        own = 0.0 if self.averaged else 1 / (1 - factor * step_size / 4) - 1
+        return own + factor * reading.noise * remains[0] / self.variances
 
-    def messages(self, reading: Reading, bias: Bias | None, step_size: float) -> list[str]:
-        """Return a sentence for each reading that exceeds its tolerance, none if none does."""
+    def messages(
+        self, reading: Reading, bias: Bias | None, step_size: float, failed: bool = False
+    ) -> list[str]:
+        """Return a sentence for each reading that exceeds its tolerance, none if none does.
+
+        Parameters
+        ----------
+        reading : Reading
+            Of the draws after tuning.
+        bias : Bias or None
+            What half the step size changed, if that is known.
+        step_size : float
+            That of the last draw.
+        failed : bool
+            Whether the shadow did not stay finite.
+        """
         found = [self._variance(reading, step_size)]
+        if failed:
+            found += [
+                "SGLD: beside the chain, steps of half the size left the support of the density: "
+                f"the step size {step_size:.2g} is too large for what lies around the draws. Pass "
+                f"{self._smaller(step_size)}, or reparametrise the model."
+            ]
         if bias is not None:
             found += [self._contrast(bias, step_size)]
         return [message for message in found if message]
@@ -130,4 +155,5 @@ class Judge:
 
 def _percent(inflation: float) -> str:
     """Return by how much a standard deviation is off where its variance is."""
-    return f"{100 * abs(np.sqrt(max(1 + inflation, 0)) - 1):.0f} %"
+    percent = 100 * abs(np.sqrt(max(1 + inflation, 0)) - 1)
+    return f"{percent:.0f} %" if percent < 1000 else "more than ten times"

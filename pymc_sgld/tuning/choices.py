@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,13 @@ from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner, laplace, make_preconditioner
 from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.centre import Gaussian, approximate
-from pymc_sgld.tuning.noise import POSITIONS, BatchGradients, noise_covariances
-from pymc_sgld.tuning.step_size import Prediction, largest_step
+from pymc_sgld.tuning.noise import (
+    POSITIONS,
+    BatchGradients,
+    missing_in_batches,
+    noise_covariances,
+)
+from pymc_sgld.tuning.step_size import Prediction, all_remains, largest_step
 
 BATCH_SIZE, LARGEST_BATCH_SIZE = 128, 1024
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
@@ -30,6 +36,7 @@ _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
 
 INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
 _LEAST_FACTOR = 0.01  # of a refinement
+_MISSING = 0.1  # of a gradient, in posterior standard deviations, that batches may not see
 LARGEST_SIZE = 3000  # coordinates whose covariance is computed: 72 MB a matrix
 
 
@@ -102,6 +109,8 @@ class Settings:
         For the bias target.
     updates_apart : int
         Updates after which draws are nearly independent at that step size.
+    remains : callable
+        The share of gradient noise that reshuffling leaves at a step size, in the worst direction.
     """
 
     density: LogDensity
@@ -111,6 +120,7 @@ class Settings:
     gaussian: Gaussian | None = None
     step_size: float = np.nan
     updates_apart: int = 1
+    remains: Callable[[float], float] = all_remains
 
 
 def check_size(size: int) -> None:
@@ -220,7 +230,7 @@ def choose(
     data = FullData(density if density.full else rows.blocks(BLOCK))
     gaussian = approximate(data, search.start, search.others, search.center)
     matrix = given or laplace(asked.preconditioner, gaussian.precision, dtype)
-    noise = _Noise(data, gaussian, asked, search.others, matrix)
+    noise = _Noise(data, gaussian, asked, search, matrix)
     gradient = asked.gradient if density.full else noise.better_estimator(density)
     prediction, estimate = noise.predict(gradient, density)
     largest = largest_step(gaussian.misfit)
@@ -230,9 +240,14 @@ def choose(
         if larger > density.tables[0].batch_size:
             density = rows.density(larger)
             prediction, estimate = noise.predict(gradient, density)
-    step_size = float(f"{prediction.step_size(asked.bias_target, largest):.3g}")
+    # a control variate has more noise where draws are spread wider: b becomes b / (1 - b)
+    target = asked.bias_target / (1 + asked.bias_target)
+    step_size = float(f"{prediction.step_size(target, largest):.3g}")
     apart = prediction.updates_apart(step_size)
-    return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart)
+    if not density.full:
+        noise.check_rare_rows(gradient, density)
+    remains = prediction.remains
+    return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, remains)
 
 
 class _Noise:
@@ -243,9 +258,10 @@ class _Noise:
         data: FullData,
         gaussian: Gaussian,
         asked: Asked,
-        others: list[np.ndarray],
+        search: Search,
         preconditioner: Preconditioner,
     ) -> None:
+        others, self._names = search.others, search.names
         self._data, self._gaussian, self._asked, self._others = data, gaussian, asked, others
         size = len(gaussian.mean)
         self._factor = np.asarray(preconditioner.factor(np.eye(size)), dtype=float).T
@@ -280,16 +296,41 @@ class _Noise:
         accumulated = slowest_order(density, self._asked.batching).accumulated
         return Prediction(precision, noise, self._factor, averaged, accumulated), estimate
 
+    def check_rare_rows(self, gradient: str, density: LogDensity) -> None:
+        """Warn where the batches of the measurement miss rows that the posterior depends on.
+
+        The mean of many estimates is the gradient of all rows, up to its error; rows that are in
+        none of the batches are missing in the one and not in the other.
+        """
+        gaussian = self._gaussian
+        gradients = BatchGradients(
+            density, self._estimate(gradient, density), self._others, self._asked.batching
+        )
+        missing = missing_in_batches(self._data, gradients, gaussian, self._others)
+        worst = int(np.argmax(missing))
+        if missing[worst] > _MISSING:
+            warnings.warn(
+                f"SGLD: what the data say of {self._names[worst]} is in rows so rare that batches "
+                "hardly ever read them: its standard deviation may be far off, and no diagnostic "
+                'would see it. Pass gradient="taylor" or a larger batch_size, and compare with '
+                "NUTS.",
+                SGLDWarning,
+                stacklevel=5,
+            )
+
     def _measure(
         self, gradient: str, density: LogDensity, positions: int
     ) -> tuple[np.ndarray, Estimate]:
+        estimate = self._estimate(gradient, density)
+        gradients = BatchGradients(density, estimate, self._others, self._asked.batching)
+        return noise_covariances(gradients, self._gaussian, positions), estimate
+
+    def _estimate(self, gradient: str, density: LogDensity) -> Estimate:
         if self._centre is None:
             position = self._gaussian.mean.astype(density.position.dtype)
             second_order = self._asked.gradient == "taylor"
             self._centre = self._data.centre(position, self._others, second_order)
-        estimate = ESTIMATORS[gradient](density, self._centre)
-        gradients = BatchGradients(density, estimate, self._others, self._asked.batching)
-        return noise_covariances(gradients, self._gaussian, positions), estimate
+        return ESTIMATORS[gradient](density, self._centre)
 
     def _size(self, gradient: str, density: LogDensity) -> float:
         """Return the trace of M V, from a quick measurement."""

@@ -15,12 +15,15 @@ from pytensor.graph.traversal import toposort
 from pytensor.tensor.blockwise import Blockwise
 
 from pymc_sgld.batching import block_rows, make_order
+from pymc_sgld.full_data import FullData
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.tuning.centre import Gaussian
 
 POSITIONS, BATCHES = 32, 64
 _SLOW = 4  # times fewer of both, where NumPy's code loops over the rows of a batch
+_COMPARED = 4  # positions, with the gradient of all rows
+_BEYOND = 25.0  # times the error of the mean of estimates, squared
 _SEED = 20190703  # fixed: what is measured is a property of the model, not of a chain
 _MODE = Mode("py", "fast_compile")  # nothing to compile
 
@@ -49,7 +52,7 @@ class BatchGradients:
         self._stored = [order.storage_order() for order in self._orders]
         whole = [item for table in density.tables if table.full for item in table.data]
         whole += density.whole
-        self._dtype = density.position.dtype
+        self.dtype = density.position.dtype
         self._constant = [*others, *estimate.arrays.values(), *[item.array for item in whole]]
         self._count = 0
         nodes = toposort([estimate.gradient])
@@ -77,7 +80,7 @@ class BatchGradients:
                 rows = rows if stored is None else stored[rows]
                 data += [item.array[rows] for item in table.data]
             self._count += 1
-            found.append(self._function(position.astype(self._dtype), *data, *self._constant))
+            found.append(self._function(position.astype(self.dtype), *data, *self._constant))
         return np.array(found)
 
 
@@ -105,3 +108,31 @@ def noise_covariances(
                 away = estimates - estimates.mean(axis=0)
                 covariances[i % 2] += away.T @ away / (len(estimates) - 1) / (positions / 2)
     return covariances
+
+
+def missing_in_batches(
+    data: FullData, gradients: BatchGradients, gaussian: Gaussian, others: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return how much of the gradient of all rows the mean of batches misses beyond its error.
+
+    Returns
+    -------
+    ndarray, shape (d,)
+        Root mean squares over positions, in posterior standard deviations: of a coordinate that
+        depends on rows in none of the batches, about the share of its precision in these rows.
+    """
+    rng = np.random.default_rng(_SEED + 1)
+    whitener = gaussian.whitener
+    unit = np.sqrt((whitener**2).sum(axis=1))
+    misses, errors = np.zeros((2, len(unit)))
+    with np.errstate(all="ignore"):
+        for _ in range(_COMPARED):
+            z = rng.standard_normal(len(unit))
+            position = gaussian.mean + whitener @ z
+            estimates = gradients(position, BATCHES)
+            full = data.gradients(position.astype(gradients.dtype), others)[1].sum(axis=0)
+            apart = (estimates - full) @ whitener @ whitener.T / unit
+            misses += apart.mean(axis=0) ** 2 / _COMPARED
+            errors += apart.var(axis=0, ddof=1) / BATCHES / _COMPARED
+    beyond = np.where(misses > _BEYOND * errors, misses, 0)
+    return np.nan_to_num(np.sqrt(beyond))

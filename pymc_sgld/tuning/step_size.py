@@ -18,6 +18,7 @@ that reshuffling leaves less of :math:`V`: see ``accumulated`` in ``batching``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 import numpy as np
 from scipy.linalg import eigh
@@ -36,6 +37,11 @@ def largest_step(misfit: float) -> float:
     most: a rule of thumb, which the contrast of a chain with half the step size checks.
     """
     return LARGEST * max(_LEAST, 1 / (1 + _MISFIT * misfit))
+
+
+def all_remains(step_size: float) -> float:
+    """Return one: nothing is known of what reshuffling leaves."""
+    return 1.0
 
 
 class Prediction:
@@ -78,17 +84,32 @@ class Prediction:
 
     def inflation(self, step_size: float) -> float:
         """Return the relative variance inflation of the worst direction, 1 for none."""
+        return self._worst_of(step_size, with_own=True)
+
+    def _of_noise(self, step_size: float) -> float:
+        """Return what gradient noise alone adds."""
+        return self._worst_of(step_size, with_own=False)
+
+    def _worst_of(self, step_size: float, with_own: bool) -> float:
         left = 1 - step_size * self.rates / 2
         exact = np.ones(len(self.rates))
         if not self._averaged:
             exact = self.rates * step_size / (1 - left**2)
         remains = self._accumulated(left[:1] if self._round else left)
+        exact = exact if with_own else np.zeros(len(self.rates))
         weights = np.outer(self._scale, self._scale) * step_size**2 / 4 * remains
         found = [exact.max()]
         for directions, judge in zip(self._worst, self._noise[::-1], strict=True):
             noisy = weights * judge
             found += [u**2 @ exact + u @ noisy @ u for u in directions]
         return float(max(found))
+
+    def remains(self, step_size: float) -> float:
+        """Return the share of gradient noise that is left, of what independent batches leave."""
+        independent_batches = copy(self)
+        independent_batches._accumulated = independent
+        added = self._of_noise(step_size)
+        return added / max(independent_batches._of_noise(step_size), 1e-300) if added else 1.0
 
     def step_size(self, bias_target: float, largest: float = LARGEST) -> float:
         """Return the largest step size whose inflation is ``1 + bias_target`` at most.
