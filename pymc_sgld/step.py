@@ -455,9 +455,10 @@ class SGLD(BlockedStep):
         new, gradients, products, density = self._run(position, step_sizes, noise, starts, others)
         gradient = gradients[len(count) - 1]
         tunes = self._chosen and self.draw < self._tune
-        if tunes and not (is_finite(new, gradients, density) and _is_stable(gradients, products)):
+        fine_so_far = is_finite(new, gradients, density)
+        if tunes and not (fine_so_far and _is_stable(step_sizes[0], gradients, products)):
             return new, None, gradient
-        if not is_finite(new, gradients, density):
+        if not fine_so_far:
             run, coordinates, first = self._run, self.coordinates, self.updates
             raise explain(run, coordinates, first, position, step_sizes, noise, starts, others)
         if pair:
@@ -599,14 +600,16 @@ class SGLD(BlockedStep):
         return (update_stats,)
 
 
-def _is_stable(gradients: np.ndarray, products: np.ndarray) -> bool:
-    """Whether gradients did not explode in the updates of a draw, in units of the preconditioner.
+def _is_stable(step_size: float, gradients: np.ndarray, products: np.ndarray) -> bool:
+    """Whether the gradients did not explode in the updates of a draw.
 
-    Steps that are too large for the curvature swing out further every time, finite for a while.
+    Steps that are too large for the curvature swing out further every time, finite for a while. In
+    units of the inflation of the variance, what they then reach is absurd.
     """
     with np.errstate(over="ignore"):
         first, last = np.einsum("kd,kd->k", gradients[[0, -1]], products[[0, -1]])
-    return bool(last < 1e4 * max(first, gradients.shape[1]))
+        unit = step_size / 4 / gradients.shape[1]
+        return bool(unit * last < 1e3 * max(unit * first, 1.0))
 
 
 # ``__new__`` would hide the arguments from ``help`` and from editors
