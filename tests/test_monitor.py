@@ -13,6 +13,7 @@ from pymc_sgld.batching import Reshuffle, WithReplacement, independent
 from pymc_sgld.monitor.contrast import Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
+from pymc_sgld.step import _is_stable
 from tests.graphs import QUICK, TEXTBOOK
 
 SIZE = 4
@@ -376,3 +377,12 @@ def test_model_without_second_derivatives():
 
     precision = -(along(0.01) - 2 * along(0) + along(-0.01)) / 0.01**2
     assert abs(step._gaussian.precision[0, 0] / precision - 1) < 0.1
+
+
+def test_steps_that_swing_out_are_failures():
+    """Finite, and on the way to infinity; noise of any size and a far start are not."""
+    noisy = _rng.normal(size=(10, 2)) * 1e3
+    assert _is_stable(1e-7, noisy, noisy)
+    assert _is_stable(0.3, noisy[::-1] * np.logspace(0, -3, 10)[:, None], noisy)
+    swinging = np.array([[1.0], [-1e2], [1e4], [-1e6]])
+    assert not _is_stable(10.0, swinging, swinging)

@@ -7,6 +7,7 @@ import pytest
 from scipy.special import digamma, polygamma
 
 from pymc_sgld import SGLD, SettingError, SGLDWarning
+from pymc_sgld.batching import Reshuffle, independent
 from pymc_sgld.dynamics import euler_maruyama, leimkuhler_matthews
 from pymc_sgld.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
@@ -122,6 +123,21 @@ def test_step_size_for_a_target():
                 np.testing.assert_allclose(
                     prediction.inflation(step) - 1, target, rtol=0.01 if not at_cap else 1
                 )
+
+
+def test_share_of_the_noise_that_reshuffling_leaves():
+    """In one dimension, with any preconditioner: what the order of the rows says."""
+    order, step_size = Reshuffle(1000, 50), 1e-4
+    noise = np.full((2, 1, 1), 3000.0)
+    prediction = Prediction(np.array([[900.0]]), noise, np.eye(1), True, order.accumulated)
+    left = np.array([1 - step_size * 900 / 2])
+    expected = order.accumulated(left)[0, 0] / independent(left)[0, 0]
+    np.testing.assert_allclose(prediction.remains(step_size), expected)
+    assert 0.1 < expected < 0.9
+    plain = Prediction(np.array([[900.0]]), noise, np.eye(1), True)
+    np.testing.assert_allclose(plain.remains(step_size), 1)
+    added = prediction.inflation(step_size) - 1
+    np.testing.assert_allclose(added, expected * (plain.inflation(step_size) - 1))
 
 
 def test_averaged_noise_is_exact_on_a_gaussian():
