@@ -216,6 +216,7 @@ def main() -> None:
             found.append(measure(rows, arguments.repeats, rows <= arguments.nuts_most))
             print(f"\n{found[-1].to_string(name=True)}", flush=True)
     results = pd.DataFrame(found)
+    results = results.reindex(columns=results.columns.union(["NUTS rows", "NUTS s", "verdict"]))
     print(f"\nFor an effective sample size of {ESS}\n{table(results)}")
     plt.rcParams["svg.hashsalt"] = "flat_cost"
     metadata = {"Date": None} if arguments.figure.suffix == ".svg" else None
