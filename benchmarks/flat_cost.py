@@ -155,7 +155,7 @@ def draw(axes: Axes, sizes: np.ndarray, lines: list[tuple], ylabel: str) -> None
     for values, colour, style, text in lines:
         known = np.isfinite(values)
         axes.plot(sizes[known], np.asarray(values)[known], style, color=colour, markersize=5)
-        if text:
+        if text and known.any():
             axes.annotate(
                 text,
                 (sizes[known][-1], np.asarray(values)[known][-1]),
