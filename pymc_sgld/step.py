@@ -304,7 +304,7 @@ class SGLD(BlockedStep):
         with one_thread():
             settings = choose(rows, density, asked, search, schedule is None, size is None)
         density, self.gradient = settings.density, settings.gradient
-        self._remains = settings.remains
+        self._prediction = settings.prediction
         matrix, self._gaussian = settings.preconditioner, settings.gaussian
         self.preconditioner = matrix.name
         if schedule is None:
@@ -425,7 +425,7 @@ class SGLD(BlockedStep):
             self._variances,
             self._chosen,
             accumulated,
-            self._remains,
+            self._prediction,
         )
 
     @property

@@ -14,6 +14,7 @@ from pymc_sgld.monitor.contrast import Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.step import _is_stable
+from pymc_sgld.tuning.step_size import Prediction
 from tests.graphs import QUICK, TEXTBOOK
 
 SIZE = 4
@@ -386,3 +387,22 @@ def test_steps_that_swing_out_are_failures():
     assert _is_stable(0.3, noisy[::-1] * np.logspace(0, -3, 10)[:, None], noisy)
     swinging = np.array([[1.0], [-1e2], [1e4], [-1e6]])
     assert not _is_stable(10.0, swinging, swinging)
+
+
+def test_readings_that_overflowed_are_not_trusted():
+    reading = Reading(10, np.nan, np.nan, np.array([0.0, np.nan]), np.zeros(2))
+    for variances in (np.ones(2), None):
+        [message] = judge(2, variances).messages(reading, None, 0.1)
+        assert "too large" in message
+
+
+def test_euler_keeps_its_own_bias_where_reshuffling_cancels_noise():
+    """Any preconditioner: what the injected noise adds is not cancelled with that of batches."""
+    accumulated = Reshuffle(1000, 100).accumulated
+    prediction = Prediction(np.eye(1), np.full((2, 1, 1), 0.1), np.eye(1), False, accumulated)
+    unmatched = Judge(["a"], ["a"], 0.05, False, None, True, accumulated, prediction)
+    reading = Reading(10, 1.2, 0.1, np.zeros(1), np.zeros(1))
+    own = 1 / (1 - 0.5 / 4) - 1
+    expected = own + 0.1 * prediction.remains(0.5)
+    np.testing.assert_allclose(unmatched.added(reading, 0.5), [expected])
+    assert prediction.remains(0.5) < 1

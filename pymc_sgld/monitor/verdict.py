@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from pymc_sgld.batching import independent
 from pymc_sgld.monitor.contrast import GROUPS, Bias
 from pymc_sgld.monitor.noise import Reading
+from pymc_sgld.tuning.step_size import Prediction
 
 MEAN_TOLERANCE = 0.1  # posterior standard deviations
 SD_TOLERANCE = 0.1  # relative
@@ -38,8 +40,8 @@ class Judge:
         Whether the step size was chosen for the target, and not given.
     accumulated : callable
         What becomes of gradient noise, by how much of a direction is left after an update.
-    remains : callable
-        Where M is not that covariance, the share of the noise that is left at a step size.
+    prediction : Prediction or None
+        Where M is not that covariance, and the posterior is known.
     """
 
     names: Sequence[str]
@@ -49,7 +51,7 @@ class Judge:
     variances: np.ndarray | None
     chosen: bool
     accumulated: Callable[[np.ndarray], np.ndarray]
-    remains: Callable[[float], float] = lambda step_size: 1.0
+    prediction: Prediction | None = None
 
     def added(self, reading: Reading, step_size: float, factor: float = 1.0) -> np.ndarray:
         """Return the relative variance that each coordinate gains, shape (d,), or (1,) in all.
@@ -66,14 +68,17 @@ class Judge:
         factor : float
             Asks for what the reading would be at that many times the step size.
         """
-        if self.variances is None:
-            remains = self.remains(factor * step_size)
-            return factor * remains * np.array([max(reading.inflation - 1, reading.threshold)])
+        if self.variances is None and self.prediction is None:
+            return factor * _known([max(reading.inflation - 1, reading.threshold)])
+        if self.prediction is not None:
+            own = self.prediction.own(factor * step_size)
+            remains = self.prediction.remains(factor * step_size)
+            return _known([own + factor * remains * reading.threshold])
         left = np.array([1 - factor * step_size / 2])
         remains = self.accumulated(left) / independent(left)
         # what Euler–Maruyama adds to a Gaussian; the gradients show it, mixed with their batches'
         own = 0.0 if self.averaged else 1 / (1 - factor * step_size / 4) - 1
-        return own + factor * reading.noise * remains[0] / self.variances
+        return _known(own + factor * reading.noise * remains[0] / self.variances)
 
     def messages(
         self, reading: Reading, bias: Bias | None, step_size: float, failed: bool = False
@@ -104,7 +109,7 @@ class Judge:
 
     def _variance(self, reading: Reading, step_size: float) -> str:
         added = self.added(reading, step_size)
-        worst = int(np.argmax(np.where(np.isnan(added), -np.inf, added)))
+        worst = int(np.argmax(added))
         if not added[worst] > SLACK * self.bias_target:
             return ""
         smaller = "a smaller bias_target" if self.chosen else self._smaller(step_size)
@@ -151,6 +156,11 @@ class Judge:
     def _smaller(self, step_size: float) -> str:
         """Return what makes steps smaller."""
         return f"a smaller step_size (now {step_size:.2g})" + ("" if self.chosen else " or none")
+
+
+def _known(added: ArrayLike) -> np.ndarray:
+    """Return an array without NaN: what overflowed is infinite, and never passes for small."""
+    return np.nan_to_num(np.asarray(added, dtype=float), nan=np.inf, posinf=np.inf)
 
 
 def _percent(inflation: float) -> str:

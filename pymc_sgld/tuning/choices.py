@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,7 @@ from pymc_sgld.tuning.noise import (
     missing_in_batches,
     noise_covariances,
 )
-from pymc_sgld.tuning.step_size import Prediction, all_remains, largest_step
+from pymc_sgld.tuning.step_size import Prediction, largest_step
 
 BATCH_SIZE, LARGEST_BATCH_SIZE = 128, 1024
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
@@ -109,8 +108,8 @@ class Settings:
         For the bias target.
     updates_apart : int
         Updates after which draws are nearly independent at that step size.
-    remains : callable
-        The share of gradient noise that reshuffling leaves at a step size, in the worst direction.
+    prediction : Prediction or None
+        Of the bias, where ``M`` is not the covariance of the posterior.
     """
 
     density: LogDensity
@@ -120,7 +119,7 @@ class Settings:
     gaussian: Gaussian | None = None
     step_size: float = np.nan
     updates_apart: int = 1
-    remains: Callable[[float], float] = all_remains
+    prediction: Prediction | None = None
 
 
 def check_size(size: int) -> None:
@@ -175,12 +174,12 @@ def refine(judge: Judge, reading: Reading, bias: Bias | None, step_size: float) 
         excess = judge.excess(bias)[0]
         factor = min(1.0, 0.5 / excess) if excess > 1 else 1.0
     target = judge.bias_target
-    if np.nanmax(judge.added(reading, step_size, factor)) <= 1.25 * target:
+    if np.max(judge.added(reading, step_size, factor)) <= 1.25 * target:
         return max(factor, _LEAST_FACTOR)
     low, high = 0.0, factor
     for _ in range(20):
         middle = (low + high) / 2
-        within = np.nanmax(judge.added(reading, step_size, middle)) <= target
+        within = np.max(judge.added(reading, step_size, middle)) <= target
         low, high = (middle, high) if within else (low, middle)
     return max(low, _LEAST_FACTOR)
 
@@ -237,7 +236,7 @@ def choose(
     open_size = tunes_batch and not any(term.declared for term in rows.terms)
     if tunes_step and open_size and not density.full:
         larger = _batch_size(density, prediction, asked.bias_target, largest)
-        if larger > density.tables[0].batch_size:
+        if larger > max(table.batch_size for table in density.tables if not table.full):
             density = rows.density(larger)
             prediction, estimate = noise.predict(gradient, density)
     # a control variate has more noise where draws are spread wider: b becomes b / (1 - b)
@@ -246,8 +245,8 @@ def choose(
     apart = prediction.updates_apart(step_size)
     if not density.full:
         noise.check_rare_rows(gradient, density)
-    remains = prediction.remains
-    return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, remains)
+    kept = None if matrix.name == "laplace" else prediction
+    return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept)
 
 
 class _Noise:

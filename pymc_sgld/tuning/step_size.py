@@ -39,11 +39,6 @@ def largest_step(misfit: float) -> float:
     return LARGEST * max(_LEAST, 1 / (1 + _MISFIT * misfit))
 
 
-def all_remains(step_size: float) -> float:
-    """Return one: nothing is known of what reshuffling leaves."""
-    return 1.0
-
-
 class Prediction:
     """The stationary variance of SGLD on a Gaussian, for any step size.
 
@@ -85,6 +80,11 @@ class Prediction:
     def inflation(self, step_size: float) -> float:
         """Return the relative variance inflation of the worst direction, 1 for none."""
         return self._worst_of(step_size, with_own=True)
+
+    def own(self, step_size: float) -> float:
+        """Return what the injected noise alone adds to the variance of the worst direction."""
+        left = 1 - step_size * self.rates / 2
+        return 0.0 if self._averaged else float((self.rates * step_size / (1 - left**2)).max()) - 1
 
     def _of_noise(self, step_size: float) -> float:
         """Return what gradient noise alone adds."""
