@@ -26,12 +26,12 @@ V = 6 * PRECISION @ np.diag([1.0, 0.1, 0.1, 0.1]) @ PRECISION
 DRAWS, UPDATES = 400, 20
 
 
-def chain(step_size, averaged, seed=1, size=SIZE, precision=PRECISION, noise=V):
+def chain(step_size, averaged, share=1.0, seed=1, size=SIZE, precision=PRECISION, noise=V):
     """Run SGLD on a Gaussian with independent gradient noise; give each draw to a monitor."""
     rng = np.random.default_rng(seed)
     covariance = np.linalg.inv(precision)
     roots = np.linalg.cholesky(covariance), np.linalg.cholesky(noise)
-    monitor, readings, positions = NoiseMonitor(averaged, 1.0, 1.0, True), [], []
+    monitor, readings, positions = NoiseMonitor(averaged, 1.0, share, True), [], []
     position, previous = roots[0] @ rng.normal(size=size), rng.normal(size=size)
     for _ in range(DRAWS):
         gradients = np.empty((UPDATES, size))
@@ -84,11 +84,11 @@ def test_readings_of_a_gaussian(averaged):
     assert abs(measured - np.mean(found)) < 0.12
 
 
-def test_reading_is_of_the_noise():
-    """What the test above is for: a monitor that forgets the square root of two."""
-    readings, _ = chain(0.05, True)
-    doubled = [2 * (r.inflation - 1) + 1 for r in readings]
-    assert not within(doubled, np.mean([r.inflation for r in readings]), 6)
+def test_reading_that_forgets_to_halve_is_caught():
+    """What the test above is for: differences of gradients have twice the noise."""
+    noise = 0.05 / 4 * M @ V @ M
+    found = [r.inflation for r in chain(0.05, True, share=2.0)[0]]
+    assert not within(found, 1 + np.trace(noise @ PRECISION) / SIZE + 0.05**2 / 16, 6)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
