@@ -86,6 +86,17 @@ class FullData:
                     hessians[i, :, column] += product(position, tangent, [*others, *block])
         return (hessians + hessians.swapaxes(1, 2)) / 2
 
+    def hessian_product(
+        self, position: np.ndarray, tangent: np.ndarray, others: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Return the Hessian of all parts together times a vector, shape (d,)."""
+        found = np.zeros(len(position))
+        for i in range(len(self._sums)):
+            product = self._product(i)
+            for block in self._blocks(i):
+                found += product(position, tangent, [*others, *block])
+        return found
+
     def _product(self, i: int) -> Callable[..., np.ndarray]:
         """Return a function that multiplies the Hessian of a part with a vector."""
         if i not in self._products:

@@ -26,6 +26,9 @@ class Preconditioner(Protocol):
     def factor(self, noise: np.ndarray) -> np.ndarray:
         """Return ``L z`` for every row ``z`` of ``noise``, shape (k, d)."""
 
+    def pull(self, gradients: np.ndarray) -> np.ndarray:
+        """Return ``L' g`` for every row ``g`` of ``gradients``, shape (k, d)."""
+
 
 class Identity:
     """``M = I``: the textbook update."""
@@ -40,6 +43,10 @@ class Identity:
     def factor(self, noise: np.ndarray) -> np.ndarray:
         """Return the noise as it is."""
         return noise
+
+    def pull(self, gradients: np.ndarray) -> np.ndarray:
+        """Return the gradients as they are."""
+        return gradients
 
 
 class Diagonal:
@@ -58,6 +65,10 @@ class Diagonal:
         """Return ``sqrt(variances) * noise``."""
         return noise * self._scales
 
+    def pull(self, gradients: np.ndarray) -> np.ndarray:
+        """Return ``sqrt(variances) * gradients``."""
+        return gradients * self._scales
+
 
 class Dense:
     """``M`` a full matrix, ``L`` its lower Cholesky factor."""
@@ -74,6 +85,63 @@ class Dense:
     def factor(self, noise: np.ndarray) -> np.ndarray:
         """Return ``L z`` for every row ``z``."""
         return noise @ self._cholesky.T
+
+    def pull(self, gradients: np.ndarray) -> np.ndarray:
+        """Return ``L' g`` for every row ``g``."""
+        return gradients @ self._cholesky
+
+
+class LowRank:
+    r"""A diagonal, and some directions in which it is stretched.
+
+    .. math::
+
+        M = S \left(I + U (\Lambda - I) U^\top\right) S, \qquad
+        L = S \left(I + U (\Lambda^{1/2} - I) U^\top\right)
+
+    Parameters
+    ----------
+    scales : ndarray, shape (d,)
+        The diagonal of ``S``.
+    directions : ndarray, shape (d, r)
+        The orthonormal columns of ``U``.
+    stretches : ndarray, shape (r,)
+        The diagonal of ``Lambda``.
+    """
+
+    name = "laplace_low_rank"
+
+    def __init__(self, scales: np.ndarray, directions: np.ndarray, stretches: np.ndarray) -> None:
+        self.arrays: tuple[np.ndarray, ...] = (scales, directions, stretches - 1)
+        self._roots = np.sqrt(stretches) - 1
+
+    def multiply(self, gradient: Any, scales: Any, directions: Any, more: Any) -> Any:
+        """Return ``M gradient``."""
+        scaled = scales * gradient
+        return scales * (scaled + directions @ (more * (directions.T @ scaled)))
+
+    def factor(self, noise: np.ndarray) -> np.ndarray:
+        """Return ``L z`` for every row ``z``."""
+        return self._stretch(noise) * self.arrays[0]
+
+    def pull(self, gradients: np.ndarray) -> np.ndarray:
+        """Return ``L' g`` for every row ``g``."""
+        return self._stretch(gradients * self.arrays[0])
+
+    def _stretch(self, rows: np.ndarray) -> np.ndarray:
+        directions = self.arrays[1]
+        return rows + ((rows @ directions) * self._roots) @ directions.T
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """The diagonal of ``M``, shape (d,)."""
+        scales, directions, more = self.arrays
+        return scales**2 * (1 + directions**2 @ more)
+
+    def astype(self, dtype: Any) -> LowRank:
+        """Return the same in another precision."""
+        scales, directions, more = (array.astype(dtype) for array in self.arrays)
+        return LowRank(scales, directions, more + 1)
 
 
 LAPLACE = ("laplace", "laplace_diagonal")

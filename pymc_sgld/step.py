@@ -399,7 +399,7 @@ class SGLD(BlockedStep):
         if self._gaussian is None:
             return position
         z = self.rng.standard_normal(len(position))
-        drawn = self._gaussian.mean + scale * OVERDISPERSION * self._gaussian.whitener @ z
+        drawn = self._gaussian.mean + scale * OVERDISPERSION * self._gaussian.shape.away(z)
         return np.where(position == self._default_start, drawn, position).astype(self._dtype)
 
     def _tune_step_size(self) -> None:

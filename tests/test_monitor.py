@@ -377,7 +377,7 @@ def test_model_without_second_derivatives():
         return logp(step._point(mean + np.array([distance, 0]), {}))
 
     precision = -(along(0.01) - 2 * along(0) + along(-0.01)) / 0.01**2
-    assert abs(step._gaussian.precision[0, 0] / precision - 1) < 0.1
+    assert abs(step._gaussian.shape.precision[0, 0] / precision - 1) < 0.1
 
 
 def test_steps_that_swing_out_are_failures():

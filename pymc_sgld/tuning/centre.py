@@ -31,6 +31,7 @@ from scipy.optimize import minimize
 
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
+from pymc_sgld.tuning.shapes import FULL_SIZE, Curvature, Full, Shape, Stretched
 
 _SEED = 20190701  # fixed: what is found is a property of the model, not of a chain
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
@@ -38,7 +39,7 @@ _WINDOW = 8  # steps over which the mean is averaged
 _SETTLED = 0.1  # posterior standard deviations that the average may still move, root mean square
 _NEWS = 0.2  # relative change of the curvature, root mean square, that asks for a Hessian
 _POOR = 0.05  # misfit from which on another start may do better
-_FLOOR = 1e-10  # least eigenvalue of a precision matrix, relative to the greatest
+_ALIGNED = (20, 80)  # Hessians after which a shape is aligned again
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Gaussian:
     Attributes
     ----------
     mean : ndarray, shape (d,)
-    precision : ndarray, shape (d, d)
+    shape : Shape
+        Its covariance.
     settled : bool
         Whether the search ended because nothing moved any more.
     misfit : float
@@ -59,15 +61,10 @@ class Gaussian:
     """
 
     mean: np.ndarray
-    precision: np.ndarray
+    shape: Shape
     settled: bool = True
     misfit: float = 0.0
     evidence: float = -np.inf
-
-    @property
-    def whitener(self) -> np.ndarray:
-        """A factor ``W`` of the covariance, ``W W' = precision^-1``, shape (d, d)."""
-        return _whitener(self.precision)
 
 
 def approximate(
@@ -117,8 +114,8 @@ def approximate(
 
 def gaussian_at(data: FullData, position: np.ndarray, others: Sequence[np.ndarray]) -> Gaussian:
     """Return the Gaussian of Laplace's approximation at a point."""
-    precision = _positive(-data.hessians(position, others).sum(axis=0))
-    return Gaussian(position, precision)
+    kind = Full if len(position) <= FULL_SIZE else Stretched
+    return Gaussian(position, kind.at(Curvature(data, others, position.dtype), position))
 
 
 def find_gaussian(
@@ -147,15 +144,13 @@ def find_gaussian(
         values, gradients = data.gradients(position.astype(start.dtype), others)
         return float(values.sum()), gradients.sum(axis=0)
 
-    def precision(position: np.ndarray) -> np.ndarray:
-        hessians = data.hessians(position.astype(start.dtype), others)
-        return -hessians.sum(axis=0)
-
+    curvature = Curvature(data, others, start.dtype)
+    kind = Full if len(start) <= FULL_SIZE else Stretched
     cheap = data.rows * len(start) <= _CHEAP
 
     def settle(begin: np.ndarray) -> Gaussian:
-        effort = _THOROUGH if cheap else _SPARING
-        return _settle(begin, _positive(precision(begin)), evaluate, precision, effort)
+        effort = _THOROUGH if cheap or kind is Stretched else _SPARING
+        return _settle(begin, kind.at(curvature, begin), evaluate, curvature, effort)
 
     found = settle(_climb(evaluate, start))
     if found.settled and (found.misfit < _POOR or not cheap):
@@ -200,9 +195,9 @@ _THOROUGH, _SPARING = _Effort(150, 100, 150), _Effort(60, 20, 32)
 
 def _settle(
     mean: np.ndarray,
-    precision: np.ndarray,
+    shape: Shape,
     evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]],
-    curvature: Callable[[np.ndarray], np.ndarray],
+    curvature: Curvature,
     effort: _Effort,
 ) -> Gaussian:
     """Move a Gaussian by natural gradients at random points of it until it stays where it is.
@@ -215,33 +210,33 @@ def _settle(
     means: list[np.ndarray] = []
     misfits: list[float] = []
     bounds: list[float] = []
-    wide, hessians = _whitener(precision), 0
+    hessians = 0
     for step in range(effort.most_steps):
         z = rng.standard_normal(size)
-        away = wide @ z
+        away = shape.away(z)
         with np.errstate(all="ignore"):
             (high, above), (low, below) = evaluate(mean + away), evaluate(mean - away)
-            bend = wide.T @ (below - above) / 2 - z
-            slope = (above + below) / 2
-            move = wide.T @ slope
+            bend = shape.pull(below - above) / 2 - z
+            move = shape.pull(above + below) / 2
         if not np.isfinite([bend.sum(), move.sum()]).all():
-            precision = precision * 2  # too wide: it reaches where there is no density
-            wide = _whitener(precision)
+            shape = shape.narrower()  # it reaches where there is no density
             means.clear()
             continue
         misfits.append(float(np.mean(bend**2 + move**2)))
-        bounds.append((high + low) / 2 + np.linalg.slogdet(wide)[1])
+        bounds.append((high + low) / 2 + shape.log_size)
         if np.mean(bend**2) > _NEWS**2 and hessians < effort.most_hessians:
-            new = curvature(mean + away if step % 2 else mean - away)
-            if np.isfinite(new).all():
-                precision = _turn(precision, wide, new, min(0.3, 2 / max(1, hessians - 8)))
-                wide, hessians = _whitener(precision), hessians + 1
-        mean = mean + wide @ move * max(0.2, 0.5 - step / 50) / max(1.0, np.sqrt(np.mean(move**2)))
+            place = mean + away if step % 2 else mean - away
+            shape = shape.turned(curvature, place, min(0.3, 2 / max(1, hessians - 8)), rng)
+            hessians += 1
+            if hessians in _ALIGNED:
+                shape = shape.aligned(curvature, mean)
+        length = np.sqrt(np.mean(move**2))
+        mean = mean + shape.away(move) * max(0.2, 0.5 - step / 50) / max(1.0, length)
         means.append(mean)
         if len(means) >= 2 * _WINDOW and (not hessians or step >= effort.least_steps):
             late = np.mean(means[-_WINDOW:], axis=0)
             early = np.mean(means[-2 * _WINDOW : -_WINDOW], axis=0)
-            drift = np.sqrt((late - early) @ precision @ (late - early) / size)
+            drift = np.sqrt(np.mean(shape.lengths(late - early) ** 2))
             if drift < _SETTLED:
                 break
     else:
@@ -251,37 +246,4 @@ def _settle(
     if misfits:
         late_half = slice(len(misfits) // 2, None)
         misfit, evidence = np.mean(misfits[late_half]), np.mean(bounds[late_half])
-    return Gaussian(late, precision, bool(drift < _SETTLED), float(misfit), float(evidence))
-
-
-def _turn(precision: np.ndarray, wide: np.ndarray, new: np.ndarray, rate: float) -> np.ndarray:
-    r"""Return a precision on its way to what a Hessian says, positive definite in any case.
-
-    :math:`P^{1/2} (I + \rho X + \rho^2 X^2 / 2) P^{1/2}` with :math:`X` the relative difference.
-    Lin, Schmidt and Khan (2020), Handling the positive-definite constraint in the Bayesian
-    learning rule, equation 9.
-    """
-    difference = rate * (new - precision)
-    half = wide.T @ difference
-    turned = precision + difference + half.T @ half / 2
-    turned = (turned + turned.T) / 2
-    try:
-        np.linalg.cholesky(turned)
-    except np.linalg.LinAlgError:  # by rounding
-        return _positive(turned)
-    return turned
-
-
-def _positive(precision: np.ndarray) -> np.ndarray:
-    """Return a positive definite matrix: negative eigenvalues change their sign."""
-    size = np.sqrt(np.abs(np.diag(precision)))
-    scale = np.outer(*2 * [np.where(size > 0, size, 1.0)])  # columns may differ by many powers
-    values, vectors = np.linalg.eigh((precision + precision.T) / 2 / scale)
-    values = np.maximum(np.abs(values), _FLOOR * np.abs(values).max() + np.finfo(float).tiny)
-    return (vectors * values) @ vectors.T * scale
-
-
-def _whitener(precision: np.ndarray) -> np.ndarray:
-    """Return a factor ``W`` of the covariance, ``W W' = precision^-1``."""
-    factor = np.linalg.cholesky(precision)
-    return np.linalg.inv(factor).T
+    return Gaussian(late, shape, bool(drift < _SETTLED), float(misfit), float(evidence))

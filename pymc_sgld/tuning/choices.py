@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pymc_sgld.arguments import choice
-from pymc_sgld.batching import RowOrder, make_order
+from pymc_sgld.batching import RowOrder, independent, make_order
 from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.full_data import BLOCK, FullData
 from pymc_sgld.gradients import ESTIMATORS, Centre, Estimate
@@ -18,16 +19,17 @@ from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.monitor.contrast import Bias
 from pymc_sgld.monitor.noise import Reading
 from pymc_sgld.monitor.verdict import Judge
-from pymc_sgld.preconditioners import LAPLACE, Preconditioner, laplace, make_preconditioner
+from pymc_sgld.preconditioners import LAPLACE, Preconditioner, make_preconditioner
 from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.centre import Gaussian, approximate
 from pymc_sgld.tuning.noise import (
     POSITIONS,
     BatchGradients,
     missing_in_batches,
-    noise_covariances,
+    noise_samples,
 )
-from pymc_sgld.tuning.step_size import Prediction, largest_step
+from pymc_sgld.tuning.shapes import Curvature, Full, Stretched
+from pymc_sgld.tuning.step_size import Prediction, WidePrediction, largest_step
 
 BATCH_SIZE, LARGEST_BATCH_SIZE = 128, 1024
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
@@ -36,7 +38,7 @@ _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
 INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
 _LEAST_FACTOR = 0.01  # of a refinement
 _MISSING = 0.1  # of a gradient, in posterior standard deviations, that batches may not see
-LARGEST_SIZE = 3000  # coordinates whose covariance is computed: 72 MB a matrix
+_LARGEST_HESSIAN = 3000  # coordinates: 72 MB a matrix
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,13 @@ class Settings:
     prediction: Prediction | None = None
 
 
-def check_size(size: int) -> None:
-    """Refuse to hold the covariance of very many coordinates."""
-    if size > LARGEST_SIZE:
+def check_size(size: int, gradient: str) -> None:
+    """Refuse to hold the Hessian of very many coordinates."""
+    if gradient == "taylor" and size > _LARGEST_HESSIAN:
         raise SettingError(
-            f"the model has {size} unconstrained coordinates, and the covariance of more than "
-            f'{LARGEST_SIZE} is not computed. Pass gradient="minibatch", a step_size, and '
-            'preconditioner="identity" or an array.'
+            f'gradient="taylor" holds a Hessian, and the model has {size} unconstrained '
+            f"coordinates: more than {_LARGEST_HESSIAN} would take too much memory. Use the "
+            'default, gradient="control_variate".'
         )
 
 
@@ -225,10 +227,10 @@ def choose(
             check_center()
         estimate = ESTIMATORS["minibatch"](density, None)
         return Settings(density, asked.gradient, estimate, given)
-    check_size(len(search.start))
+    check_size(len(search.start), asked.gradient)
     data = FullData(density if density.full else rows.blocks(BLOCK))
     gaussian = approximate(data, search.start, search.others, search.center)
-    matrix = given or laplace(asked.preconditioner, gaussian.precision, dtype)
+    matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = _Noise(data, gaussian, asked, search, matrix)
     gradient = asked.gradient if density.full else noise.better_estimator(density)
     prediction, estimate = noise.predict(gradient, density)
@@ -262,8 +264,8 @@ class _Noise:
     ) -> None:
         others, self._names = search.others, search.names
         self._data, self._gaussian, self._asked, self._others = data, gaussian, asked, others
-        size = len(gaussian.mean)
-        self._factor = np.asarray(preconditioner.factor(np.eye(size)), dtype=float).T
+        self._preconditioner = preconditioner
+        self._rates: np.ndarray | None = None
         self._centre: Centre | None = None
 
     def better_estimator(self, density: LogDensity) -> str:
@@ -286,14 +288,30 @@ class _Noise:
 
     def predict(self, gradient: str, density: LogDensity) -> tuple[Prediction, Estimate]:
         """Return the bias that an estimator will have, and the estimator."""
-        precision, averaged = self._gaussian.precision, self._asked.averaged
         if density.full:
-            none = np.zeros((2, *precision.shape))
-            prediction = Prediction(precision, none, self._factor, averaged)
-            return prediction, ESTIMATORS["minibatch"](density, None)
+            none = 2 * [np.zeros((1, len(self._gaussian.mean)))]
+            return self._prediction(none, independent), ESTIMATORS["minibatch"](density, None)
         noise, estimate = self._measure(gradient, density, POSITIONS)
         accumulated = slowest_order(density, self._asked.batching).accumulated
-        return Prediction(precision, noise, self._factor, averaged, accumulated), estimate
+        return self._prediction(noise, accumulated), estimate
+
+    def _prediction(
+        self, noise: list[np.ndarray], accumulated: Callable[[np.ndarray], np.ndarray]
+    ) -> Prediction:
+        """Return what noise of these samples does."""
+        shape, averaged = self._gaussian.shape, self._asked.averaged
+        matrix = self._preconditioner
+        if isinstance(shape, Full):
+            factor = np.asarray(matrix.factor(np.eye(len(shape.precision))), dtype=float).T
+            covariances = np.array([half.T @ half for half in noise])
+            return Prediction(shape.precision, covariances, factor, averaged, accumulated)
+        assert isinstance(shape, Stretched)
+        if self._rates is None:
+            curvature = Curvature(self._data, self._others, self._gaussian.mean.dtype)
+            values = np.abs(shape.spectrum(curvature, self._gaussian.mean, matrix)[0])
+            self._rates = np.array([max(values.min(), 1e-6 * values.max()), values.max()])
+        pulled = [matrix.pull(half) for half in noise]
+        return WidePrediction(self._rates, pulled, averaged, accumulated)
 
     def check_rare_rows(self, gradient: str, density: LogDensity) -> None:
         """Warn where the batches of the measurement miss rows that the posterior depends on.
@@ -319,10 +337,10 @@ class _Noise:
 
     def _measure(
         self, gradient: str, density: LogDensity, positions: int
-    ) -> tuple[np.ndarray, Estimate]:
+    ) -> tuple[list[np.ndarray], Estimate]:
         estimate = self._estimate(gradient, density)
         gradients = BatchGradients(density, estimate, self._others, self._asked.batching)
-        return noise_covariances(gradients, self._gaussian, positions), estimate
+        return noise_samples(gradients, self._gaussian, positions), estimate
 
     def _estimate(self, gradient: str, density: LogDensity) -> Estimate:
         if self._centre is None:
@@ -334,7 +352,7 @@ class _Noise:
     def _size(self, gradient: str, density: LogDensity) -> float:
         """Return the trace of M V, from a quick measurement."""
         noise, _ = self._measure(gradient, density, POSITIONS // 4)
-        return float(np.einsum("ij,kil,lj->", self._factor, noise, self._factor)) + 1e-300
+        return float(sum((self._preconditioner.pull(half) ** 2).sum() for half in noise)) + 1e-300
 
 
 def _batch_size(

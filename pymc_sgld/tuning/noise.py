@@ -84,6 +84,33 @@ class BatchGradients:
         return np.array(found)
 
 
+def noise_samples(
+    gradients: BatchGradients, gaussian: Gaussian, positions: int = POSITIONS
+) -> list[np.ndarray]:
+    """Return errors of an estimate at positions of a Gaussian, shape (samples, d).
+
+    Returns
+    -------
+    list of two ndarray, shape (samples, d)
+        From two halves of the positions, independent of each other. The sum of their squares, and
+        not the mean, estimates the covariance.
+    """
+    rng = np.random.default_rng(_SEED)
+    size = len(gaussian.mean)
+    batches = BATCHES // _SLOW if gradients.slow else BATCHES
+    positions = max(4, positions // _SLOW) if gradients.slow else positions
+    halves: list[list[np.ndarray]] = [[], []]
+    with np.errstate(all="ignore"):
+        for i in range(positions):
+            position = gaussian.mean + gaussian.shape.away(rng.standard_normal(size))
+            estimates = gradients(position, batches)
+            estimates = estimates[np.isfinite(estimates).all(axis=1)]  # none outside the support
+            if len(estimates) > 1:
+                away = estimates - estimates.mean(axis=0)
+                halves[i % 2].append(away / np.sqrt((len(estimates) - 1) * positions / 2))
+    return [np.concatenate(half or [np.zeros((1, size))]) for half in halves]
+
+
 def noise_covariances(
     gradients: BatchGradients, gaussian: Gaussian, positions: int = POSITIONS
 ) -> np.ndarray:
@@ -94,20 +121,7 @@ def noise_covariances(
     ndarray, shape (2, d, d)
         From two halves of the positions, independent of each other.
     """
-    rng = np.random.default_rng(_SEED)
-    size, whitener = len(gaussian.mean), gaussian.whitener
-    batches = BATCHES // _SLOW if gradients.slow else BATCHES
-    positions = max(4, positions // _SLOW) if gradients.slow else positions
-    covariances = np.zeros((2, size, size))
-    with np.errstate(all="ignore"):
-        for i in range(positions):
-            position = gaussian.mean + whitener @ rng.standard_normal(size)
-            estimates = gradients(position, batches)
-            estimates = estimates[np.isfinite(estimates).all(axis=1)]  # none outside the support
-            if len(estimates) > 1:
-                away = estimates - estimates.mean(axis=0)
-                covariances[i % 2] += away.T @ away / (len(estimates) - 1) / (positions / 2)
-    return covariances
+    return np.array([half.T @ half for half in noise_samples(gradients, gaussian, positions)])
 
 
 def missing_in_batches(
@@ -122,16 +136,15 @@ def missing_in_batches(
         depends on rows in none of the batches, about the share of its precision in these rows.
     """
     rng = np.random.default_rng(_SEED + 1)
-    whitener = gaussian.whitener
-    unit = np.sqrt((whitener**2).sum(axis=1))
+    shape, unit = gaussian.shape, np.sqrt(gaussian.shape.variances)
     misses, errors = np.zeros((2, len(unit)))
     with np.errstate(all="ignore"):
         for _ in range(_COMPARED):
             z = rng.standard_normal(len(unit))
-            position = gaussian.mean + whitener @ z
+            position = gaussian.mean + shape.away(z)
             estimates = gradients(position, BATCHES)
             full = data.gradients(position.astype(gradients.dtype), others)[1].sum(axis=0)
-            apart = (estimates - full) @ whitener @ whitener.T / unit
+            apart = shape.away(shape.pull(estimates - full)) / unit
             misses += apart.mean(axis=0) ** 2 / _COMPARED
             errors += apart.var(axis=0, ddof=1) / BATCHES / _COMPARED
     beyond = np.where(misses > _BEYOND * errors, misses, 0)

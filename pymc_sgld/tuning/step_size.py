@@ -17,7 +17,7 @@ that reshuffling leaves less of :math:`V`: see ``accumulated`` in ``batching``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 
 import numpy as np
@@ -137,3 +137,44 @@ class Prediction:
         """Return after how many updates the slowest direction has forgotten all but a fifth."""
         slowest = float(self.rates[0])
         return max(1, int(np.ceil(np.log(0.2) / np.log1p(-step_size * slowest / 2))))
+
+
+class WidePrediction(Prediction):
+    """The same for very many coordinates: bounds, from the ends of the spectra.
+
+    Gradient noise is bounded by what it would add if the direction of most noise were the one
+    where batches make up for each other least.
+
+    Parameters
+    ----------
+    rates : ndarray, shape (2,)
+        The least and the greatest eigenvalue of ``M P``.
+    noise : sequence of two ndarray, shape (samples, d)
+        Errors of the gradient estimate, whose squares add up to its covariance, in the coordinates
+        where M is the identity: the worst direction of one half is judged by the other.
+    averaged, accumulated
+        As above.
+    """
+
+    def __init__(
+        self,
+        rates: np.ndarray,
+        noise: Sequence[np.ndarray],
+        averaged: bool,
+        accumulated: Callable[[np.ndarray], np.ndarray] = independent,
+    ) -> None:
+        self.rates = rates
+        self._averaged, self._accumulated = averaged, accumulated
+        self._strength = 0.0
+        for half, judge in zip(noise, noise[::-1], strict=True):
+            among = (max(0, len(half) - _DIRECTIONS), len(half) - 1)
+            directions = half.T @ eigh(half @ half.T, subset_by_index=among)[1]
+            directions = directions / (np.linalg.norm(directions, axis=0) + 1e-300)
+            found = ((judge @ directions) ** 2).sum(axis=0)
+            self._strength = max(self._strength, float(found.max()))
+
+    def _worst_of(self, step_size: float, with_own: bool) -> float:
+        left = 1 - step_size * self.rates / 2
+        remains = np.diag(self._accumulated(left))
+        added = self._strength * float((self.rates * step_size**2 / 4 * remains).max())
+        return added + (1 + self.own(step_size) if with_own else 0)
