@@ -108,8 +108,8 @@ class SGLD(BlockedStep):
         Random variables to sample. By default all continuous free variables of the model.
     batch_size : int, optional
         Rows of a batch. The number of all rows gives full-gradient Langevin dynamics, as does a
-        model without observed variables. By default 128, or up to 1024 where gradient noise is
-        what keeps a chosen step size small. Observed variables of one length share
+        model without observed variables. By default 128, or up to 1024 (or 2 d) where gradient
+        noise is what keeps a chosen step size small. Observed variables of one length share
         their rows; those of another length have batches of their own, and where there are no more
         rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
     step_size : float or callable, optional
@@ -126,7 +126,9 @@ class SGLD(BlockedStep):
         far less variance near the centre. Where they have more, the first takes their place.
     preconditioner : "laplace", "laplace_diagonal", "identity" or array, shape (d,) or (d, d)
         :math:`M`, or its diagonal. ``"laplace"`` is the covariance of a Gaussian approximation of
-        the posterior, ``"laplace_diagonal"`` the variances of each coordinate given the others.
+        the posterior, with more than 500 coordinates a diagonal that is stretched along the
+        directions it misses; ``"laplace_diagonal"`` the variances of each coordinate given the
+        others.
         The d coordinates are the variables in the order of ``vars``, each raveled;
         :attr:`coordinate_names` lists them.
     temperature : float

@@ -1,6 +1,6 @@
 """Models with known posteriors: each function returns a model, and reference means and sds."""
 
-from .hierarchical import crossed, eight_schools, radon_centred, radon_noncentred
+from .hierarchical import crossed, eight_schools, many_groups, radon_centred, radon_noncentred
 from .linear import badly_scaled, correlated
 from .other import correlation, network, simplex, skewed
 from .posterior import Posterior, stack, sum_of_outcomes
@@ -24,6 +24,7 @@ SAMPLED = (
     radon_centred,
     radon_noncentred,
     crossed,
+    many_groups,
     eight_schools,
     poisson_counts,
     negative_binomial,

@@ -65,6 +65,21 @@ def crossed() -> tuple[pm.Model, list[str]]:
     return model, ["mean", "item_spread", "rater_spread", "items", "raters", "noise"]
 
 
+@sampled
+def many_groups() -> tuple[pm.Model, list[str]]:
+    """Success in 2,000 groups of some 20 trials, d = 2,002: 40,000 rows."""
+    rng = np.random.default_rng(21)
+    group = rng.integers(2_000, size=40_000)
+    effects = rng.normal(0, 0.7, 2_000)
+    success = rng.random(40_000) < 1 / (1 + np.exp(-0.3 - effects[group]))
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 1)
+        spread = pm.HalfNormal("spread", 1)
+        offset = pm.Normal("offset", shape=2_000)
+        pm.Bernoulli("y", logit_p=mean + spread * offset[group], observed=success)
+    return model, ["mean", "spread", "offset"]
+
+
 def _schools(effects) -> None:
     """Add the likelihood of the eight schools (Rubin, 1981)."""
     estimates = np.array([28.0, 8, -3, 7, -1, 1, 18, 12])

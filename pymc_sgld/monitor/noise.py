@@ -30,25 +30,22 @@ class Reading:
     noise : ndarray, shape (d,)
         :math:`\tfrac\varepsilon4 (M V M)_{ii}`: what the noise adds to the variance of each
         coordinate where :math:`M` is the covariance of the posterior.
-    drift : ndarray, shape (d,)
-        :math:`\tfrac\varepsilon4 E (M \hat g)_i^2`: the same, and what Euler–Maruyama adds.
     """
 
     draws: int
     inflation: float
     threshold: float
     noise: np.ndarray
-    drift: np.ndarray
 
     @classmethod
     def none(cls, size: int) -> Reading:
         """Return the reading of no draws."""
-        return cls(0, 0.0, 0.0, np.zeros(size), np.zeros(size))
+        return cls(0, 0.0, 0.0, np.zeros(size))
 
     def include(self, other: Reading) -> None:
         """Average with the reading of other draws."""
         total = self.draws + other.draws
-        for name in ("inflation", "threshold", "noise", "drift"):
+        for name in ("inflation", "threshold", "noise"):
             mine, others = getattr(self, name), getattr(other, name)
             with np.errstate(over="ignore", invalid="ignore"):
                 setattr(self, name, mine + (others - mine) * (other.draws / total))
@@ -117,7 +114,7 @@ class NoiseMonitor:
         """
         weights, moves = step_sizes / 4, int((step_sizes > 0).sum())
         if not self.temperature:
-            return Reading(1, np.nan, np.nan, *np.full((2, gradients.shape[1]), np.nan))
+            return Reading(1, np.nan, np.nan, np.full(gradients.shape[1], np.nan))
         weights = weights / self.temperature
         left = 1 - step_sizes[:-1, None] / 2 if self.matched else 1
         apart = (gradients[1:] - left * gradients[:-1]) * np.sqrt(self.share / 2)
@@ -132,7 +129,6 @@ class NoiseMonitor:
                 1 + float(of_noise if self.averaged else of_all),
                 float(late.mean() * self.temperature * self._follow(apart, moved)),
                 late @ moved**2 / len(late),
-                weights @ multiplied**2 / moves,
             )
 
     def _follow(self, apart: np.ndarray, moved: np.ndarray) -> float:

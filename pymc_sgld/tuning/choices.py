@@ -367,7 +367,8 @@ def _batch_size(
     rows = max(table.total_size for table in density.tables)
     high = largest / prediction.rates[-1]
     short = high / prediction.step_size(bias_target, largest)
-    most = min(LARGEST_BATCH_SIZE, int(rows * _MOST_OF_THE_ROWS))
+    size = prediction.size  # as many rows as coordinates cost no more than the coordinates do
+    most = min(max(LARGEST_BATCH_SIZE, 2 * size), int(rows * _MOST_OF_THE_ROWS))
     while short > 1.5 and 2 * batch_size <= most:
         batch_size, short = 2 * batch_size, short / 2
     return batch_size

@@ -72,7 +72,7 @@ class Prediction:
         self._averaged, self._accumulated = averaged, accumulated
         self._round = bool(np.ptp(self.rates) < 1e-6)  # one rate for all: M = P^-1
         self._scale = np.sqrt(self.rates)
-        size = len(self.rates)
+        self.size = size = len(self.rates)
         among = (max(0, size - _DIRECTIONS), size - 1)
         small = np.outer(self._scale, self._scale) / np.add.outer(self.rates, self.rates)
         self._worst = [eigh(small * of_half, subset_by_index=among)[1].T for of_half in self._noise]
@@ -163,7 +163,7 @@ class WidePrediction(Prediction):
         averaged: bool,
         accumulated: Callable[[np.ndarray], np.ndarray] = independent,
     ) -> None:
-        self.rates = rates
+        self.rates, self.size = rates, noise[0].shape[1]
         self._averaged, self._accumulated = averaged, accumulated
         self._strength = 0.0
         for half, judge in zip(noise, noise[::-1], strict=True):
