@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs benchmark flat-cost bias-target accuracy clean
+.PHONY: help example test test-long lint format types docs figures benchmark flat-cost bias-target accuracy clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -15,6 +15,7 @@ help:
 	@echo 'make format      ruff: write the format, fix what can be fixed'
 	@echo 'make types       mypy on the package'
 	@echo 'make docs        the documentation, into docs/_build/html'
+	@echo 'make figures     the figures of the documentation that explain, and the numbers beside them'
 	@echo 'make benchmark   microseconds per update, seconds to the first draw'
 	@echo 'make flat-cost   rows and seconds for an effective sample size as the data grow, beside NUTS'
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
@@ -51,6 +52,11 @@ docs:
 	@$(environment) docs
 	@rm -rf docs/_build docs/generated # a page that is not rebuilt would not repeat its warnings
 	$(python) -m sphinx -W --keep-going -n docs docs/_build/html
+
+figures:
+	@$(environment) plots
+	$(python) docs/figures/how_it_works
+	$(python) docs/figures/selection.py
 
 benchmark:
 	@$(environment) benchmark
