@@ -58,6 +58,7 @@ def main(path: Path = Path(__file__).with_suffix(".svg")) -> Run:
     shown = np.unique(np.geomspace(1, DRAWS, 250).astype(int)) - 1
     left.semilogx(found.updates[shown], found.distance[shown], color=BLUE, lw=1, label="draws")
     left.axhspan(-2, 2, color=GREY, alpha=0.4, lw=0, label="posterior, ± 2 sd")
+    few = np.unique(np.geomspace(1, DRAWS, 50).astype(int)) - 1
     injected = found.step_size * PRECISION
     noise = found.threshold * injected
     edges = np.geomspace(found.updates[0], found.updates[-1] + 1, 21)
@@ -66,9 +67,7 @@ def main(path: Path = Path(__file__).with_suffix(".svg")) -> Run:
         (injected, "--", BLACK, "injected noise, ε"),
         (injected**2 * gradient_noise(BATCH) / PRECISION / 4, "-", RED, "gradient noise, ε²V/4"),
     ):
-        right.loglog(
-            found.updates[shown][::5], values[shown][::5], mark, color=colour, lw=1, label=label
-        )
+        right.loglog(found.updates[few], values[few], mark, color=colour, lw=1, label=label)
     means = [(found.updates[bins == b].mean(), noise[bins == b].mean()) for b in np.unique(bins)]
     right.plot(*np.transpose(means), "o", color=RED, ms=4, label="the same, as the chain reads it")
     for axes in (left, right):
