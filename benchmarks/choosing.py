@@ -127,7 +127,8 @@ def main() -> None:
                 cells = [f"{value:.3g}" for value in found[["step", "taken"]]]
                 cells += [f"{found['updates a draw']:.0f}"]
                 cells += [f"{round(value, -2):,.0f}" for value in found[["rule", "measured"]]]
-                cells += [f"{found['in passes']:.2g}"]
+                passes = found["in passes"]
+                cells += [f"{passes:.0f}" if passes > 10 else f"{passes:.2g}"]
                 head = f"| {name} | {rows:,} | {batch_size} | "
                 print(head + " | ".join(cells) + " |", flush=True)
 
