@@ -12,7 +12,7 @@ PLACES = [
     "benchmarks/**/*.py",
 ]
 # "Roberts, Gelman and Gilks (1997)", "Giles and others 2020", "Vehtari et al. 2021"
-NAME = r"[A-ZÀ-Ž][a-zà-ž]+"
+NAME = r"(?:(?:Van|van|de|del) )?[A-ZÀ-Ž][a-zà-ž]+"
 CITATION = re.compile(
     rf"((?:{NAME},\s+)*{NAME}(?:\s+(?:and\s+(?:others|{NAME})|et\s+al\.))?),?\s+\(?((?:19|20)\d\d)\b"
 )
@@ -25,7 +25,7 @@ def cited():
         if path.name in ("bibliography.md", "CHANGELOG.md") or "_build" in path.parts:
             continue
         for authors, year in CITATION.findall(path.read_text()):
-            found[re.split(r"[,\s]", authors)[0], year] = path.relative_to(ROOT)
+            found[re.split(r",|\s+and\s|\s+et\s", authors)[0], year] = path.relative_to(ROOT)
     return found
 
 
