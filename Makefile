@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs benchmark flat-cost bias-target accuracy clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost bias-target accuracy clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -15,7 +15,9 @@ help:
 	@echo 'make format      ruff: write the format, fix what can be fixed'
 	@echo 'make types       mypy on the package'
 	@echo 'make docs        the documentation, into docs/_build/html'
+	@echo 'make figures     the figures of the documentation that explain, and the numbers beside them'
 	@echo 'make benchmark   microseconds per update, seconds to the first draw'
+	@echo 'make choosing    the rules for batch size and step size beside runs'
 	@echo 'make flat-cost   rows and seconds for an effective sample size as the data grow, beside NUTS'
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
 	@echo 'make accuracy    posteriors with a known answer, from default settings'
@@ -52,9 +54,18 @@ docs:
 	@rm -rf docs/_build docs/generated # a page that is not rebuilt would not repeat its warnings
 	$(python) -m sphinx -W --keep-going -n docs docs/_build/html
 
+figures:
+	@$(environment) plots
+	$(python) docs/figures/how_it_works
+	$(python) docs/figures/selection.py
+
 benchmark:
 	@$(environment) benchmark
 	$(python) benchmarks/overhead.py
+
+choosing:
+	@$(environment) plots
+	$(python) benchmarks/choosing.py
 
 flat-cost: # empty caches, so that what compiles is timed
 	@$(environment) benchmark

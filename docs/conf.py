@@ -27,7 +27,12 @@ templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_title = "pymc-sgld"
 html_copy_source = html_show_sourcelink = False
-html_theme_options = {"secondary_sidebar_items": ["page-toc"], "show_prev_next": False}
+html_theme_options = {
+    "navbar_center": [],  # the pages stand in the sidebar instead, in their groups
+    "secondary_sidebar_items": ["page-toc"],
+    "show_prev_next": False,
+}
+html_sidebars = {"**": ["all-pages"]}
 
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
