@@ -102,5 +102,19 @@ class Contrast:
         factor = 2**self.order / (2**self.order - 1)
         with np.errstate(all="ignore"):
             groups = factor * np.stack([shift / np.sqrt(variance), squares / variance])
-        estimates, errors = groups.mean(axis=1), groups.std(axis=1, ddof=1) / np.sqrt(GROUPS)
+        estimates, errors = groups.mean(axis=1), _errors_of_means(groups)
         return Bias(estimates[0], errors[0], estimates[1], errors[1])
+
+
+def _errors_of_means(groups: np.ndarray) -> np.ndarray:
+    """Return the standard errors of means over axis 1 of groups that follow each other.
+
+    Groups that are no longer than the memory of a chain are alike: by the correlation of
+    neighbours, as in a process of first order.
+    """
+    away = groups - groups.mean(axis=1, keepdims=True)
+    square = (away**2).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        alike = (away[:, 1:] * away[:, :-1]).sum(axis=1) / square
+    alike = np.clip(np.nan_to_num(alike) + 1 / GROUPS, 0, 0.95)  # the sample's own is too small
+    return np.sqrt(square / (GROUPS - 1) / GROUPS * (1 + alike) / (1 - alike))
