@@ -1,7 +1,7 @@
 """Stochastic gradient Langevin dynamics as a step method for PyMC."""
 
 from pymc_sgld import minibatch, schedules
-from pymc_sgld.diagnostics import compare, plot_comparison
+from pymc_sgld.diagnostics import compare, plot_comparison, thin_by_step_size, weighted_summary
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError, SGLDWarning
 from pymc_sgld.step import SGLD
 
@@ -18,4 +18,6 @@ __all__ = [
     "minibatch",
     "plot_comparison",
     "schedules",
+    "thin_by_step_size",
+    "weighted_summary",
 ]

@@ -2,5 +2,7 @@
 
 from pymc_sgld.diagnostics.idata import compare
 from pymc_sgld.diagnostics.plots import plot_comparison
+from pymc_sgld.diagnostics.summary import weighted_summary
+from pymc_sgld.diagnostics.thinning import thin_by_step_size
 
-__all__ = ["compare", "plot_comparison"]
+__all__ = ["compare", "plot_comparison", "thin_by_step_size", "weighted_summary"]
