@@ -1,7 +1,14 @@
 """Stochastic gradient Langevin dynamics as a step method for PyMC."""
 
 from pymc_sgld import minibatch, schedules
-from pymc_sgld.diagnostics import compare, plot_comparison
+from pymc_sgld.diagnostics import (
+    StepHalving,
+    compare,
+    plot_comparison,
+    step_halving,
+    thin_by_step_size,
+    weighted_summary,
+)
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError, SGLDWarning
 from pymc_sgld.step import SGLD
 
@@ -14,8 +21,12 @@ __all__ = [
     "NonFiniteError",
     "SGLDWarning",
     "SettingError",
+    "StepHalving",
     "compare",
     "minibatch",
     "plot_comparison",
     "schedules",
+    "step_halving",
+    "thin_by_step_size",
+    "weighted_summary",
 ]

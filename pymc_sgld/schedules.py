@@ -110,6 +110,7 @@ class cyclical:
         \left[1 + \cos\left(\pi\, (t \bmod P) / P\right)\right]
 
     Each cycle starts with large steps that look for a mode and ends with small ones that sample it.
+    The stats ``cycle`` and ``cycle_position`` of every draw say where its last update stood.
 
     Parameters
     ----------
@@ -142,8 +143,24 @@ class cyclical:
 
     def __call__(self, count: np.ndarray) -> np.ndarray:
         """Return the step sizes of the updates ``count``, shape (k,)."""
-        phase = (np.asarray(count) % self.period) / self.period
+        _, phase = self.cycle(count)
         return self.step_size * np.cos(np.pi / 2 * phase) ** 2  # the same, and never rounded to 0
+
+    def cycle(self, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the cycles of the updates ``count``, from 0, and the positions, in [0, 1)."""
+        cycle, update = np.divmod(np.asarray(count), self.period)
+        return cycle, update / self.period
+
+
+def cycle_of(schedule: Schedule, update: int) -> tuple[int, float]:
+    """Return the cycle of an update and its position in it: -1 and 0 where there are no cycles.
+
+    A schedule has cycles if it has a method ``cycle`` as that of `cyclical`.
+    """
+    if not hasattr(schedule, "cycle"):
+        return -1, 0.0
+    cycle, position = schedule.cycle(np.array([update]))
+    return int(cycle[0]), float(position[0])
 
 
 def make_schedule(step_size: Any) -> Schedule:

@@ -43,7 +43,7 @@ from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.parameters import ParameterValues
-from pymc_sgld.schedules import Schedule, check_horizon, evaluate, make_schedule
+from pymc_sgld.schedules import Schedule, check_horizon, cycle_of, evaluate, make_schedule
 from pymc_sgld.threads import one_thread
 from pymc_sgld.tuning.choices import Asked, Search, choose, choose_integrator, refine
 
@@ -217,6 +217,8 @@ class SGLD(BlockedStep):
         "gradient_norm": (np.float64, []),
         "rows_seen": (np.int64, []),
         "updates": (np.int64, []),
+        "cycle": (np.int64, []),
+        "cycle_position": (np.float64, []),
         "variance_inflation": (np.float64, []),
         "sampling_threshold": (np.float64, []),
         "untrusted": (np.int64, []),
@@ -515,6 +517,7 @@ class SGLD(BlockedStep):
                 self.reading, self.contrast.bias(), self.last_step_size, self.contrast.failed
             )
         warning = SamplerWarning(WarningType.BAD_PARAMS, "\n".join(messages), "warn")
+        cycle, cycle_position = cycle_of(self.schedule, self.updates - 1)
         return {
             "step_size": self.last_step_size,
             "gradient_norm": float(np.linalg.norm(gradient)),
@@ -523,6 +526,8 @@ class SGLD(BlockedStep):
             "untrusted": int(bool(messages)),
             "rows_seen": self.updates * self.batch_size,
             "updates": self.updates,
+            "cycle": cycle,
+            "cycle_position": cycle_position,
             "batch_size": self.batch_size,
             "total_size": self.total_size,
             "steps_per_draw": self._updates_of_draw,

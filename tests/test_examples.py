@@ -33,3 +33,14 @@ def test_radon(example, tmp_path, monkeypatch, capsys):
     assert len(comparison) == 389
     assert comparison["sd_ratio"].between(0.5, 2).all()
     assert output.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("example", ["decreasing_steps"], indirect=True)
+def test_decreasing_steps(example, capsys):
+    """Each standard deviation is what the recursion of the variance expects, within its error."""
+    table = example.main(
+        draws=400, tune=100, chains=2, cores=1, quiet=True, compute_convergence_checks=False
+    )
+    assert "all alike" in capsys.readouterr().out
+    assert ((table["sd ratio"] - table["expected"]).abs() < 5 * table["error"]).all()
+    assert (table["error"] < 0.1).all() and (table["ESS"] > 100).all()

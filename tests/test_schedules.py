@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pymc_sgld import SettingError, schedules
-from pymc_sgld.schedules import evaluate, make_schedule
+from pymc_sgld.schedules import cycle_of, evaluate, make_schedule
 
 COUNT = np.array([0, 1, 7, 99, 100, 101, 10**6])
 
@@ -43,6 +43,23 @@ def test_cyclical():
     assert schedules.cyclical(1.0, 10**9)(np.array([10**9 - 1])) > 0
     np.testing.assert_allclose(one_cycle.mean(), 0.1 + 0.1 / 100, rtol=1e-9)
     assert (schedule(np.arange(100, 200)) == one_cycle).all()
+
+
+def test_cycles_are_counted_and_measured():
+    schedule = schedules.cyclical(0.2, 100)
+    assert [cycle_of(schedule, t) for t in (0, 99, 100, 250)] == [
+        (0, 0),
+        (0, 0.99),
+        (1, 0),
+        (2, 0.5),
+    ]
+    assert cycle_of(schedules.cyclical(1.0, 3), 3 * 10**15 - 1) == (10**15 - 1, 2 / 3)
+    for other in (
+        schedules.constant(0.1),
+        schedules.polynomial(1, 1, 1),
+        lambda count: 0.1 + count,
+    ):
+        assert cycle_of(other, 7) == (-1, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,16 @@
 """Measure how far a run is from the posterior."""
 
+from pymc_sgld.diagnostics.halving import StepHalving, step_halving
 from pymc_sgld.diagnostics.idata import compare
 from pymc_sgld.diagnostics.plots import plot_comparison
+from pymc_sgld.diagnostics.summary import weighted_summary
+from pymc_sgld.diagnostics.thinning import thin_by_step_size
 
-__all__ = ["compare", "plot_comparison"]
+__all__ = [
+    "StepHalving",
+    "compare",
+    "plot_comparison",
+    "step_halving",
+    "thin_by_step_size",
+    "weighted_summary",
+]

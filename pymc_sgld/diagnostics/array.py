@@ -17,6 +17,26 @@ MEAN_TOLERANCE = 0.1
 SD_TOLERANCE = 0.1
 """Largest deviation of the ratio of standard deviations from 1 that counts as agreement."""
 
+
+class Tolerance(NamedTuple):
+    """Deviations that count as agreement.
+
+    Attributes
+    ----------
+    mean : float
+        Of the mean, in reference standard deviations.
+    sd : float
+        Of the ratio of standard deviations from 1.
+    """
+
+    mean: float = MEAN_TOLERANCE
+    sd: float = SD_TOLERANCE
+
+    def __str__(self) -> str:
+        """Say it as in a verdict."""
+        return f"mean within {self.mean:g} sd, sd within {100 * self.sd:g} %"
+
+
 FLOATING_POINT_STEPS = 64
 """Draws that differ by fewer steps of floating point than this are one and the same constant."""
 
@@ -27,42 +47,63 @@ class Comparison(NamedTuple):
     mean_shift: float
     mean_shift_mcse: float
     sd_ratio: float
+    sd_ratio_mcse: float
     wasserstein: float
+    wasserstein_null: float
     r_hat: float
     ess_bulk: float
+    ess_sd: float
     reference_r_hat: float
     reference_ess_bulk: float
+    reference_ess_sd: float
     agrees: bool
 
 
-def compare_draws(draws: ArrayLike, reference: ArrayLike) -> Comparison:
+class Quality(NamedTuple):
+    """How well one run knows one parameter; NaN where undefined."""
+
+    r_hat: float
+    ess_bulk: float
+    ess_sd: float
+
+
+def compare_draws(
+    draws: ArrayLike, reference: ArrayLike, tolerance: Tolerance | None = None
+) -> Comparison:
     r"""Compare the draws of one scalar parameter with those of a reference.
 
     With the means :math:`m, m_r`, standard deviations :math:`s, s_r` (divisor: draws - 1),
-    Monte-Carlo standard errors of the mean :math:`e, e_r` and empirical distribution functions
-    :math:`F, F_r` of the draws and of the reference, each over all chains,
+    Monte-Carlo standard errors :math:`e, e_r` of the mean and :math:`q, q_r` of the standard
+    deviation, and empirical distribution functions :math:`F, F_r` of the draws and of the
+    reference, each over all chains,
 
     .. math::
 
-        \mathrm{mean\ shift} = \frac{m - m_r}{s_r}, \quad
-        \mathrm{its\ error} = \frac{\sqrt{e^2 + e_r^2}}{s_r}, \quad
-        \mathrm{sd\ ratio} = \frac{s}{s_r}, \quad
-        \mathrm{Wasserstein} = \frac{1}{s_r} \int |F(x) - F_r(x)|\,dx .
+        \mathrm{mean\ shift} &= \frac{m - m_r}{s_r}, &\quad
+        \mathrm{its\ error} &= \frac{\sqrt{e^2 + e_r^2}}{s_r}, \\
+        \mathrm{sd\ ratio} &= \frac{s}{s_r}, &\quad
+        \mathrm{its\ error} &= \frac{s}{s_r}\sqrt{q^2 / s^2 + q_r^2 / s_r^2}, \\
+        \mathrm{Wasserstein} &= \frac{1}{s_r} \int |F(x) - F_r(x)|\,dx, &\quad
+        \mathrm{its\ null} &= \frac{1}{s_r} \sqrt{\frac2\pi \Big(\frac1n + \frac1{n_r}\Big)}
+        \int \sqrt{F_r (1 - F_r)}\,dx .
 
-    The errors :math:`e = s/\sqrt{\mathrm{ESS}}` account for autocorrelation. The Wasserstein
-    distance of two finite samples is positive even when their laws are the same.
+    The errors account for autocorrelation. The null is what the Wasserstein distance of two samples
+    of one law is on average, for the bulk effective sample sizes :math:`n, n_r` and, by the central
+    limit theorem, many draws.
 
     Parameters
     ----------
     draws, reference : array_like of shape (chain, draw)
         Numbers, integers or booleans; the two may differ in chains and in draws.
+    tolerance : Tolerance, optional
+        What counts as agreement.
 
     Returns
     -------
     Comparison
-        The distances above; R-hat (NaN for a single chain) and bulk effective sample size of both;
-        and ``agrees``: the shift is at most `MEAN_TOLERANCE`, the ratio within `SD_TOLERANCE` of 1,
-        and the error of the shift no larger than its tolerance, so that it can tell. Draws that are
+        The figures above; of both runs R-hat (NaN for a single chain) and the effective sample
+        sizes for the bulk and for the standard deviation; and ``agrees``: shift and ratio are
+        within the tolerance, and so is the error of the shift, so that it can tell. Draws that are
         not finite never agree. A reference that is constant has no unit: the distances are NaN, and
         ``agrees`` says whether both are the same constant.
 
@@ -70,6 +111,8 @@ def compare_draws(draws: ArrayLike, reference: ArrayLike) -> Comparison:
     ----------
     Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), "Rank-normalization, folding, and
     localization: an improved R-hat for assessing convergence of MCMC", Bayesian Analysis 16(2).
+    del Barrio, Giné and Matrán (1999), "Central limit theorems for the Wasserstein distance between
+    the empirical and the true distributions", Annals of Probability 27(2), theorem 1.1.
 
     Examples
     --------
@@ -79,10 +122,13 @@ def compare_draws(draws: ArrayLike, reference: ArrayLike) -> Comparison:
     >>> round(result.mean_shift, 6), round(result.sd_ratio, 6), result.agrees
     (0.5, 1.0, False)
     """
+    tolerance = tolerance or Tolerance()
     resolution = max(floating_point_resolution(draws), floating_point_resolution(reference))
     draws, reference = np.asarray(draws, dtype=float), np.asarray(reference, dtype=float)
+    own, other = quality(draws, resolution), quality(reference, resolution)
     unit = standard_deviation(reference, resolution)
-    mean_shift = mean_shift_mcse = sd_ratio = wasserstein = float("nan")
+    mean_shift = mean_shift_mcse = sd_ratio = sd_ratio_mcse = float("nan")
+    wasserstein = wasserstein_null = float("nan")
     # Overflow and division by zero give the infinities and NaN that they should: no warnings.
     with np.errstate(all="ignore"):
         if unit > 0 and is_finite(draws):
@@ -90,29 +136,53 @@ def compare_draws(draws: ArrayLike, reference: ArrayLike) -> Comparison:
             error, reference_error = array_stats.mcse(draws), array_stats.mcse(reference)
             mean_shift_mcse = float(np.hypot(error, reference_error) / unit)
             sd_ratio = standard_deviation(draws, resolution) / unit
+            errors = relative_sd_error(draws, own), relative_sd_error(reference, other)
+            sd_ratio_mcse = float(sd_ratio * np.hypot(*errors)) if sd_ratio else 0.0
             wasserstein = float(wasserstein_distance(draws.ravel(), reference.ravel()) / unit)
+            rate = np.sqrt(2 / np.pi * (1 / own.ess_bulk + 1 / other.ess_bulk))
+            wasserstein_null = float(rate * spread_of_ranks(reference) / unit)
     agrees = (
-        abs(mean_shift) <= MEAN_TOLERANCE
-        and abs(sd_ratio - 1) <= SD_TOLERANCE
-        and mean_shift_mcse <= MEAN_TOLERANCE
+        abs(mean_shift) <= tolerance.mean
+        and abs(sd_ratio - 1) <= tolerance.sd
+        and mean_shift_mcse <= tolerance.mean
     )
     return Comparison(
         mean_shift,
         mean_shift_mcse,
         sd_ratio,
+        sd_ratio_mcse,
         wasserstein,
-        *convergence(draws, resolution),
-        *convergence(reference, resolution),
+        wasserstein_null,
+        *own,
+        *other,
         agrees=agrees or is_same_constant(draws, reference, resolution),
     )
 
 
-def convergence(draws: NDArray[np.floating], resolution: float) -> tuple[float, float]:
-    """Give rank-normalised split R-hat and bulk effective sample size; NaN where undefined."""
+def quality(draws: NDArray[np.floating], resolution: float) -> Quality:
+    """Give R-hat and the effective sample sizes of one run; NaN where undefined."""
     if not is_finite(draws) or is_constant(draws, resolution):
-        return float("nan"), float("nan")
+        return Quality(float("nan"), float("nan"), float("nan"))
     with np.errstate(all="ignore"):  # chains that stand still at different values: R-hat is inf
-        return float(array_stats.rhat(draws)), float(array_stats.ess(draws, method="bulk"))
+        return Quality(
+            float(array_stats.rhat(draws)),
+            float(array_stats.ess(draws, method="bulk")),
+            float(array_stats.ess(draws, method="sd")),
+        )
+
+
+def relative_sd_error(draws: NDArray[np.floating], known: Quality) -> float:
+    """Give the Monte-Carlo standard error of the standard deviation over the latter, as ArviZ."""
+    squares = np.square(draws - draws.mean())
+    error = squares.std() / 2 / np.sqrt(squares.mean() * known.ess_sd)
+    return float(error * np.sqrt((1 - 1 / draws.size) / squares.mean()))
+
+
+def spread_of_ranks(draws: NDArray[np.floating]) -> float:
+    r"""Give :math:`\int \sqrt{F (1 - F)}\,dx` for the distribution function F of draws."""
+    ordered = np.sort(draws, axis=None)
+    below = np.arange(1, ordered.size) / ordered.size
+    return float(np.sum(np.diff(ordered) * np.sqrt(below * (1 - below))))
 
 
 def standard_deviation(draws: NDArray[np.floating], resolution: float) -> float:

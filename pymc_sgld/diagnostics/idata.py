@@ -5,18 +5,30 @@ from collections.abc import Sequence
 import pandas as pd
 import xarray as xr
 
-from pymc_sgld.diagnostics.array import Comparison, compare_draws
+from pymc_sgld.arguments import positive
+from pymc_sgld.diagnostics.array import (
+    MEAN_TOLERANCE,
+    SD_TOLERANCE,
+    Comparison,
+    Tolerance,
+    compare_draws,
+)
+from pymc_sgld.diagnostics.dependence import compare_jointly
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
 from pymc_sgld.diagnostics.trust import warn_if_untrusted
 from pymc_sgld.diagnostics.verdict import describe
+from pymc_sgld.diagnostics.weights import has_varying_steps
 
 
 def compare(
     idata: xr.DataTree | xr.Dataset,
     reference: xr.DataTree | xr.Dataset,
     var_names: str | Sequence[str] | None = None,
+    *,
+    mean_tolerance: float = MEAN_TOLERANCE,
+    sd_tolerance: float = SD_TOLERANCE,
 ) -> pd.DataFrame:
-    r"""Compare a posterior with a reference, parameter by parameter.
+    r"""Compare a posterior with a reference, parameter by parameter and jointly.
 
     R-hat and the effective sample size tell how well a chain explored *its* stationary law; they
     cannot see that this law is biased. Only a comparison can. With the means :math:`m, m_r`,
@@ -29,8 +41,20 @@ def compare(
         \mathrm{sd\ ratio} = \frac{s}{s_r}, \quad
         \mathrm{Wasserstein} = \frac{1}{s_r} \int |F(x) - F_r(x)|\,dx .
 
-    A parameter agrees if the shift of its mean is at most 0.1, its sd ratio within 0.1 of 1, and
-    the Monte-Carlo standard error of the shift at most 0.1, so that the comparison can tell.
+    A parameter agrees if the shift of its mean and the deviation of its sd ratio from 1 are within
+    the tolerance, and so is the Monte-Carlo standard error of the shift, so that the comparison can
+    tell. The verdict names an sd ratio whose error is larger than the tolerance.
+
+    Parameters may agree one by one and not together: the correlations may be wrong. Up to 400 draws
+    of each run, so far apart that they are nearly independent, are therefore compared in all
+    parameters at once by a permutation test. If that finds a difference (p at most 0.01), and finds
+    it still where idata's parameters are shifted and scaled to the means and standard deviations of
+    the reference, the verdict says so. Runs of one law are flagged at a rate of 0.01 at most.
+
+    Parameters are compared on the scale of the posterior. To compare on the unconstrained scale as
+    well, sample both runs with ``idata_kwargs={"include_transformed": True}``: transformed
+    variables, such as ``sigma_log__``, are then compared like any others, whether they are in the
+    group ``posterior`` (PyMC) or ``unconstrained_posterior`` (nutpie).
 
     Parameters
     ----------
@@ -42,6 +66,10 @@ def compare(
     var_names : str or sequence of str, optional
         Variables to compare; by default all that both runs have. Entries of a variable are matched
         by coordinate label, never by position, wherever both runs have labels.
+    mean_tolerance : float, optional
+        Shift of a mean that counts as agreement, in reference sds.
+    sd_tolerance : float, optional
+        Deviation of an sd ratio from 1 that counts as agreement.
 
     Returns
     -------
@@ -50,13 +78,15 @@ def compare(
 
         mean_shift, mean_shift_mcse
             Difference of the means and its Monte-Carlo standard error, in reference sds.
-        sd_ratio
-            Standard deviation of the draws over that of the reference.
-        wasserstein
-            First Wasserstein distance, in reference sds. It is not 0 for two finite samples of one
-            law: about 1 / sqrt(effective sample size).
-        r_hat, ess_bulk, reference_r_hat, reference_ess_bulk
-            Convergence of either run; NaN where undefined (R-hat of a single chain).
+        sd_ratio, sd_ratio_mcse
+            Standard deviation of the draws over that of the reference, and its Monte-Carlo standard
+            error.
+        wasserstein, wasserstein_null
+            First Wasserstein distance, in reference sds, and what it is on average for two such
+            samples of one law (up to a third less where draws are autocorrelated).
+        r_hat, ess_bulk, ess_sd, reference_r_hat, reference_ess_bulk, reference_ess_sd
+            Convergence of either run: R-hat and the effective sample sizes for the bulk and for the
+            standard deviation; NaN where undefined (R-hat of a single chain).
         agrees
             Whether the parameter agrees. A parameter that is constant in the reference has no
             figures, and agrees if it is the same constant in `idata`. Draws that are not finite
@@ -64,12 +94,19 @@ def compare(
 
         ``.attrs["verdict"]`` says the same in words, ``.attrs["only_in_idata"]`` and
         ``.attrs["only_in_reference"]`` list the variables that could not be compared.
+        ``.attrs["joint"]`` is what the joint test found, a dictionary: ``p_value``;
+        ``aligned_p_value``, after shifting and scaling (NaN where ``p_value`` is above 0.01);
+        ``energy``, the energy distance of the whitened draws over its largest possible value, from
+        0 to 1; ``draws``, ``reference_draws`` and ``parameters``, how many were tested;
+        ``differs``; and ``worst_pair``, the two parameters whose correlation differs most, with
+        both correlations (None where ``differs`` is False). It is None for a single parameter, or
+        where a run has fewer than 20 nearly independent draws.
 
     Raises
     ------
     SettingError
         If an argument is no posterior, a variable of `var_names` is missing in a run, or the runs
-        differ in the dimensions or labels of a variable.
+        differ in the dimensions or labels of a variable, or a tolerance is not positive.
 
     Warns
     -----
@@ -80,6 +117,8 @@ def compare(
     ----------
     Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), "Rank-normalization, folding, and
     localization: an improved R-hat for assessing convergence of MCMC", Bayesian Analysis 16(2).
+    Székely and Rizzo (2013), "Energy statistics: a class of statistics based on distances", Journal
+    of Statistical Planning and Inference 143(8).
 
     Examples
     --------
@@ -95,18 +134,33 @@ def compare(
     >>> print(table.attrs["verdict"].split(" (")[0])
     does not agree: the only parameter is outside the tolerance
     """
+    tolerance = Tolerance(
+        positive("mean_tolerance", mean_tolerance), positive("sd_tolerance", sd_tolerance)
+    )
     match = match_posteriors(idata, reference, var_names)
     warn_if_untrusted(idata, "idata")
     warn_if_untrusted(reference, "the reference")
-    return compare_matched(match, name_missing=var_names is None)
-
-
-def compare_matched(match: Match, *, name_missing: bool) -> pd.DataFrame:
-    """Build the table of `compare` from draws that are matched already."""
-    rows = [compare_draws(parameter.draws, parameter.reference) for parameter in match.parameters]
-    labels = [parameter.label for parameter in match.parameters]
-    table = pd.DataFrame(rows, index=labels, columns=list(Comparison._fields))
-    table.attrs["verdict"] = describe(table, match, name_missing=name_missing)
+    table = compare_marginals(match, tolerance)
+    joint = compare_jointly(match, table)
+    sentences = describe(table, match, tolerance, joint, name_missing=var_names is None)
+    for role, run in (("idata", idata), ("the reference", reference)):
+        if has_varying_steps(run):
+            sentences += (
+                f" The step sizes of {role} vary, so that its draws count unequally: compare what "
+                "thin_by_step_size returns instead."
+            )
+    table.attrs["verdict"] = sentences
+    table.attrs["joint"] = None if joint is None else joint._asdict()
     table.attrs["only_in_idata"] = match.only_in_idata
     table.attrs["only_in_reference"] = match.only_in_reference
     return table
+
+
+def compare_marginals(match: Match, tolerance: Tolerance | None = None) -> pd.DataFrame:
+    """Build the table of `compare` from draws that are matched already, without attributes."""
+    rows = [
+        compare_draws(parameter.draws, parameter.reference, tolerance)
+        for parameter in match.parameters
+    ]
+    labels = [parameter.label for parameter in match.parameters]
+    return pd.DataFrame(rows, index=labels, columns=list(Comparison._fields))

@@ -73,12 +73,22 @@ def match_posteriors(
 
 
 def find_posterior(data: xr.DataTree | xr.Dataset, role: str) -> xr.Dataset:
-    """Give the posterior as a Dataset, from a result or from the group itself."""
+    """Give the posterior as a Dataset, from a result or from the group itself.
+
+    A group ``unconstrained_posterior``, which nutpie makes where PyMC adds transformed variables to
+    the posterior, belongs to it.
+    """
     if isinstance(data, xr.Dataset):
         return data
     if isinstance(data, xr.DataTree):
         if "posterior" in data.children:
-            return data["posterior"].to_dataset()
+            posterior = data["posterior"].to_dataset()
+            if "unconstrained_posterior" not in data.children:
+                return posterior
+            transformed = data["unconstrained_posterior"].to_dataset()
+            return posterior.merge(
+                transformed.drop_vars(posterior.data_vars, errors="ignore"), join="exact"
+            )
         if data.data_vars:
             return data.to_dataset()
         found = f"a DataTree with the groups {sorted(data.children)}"

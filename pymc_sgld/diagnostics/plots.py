@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE
-from pymc_sgld.diagnostics.idata import compare_matched
+from pymc_sgld.diagnostics.idata import compare_marginals
 from pymc_sgld.diagnostics.matching import Match, Parameter, match_posteriors
 from pymc_sgld.errors import SettingError
 
@@ -117,7 +117,7 @@ def choose_parameters(match: Match, *, all_named: bool) -> tuple[list[Parameter]
         )
     if all_named or total <= DEFAULT_ROWS:
         return match.parameters, ""
-    distance = differences(compare_matched(match, name_missing=False))
+    distance = differences(compare_marginals(match))
     farthest = np.argsort(-distance, kind="stable")[:DEFAULT_ROWS]
     chosen = [match.parameters[position] for position in farthest]
     return chosen, f"The {DEFAULT_ROWS} of {total} parameters that differ most"

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE
+from pymc_sgld.diagnostics.array import Tolerance
+from pymc_sgld.diagnostics.dependence import Joint
 from pymc_sgld.diagnostics.matching import Match, shorten
 
 R_HAT_LIMIT = 1.01
@@ -15,10 +16,15 @@ ESS_LIMIT = 400
 FEWEST_DRAWS = 4
 """Draws per chain below which there is neither R-hat nor effective sample size."""
 
-TOLERANCE = f"mean within {MEAN_TOLERANCE:g} sd, sd within {SD_TOLERANCE:.0%}".replace("%", " %")
 
-
-def describe(table: pd.DataFrame, match: Match, *, name_missing: bool) -> str:
+def describe(
+    table: pd.DataFrame,
+    match: Match,
+    tolerance: Tolerance,
+    joint: Joint | None,
+    *,
+    name_missing: bool,
+) -> str:
     """Say whether two runs agree, where they differ most, and what to do about it.
 
     Parameters
@@ -27,6 +33,10 @@ def describe(table: pd.DataFrame, match: Match, *, name_missing: bool) -> str:
         One row per parameter, the fields of `pymc_sgld.diagnostics.array.Comparison`.
     match : Match
         The draws that the rows were computed from, in the same order.
+    tolerance : Tolerance
+        What counts as agreement.
+    joint : Joint or None
+        What all parameters together show, if that was tested.
     name_missing : bool
         Whether to name the variables that only one of the runs has.
 
@@ -35,9 +45,10 @@ def describe(table: pd.DataFrame, match: Match, *, name_missing: bool) -> str:
     str
         One sentence, and others where the runs are too short, incomplete or not comparable.
     """
-    sentences = [f"{headline(table)}{worst_figures(table)}{not_comparable(table, match)}."]
+    first = headline(table, tolerance, joint)
+    sentences = [f"{first}{worst_figures(table)}{not_comparable(table, match)}."]
     failing = table[~table["agrees"]]
-    reasons = monte_carlo_reasons(failing if len(failing) else table)
+    reasons = monte_carlo_reasons(failing if len(failing) else table, tolerance)
     if reasons and len(failing):
         sentences.append(f"Run longer first, this may be Monte-Carlo error: {'; '.join(reasons)}.")
     elif reasons:
@@ -50,23 +61,38 @@ def describe(table: pd.DataFrame, match: Match, *, name_missing: bool) -> str:
     return " ".join(sentences)
 
 
-def headline(table: pd.DataFrame) -> str:
+def headline(table: pd.DataFrame, tolerance: Tolerance, joint: Joint | None) -> str:
     """Count the parameters that agree, that do not, or that cannot be told."""
     total = len(table)
     if table["agrees"].all():
         subject = count(1, 1) if total == 1 else f"all {total} parameters are"
-        return f"agrees: {subject} within the tolerance ({TOLERANCE})"
-    inside = (table["mean_shift"].abs() <= MEAN_TOLERANCE) & (
-        (table["sd_ratio"] - 1).abs() <= SD_TOLERANCE
+        within = f"{subject} within the tolerance ({tolerance})"
+        if joint is not None and joint.differs:
+            return f"does not agree: {within} one by one, but not together ({evidence(joint)})"
+        return f"agrees: {within}"
+    inside = (table["mean_shift"].abs() <= tolerance.mean) & (
+        (table["sd_ratio"] - 1).abs() <= tolerance.sd
     )
     outside = int((~table["agrees"] & ~inside).sum())
     if outside:
-        return f"does not agree: {count(outside, total)} outside the tolerance ({TOLERANCE})"
+        return f"does not agree: {count(outside, total)} outside the tolerance ({tolerance})"
     unresolved = int((~table["agrees"]).sum())
     return (
         f"cannot tell: {count(unresolved, total)} within the tolerance "
-        f"({TOLERANCE}), but the Monte-Carlo error of the mean shift is not"
+        f"({tolerance}), but the Monte-Carlo error of the mean shift is not"
     )
+
+
+def evidence(joint: Joint) -> str:
+    """Say what the joint test found, and where."""
+    figures = (
+        f"{joint.draws} against {joint.reference_draws} nearly independent draws differ, "
+        f"p = {joint.p_value:.2g}"
+    )
+    if joint.worst_pair is None:
+        return figures
+    one, other, ours, theirs = joint.worst_pair
+    return f"{figures}; correlation of {one} and {other} {ours:.2f} instead of {theirs:.2f}"
 
 
 def count(some: int, total: int) -> str:
@@ -114,11 +140,11 @@ def not_comparable(table: pd.DataFrame, match: Match) -> str:
     return "".join(f"; {clause}" for clause in clauses)
 
 
-def monte_carlo_reasons(table: pd.DataFrame) -> list[str]:
+def monte_carlo_reasons(table: pd.DataFrame, tolerance: Tolerance) -> list[str]:
     """List the figures that say that the runs are too short to judge, with the worst parameter."""
     reasons = []
     error = table["mean_shift_mcse"].dropna()
-    if (error > MEAN_TOLERANCE).any():
+    if (error > tolerance.mean).any():
         reasons.append(f"the error of the mean shift is {error.max():.3g} sd ({error.idxmax()})")
     for role, prefix in (("idata", ""), ("the reference", "reference_")):
         r_hat = table[f"{prefix}r_hat"].dropna()
@@ -127,6 +153,9 @@ def monte_carlo_reasons(table: pd.DataFrame) -> list[str]:
         size = table[f"{prefix}ess_bulk"].dropna()
         if (size < ESS_LIMIT).any():
             reasons.append(f"the bulk ESS is {size.min():.0f} in {role} ({size.idxmin()})")
+    error = table["sd_ratio_mcse"].dropna()
+    if (error > tolerance.sd).any():
+        reasons.append(f"the error of the sd ratio is {error.max():.3g} ({error.idxmax()})")
     return reasons
 
 
