@@ -1,7 +1,7 @@
 """Stochastic gradient Langevin dynamics as a step method for PyMC."""
 
 from pymc_sgld import minibatch, schedules
-from pymc_sgld.diagnostics import compare, plot_comparison
+from pymc_sgld.diagnostics import TrustReport, compare, diagnose, plot_comparison
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError, SGLDWarning
 from pymc_sgld.step import SGLD
 
@@ -14,7 +14,9 @@ __all__ = [
     "NonFiniteError",
     "SGLDWarning",
     "SettingError",
+    "TrustReport",
     "compare",
+    "diagnose",
     "minibatch",
     "plot_comparison",
     "schedules",

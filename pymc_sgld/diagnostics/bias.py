@@ -33,6 +33,7 @@ section 4 (the same regression, to reduce variance).
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -133,7 +134,7 @@ def _blocks(sample: Sample) -> list[_Block]:
     edges = np.linspace(0, stretches, in_a_chain + 1).astype(int)
     found = []
     for chain in range(chains):
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             z = sample.white[chain, start:stop].reshape(-1, sample.size)
             here, slope = sample.here[chain, start:stop], sample.slope[chain, start:stop]
             found.append(_Block(len(z), z.sum(axis=0), z.T @ z, here, slope))

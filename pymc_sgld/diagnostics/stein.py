@@ -103,31 +103,30 @@ def worst_direction(sample: Sample) -> Direction:
     sample : Sample
         Draws with gradients, enough for all pairs of coordinates.
     """
-    found = [
-        _judge(_worst(*of_one, sample.size), *of_other)
-        for of_one, of_other in _both_ways(_halves(sample))
-    ]
-    inflation, error = np.mean(found, axis=0)[0], np.hypot(*np.array(found)[:, 1]) / 2
-    direction = _worst(sample.here, sample.slope, sample.size)
-    return Direction(float(inflation), float(error), sample.directions @ direction)
+    halves = _halves(sample)
+    found = [_judge(_worst(*one), *other) for one, other in zip(halves, halves[::-1], strict=True)]
+    (inflation, error), (other_inflation, other_error) = found
+    direction = sample.directions @ _worst(sample.here, sample.slope)
+    return Direction(
+        (inflation + other_inflation) / 2, float(np.hypot(error, other_error)) / 2, direction
+    )
 
 
 def _halves(sample: Sample) -> list[tuple[Array, Array]]:
-    chains, draws = sample.here.shape[:2]
-    if chains > 1:
-        parts: list = [np.s_[: chains // 2], np.s_[chains // 2 :]]
-    else:
-        parts = [np.s_[:, : draws // 2], np.s_[:, draws // 2 :]]
-    return [(sample.here[part], sample.slope[part]) for part in parts]
+    """Return positions and gradients of half of the chains each, or of half of a single one."""
+    white, slope = sample.here, sample.slope
+    chains, draws = white.shape[:2]
+    if chains == 1:
+        white, slope = (each[:, : draws // 2 * 2] for each in (white, slope))
+        white, slope = (each.reshape(2, draws // 2, sample.size) for each in (white, slope))
+        chains = 2
+    middle = chains // 2
+    return [(white[:middle], slope[:middle]), (white[middle:], slope[middle:])]
 
 
-def _both_ways(halves: list) -> list:
-    return [tuple(halves), tuple(halves[::-1])]
-
-
-def _worst(white: Array, slope: Array, size: int) -> Array:
+def _worst(white: Array, slope: Array) -> Array:
     """Return the eigenvector of the second identity farthest from 1."""
-    z, s = white.reshape(-1, size), slope.reshape(-1, size)
+    z, s = (each.reshape(-1, white.shape[-1]) for each in (white, slope))
     second = -(z - z.mean(axis=0)).T @ s / len(z)
     values, vectors = np.linalg.eigh((second + second.T) / 2)
     return vectors[:, int(np.argmax(np.abs(values - 1)))]
