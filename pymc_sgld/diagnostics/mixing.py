@@ -77,5 +77,5 @@ def mixing(draws: NDArray) -> list[float]:
             float(values.std(ddof=1)),
             float(array_stats.rhat(values)) if len(values) > 1 else nothing,
             float(array_stats.ess(values, method="bulk")),
-            float(array_stats.ess(values, method="tail", prob=(0.05, 0.95))),
+            float(array_stats.ess(values, method="tail")),
         ]
