@@ -105,10 +105,10 @@ def measure_bias(sample: Sample) -> Bias | None:
     --------
     >>> import numpy as np
     >>> draws = np.random.default_rng(1).normal(size=(4, 500, 1))
-    >>> shifted = Sample(0.5 + 1.5 * draws, -(0.5 + 1.5 * draws), every=1)  # of a standard normal
+    >>> shifted = Sample(0.5 + 2 * draws, -(0.5 + 2 * draws), every=1)  # of a standard normal
     >>> bias = measure_bias(shifted)
-    >>> print(f"{bias.shift[0]:.1f} {bias.inflation[0]:.1f}")
-    0.5 2.2
+    >>> print(f"{bias.shift[0]:.1f} {bias.inflation[0]:.0f}")
+    0.5 4
     """
     blocks = _blocks(sample)
     whole = _estimate(blocks, sample.factor)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arviz_base import rcParams
 from arviz_stats.base.array import array_stats
 from numpy.typing import NDArray
 
@@ -77,5 +78,5 @@ def mixing(draws: NDArray) -> list[float]:
             float(values.std(ddof=1)),
             float(array_stats.rhat(values)) if len(values) > 1 else nothing,
             float(array_stats.ess(values, method="bulk")),
-            float(array_stats.ess(values, method="tail")),
+            float(array_stats.ess(values, method="tail", prob=rcParams["stats.ci_prob"])),
         ]

@@ -75,9 +75,9 @@ def identities(sample: Sample) -> Identities:
     --------
     >>> import numpy as np
     >>> draws = np.random.default_rng(1).normal(size=(4, 500, 1))
-    >>> wide = Sample(1.5 * draws, -1.5 * draws, every=1)  # of a standard normal
-    >>> print(f"{identities(wide).second[0]:.1f}")  # 1.5 ** 2 would be exact
-    2.2
+    >>> wide = Sample(2 * draws, -2 * draws, every=1)  # of a standard normal
+    >>> print(f"{identities(wide).second[0]:.0f}")  # 2 ** 2, up to Monte-Carlo error
+    4
     """
     along = sample.slope @ sample.directions.T
     away = sample.here @ sample.directions.T
