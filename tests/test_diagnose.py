@@ -12,7 +12,8 @@ from scipy.signal import lfilter
 from scipy.stats import binom, norm
 
 from pymc_sgld import SGLD, SGLDWarning, TrustReport, diagnose
-from pymc_sgld.diagnostics.doubts import FALSE_ALARMS, quantile
+from pymc_sgld.diagnostics.doubts import FALSE_ALARMS, quantile, r_hat_by_chance
+from pymc_sgld.diagnostics.mixing import mixing_table
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.errors import SettingError
 
@@ -97,11 +98,23 @@ def test_the_rate_of_false_alarms(regression, correlation, draws):
 
 
 def test_the_quantile_controls_all_figures_together():
-    # Of 50 independent standardised figures, two-sided, against half of FALSE_ALARMS.
+    # Of 50 independent standardised figures, two-sided, against a third of FALSE_ALARMS.
     level = quantile(50, 10**6)
     alarm = 1 - (1 - 2 * norm.sf(level)) ** 50
-    np.testing.assert_allclose(alarm, FALSE_ALARMS / 2, rtol=0.02)
+    np.testing.assert_allclose(alarm, FALSE_ALARMS / 3, rtol=0.02)
     assert quantile(50, 39) > level
+
+
+def test_r_hat_exceeds_its_limit_by_chance():
+    # 400 R-hats of chains that mix, effective sample size about 450 each: a fixed limit of 1.01
+    # fails in one of eight; the bound for all of them together is to hold.
+    draws = autoregressive(np.random.default_rng(28), 0.8, 4, 1000, 400)
+    table = mixing_table(az.from_dict({"posterior": {"x": draws}}).posterior.to_dataset(), None)
+    assert (table["r_hat"] > 1.01).sum() > 5
+    least = table[["ess_bulk", "ess_tail"]].min(axis=1)
+    bound = np.array([r_hat_by_chance(each, 4, 400) for each in least])
+    assert (table["r_hat"] <= bound).all()
+    assert 1.01 < r_hat_by_chance(450, 4, 400) < 1.06  # and no more than that
 
 
 # --- wrong draws -----------------------------------------------------------------------------
@@ -168,7 +181,7 @@ def test_a_missing_mode_is_seen_only_where_modes_meet():
     far = quiet(az.from_dict({"posterior": {"x": 6 + z}}), mixture(6), gradients=400)
     assert far.table["trusted"].all()
     near = distrusted(az.from_dict({"posterior": {"x": 1.5 + z}}), mixture(1.5), gradients=400)
-    assert near.run["ksd_p_value"] < FALSE_ALARMS / 2
+    assert near.run["ksd_p_value"] < FALSE_ALARMS / 3
 
 
 def test_figures_on_transformed_scales():

@@ -89,10 +89,10 @@ def diagnose(
     -----
     SGLDWarning
         If the run is not to be trusted: a chain is ``untrusted``, draws are not finite, R-hat
-        exceeds 1.01 or an effective sample size is below 400, the standard deviation of a
-        parameter is more than 10 % off or its mean more than 0.1 standard deviations, beyond error,
-        or the kernel test rejects. Exact draws raise it by their gradients with a probability of
-        1 % at most, for all parameters together.
+        exceeds 1.01 (and what it is by chance among so many parameters) or an effective sample size
+        is below 400, the standard deviation of a parameter is more than 10 % off or its mean more
+        than 0.1 standard deviations, beyond error, or the kernel test rejects. Exact draws of
+        chains long enough raise it with a probability of about 1 %, by all parameters together.
 
     Notes
     -----
@@ -131,7 +131,7 @@ def diagnose(
     if gradients is not None:
         gradients = max(FEWEST_DRAWS, whole_number("gradients", gradients))
     table = mixing_table(posterior, var_names)
-    doubts = doubts_of_mixing(table)
+    doubts = doubts_of_mixing(table, posterior.sizes["chain"])
     untrusted, chains = untrusted_chains(idata)
     run = stored.scalars()
     if stored.is_sgld:

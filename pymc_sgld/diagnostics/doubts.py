@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import chi2
 from scipy.stats import t as student_t
 
 from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE
@@ -17,7 +18,10 @@ from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.verdict import ESS_LIMIT, R_HAT_LIMIT
 
 FALSE_ALARMS = 0.01
-"""Probability that the gradients at exact draws raise any doubt: half of it by the kernel test."""
+"""Probability that exact draws of chains that mix raise any doubt."""
+
+ONE_OF_THREE = FALSE_ALARMS / 3
+"""That of each kind of test: of all means and variances, of the kernel test, of all R-hats."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Doubt:
 
 def quantile(tests: int, degrees: int) -> float:
     """Return how many errors a figure must be beyond its tolerance, among that many figures."""
-    return float(student_t.isf(FALSE_ALARMS / 2 / (2 * tests), degrees))
+    return float(student_t.isf(ONE_OF_THREE / (2 * tests), degrees))
 
 
 def doubts_of_bias(
@@ -100,14 +104,42 @@ def doubts_of_bias(
     return found
 
 
-def doubts_of_mixing(table: pd.DataFrame) -> list[Doubt]:
-    """Judge R-hat and effective sample sizes."""
+def r_hat_by_chance(effective: float, chains: int, parameters: int) -> float:
+    r"""Return what R-hat does not exceed by chance, in chains that mix.
+
+    With the ``m`` halves of chains and the effective sample size :math:`S` of all, R-hat is about
+    :math:`1 + \tfrac{m}{2 S} \chi^2_{m-1} / (m - 1)`: the halves' means differ by their
+    Monte-Carlo error.
+
+    Parameters
+    ----------
+    effective : float
+        Effective sample size.
+    chains : int
+        How many.
+    parameters : int
+        How many R-hats there are, each the greater one of two.
+    """
+    halves = 2 * chains
+    level = chi2.isf(ONE_OF_THREE / (2 * parameters), halves - 1)
+    return float(1 + halves / (2 * effective) * level / (halves - 1))
+
+
+def doubts_of_mixing(table: pd.DataFrame, chains: int) -> list[Doubt]:
+    """Judge R-hat and effective sample sizes.
+
+    An R-hat above the limit is no reason for doubt where it is what chance gives among so many
+    parameters, and the effective sample size is beyond doubt.
+    """
     found = []
     for label, row in table.iterrows():
         least = min(row["ess_bulk"], row["ess_tail"])
-        if row["r_hat"] > R_HAT_LIMIT:
-            text = f"R-hat is {row['r_hat']:.3g}, above {R_HAT_LIMIT:g}"
-            size = min((row["r_hat"] - 1) / (R_HAT_LIMIT - 1), 1e6)
+        limit = R_HAT_LIMIT
+        if least >= ESS_LIMIT:
+            limit = max(limit, r_hat_by_chance(least, chains, len(table)))
+        if row["r_hat"] > limit:
+            text = f"R-hat is {row['r_hat']:.4g}, above {limit:.4g}"
+            size = min((row["r_hat"] - 1) / (limit - 1), 1e6)
             found.append(Doubt(str(label), text, "run longer, or reparametrise", size))
         if least < ESS_LIMIT:
             text = f"its effective sample size is {least:.0f}, below {ESS_LIMIT}"
@@ -131,7 +163,7 @@ def doubts_of_direction(
 
 def doubts_of_kernel(discrepancy: Discrepancy) -> list[Doubt]:
     """Judge the kernel Stein discrepancy."""
-    if discrepancy.p_value >= FALSE_ALARMS / 2:
+    if discrepancy.p_value >= ONE_OF_THREE:
         return []
     text = (
         f"the kernel Stein discrepancy is {discrepancy.v_statistic**0.5:.2g}, and as large in "

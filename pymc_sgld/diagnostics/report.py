@@ -22,7 +22,7 @@ SHOWN = ("mean_shift", "mean_shift_error", "inflation", "inflation_error", "pred
 
 _NAMES = {
     "variance_inflation": "variance inflation that the chains read (1: none)",
-    "sampling_threshold_first_half": "sampling threshold α, first half of the draws (must be far below 1)",
+    "sampling_threshold_first_half": "sampling threshold α (must be far below 1), first half",
     "sampling_threshold_second_half": "sampling threshold α, second half",
     "sampling_threshold_max": "sampling threshold α, greatest",
     "step_size": "step size at the end",
