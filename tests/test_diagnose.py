@@ -327,6 +327,10 @@ def test_the_run_itself_is_in_doubt(regression):
     untrusted[2, -1] = 1
     report = distrusted(regression.idata(beta, **stats(untrusted=untrusted)))
     assert "1 of 4 chains measured a bias beyond the tolerance" in report.verdict
+    norms = np.ones((4, 500))
+    norms[0, 3:5] = np.inf
+    exploded = distrusted(regression.idata(beta, **stats(gradient_norm=norms)))
+    assert "the gradient was not finite at 2 of its draws" in exploded.verdict
     cold = distrusted(regression.idata(beta, **stats(temperature=np.zeros((4, 500)))))
     assert "temperature 0" in cold.verdict
     beta[1, 7, 0] = np.nan

@@ -96,9 +96,8 @@ def diagnose(
 
     Notes
     -----
-    :mod:`pymc_sgld.diagnostics.bias` has the formulas of shift and inflation, and
-    :doc:`/diagnose` says how to read the report. A run at another temperature than 1 is compared
-    with the posterior to the power 1/T.
+    :doc:`/diagnose` says how to read the report and how the bias is measured. A run at another
+    temperature than 1 is compared with the posterior to the power 1/T.
 
     References
     ----------
@@ -143,6 +142,9 @@ def diagnose(
         doubts.append(Doubt("the run", text, remedy, np.inf))
     if run["not_finite"]:
         text = f"{run['not_finite']:.0f} of its draws are not finite"
+        doubts.append(Doubt("the run", text, "a smaller step_size, or reparametrise", np.inf))
+    if run.get("gradients_not_finite"):
+        text = f"the gradient was not finite at {run['gradients_not_finite']:.0f} of its draws"
         doubts.append(Doubt("the run", text, "a smaller step_size, or reparametrise", np.inf))
     notes: list[str] = []
     coordinates = pd.DataFrame()

@@ -38,10 +38,18 @@ _NAMES = {
     "gradients": "draws with a gradient of all rows",
     "untrusted_chains": "chains that distrust themselves",
     "not_finite": "draws that are not finite",
+    "gradients_not_finite": "draws whose last gradient was not finite",
 }
 
 
-_COUNTS = {"ksd_draws", "gradients", "untrusted_chains", "not_finite", "rows_seen"}
+_COUNTS = {
+    "ksd_draws",
+    "gradients",
+    "untrusted_chains",
+    "not_finite",
+    "rows_seen",
+    "gradients_not_finite",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +71,7 @@ class TrustReport:
         figures of the table, and what Stein's identities read: ``stein_first`` (0 for a posterior),
         ``stein_second`` (1 for a posterior), each with its error.
     run : Series
-        The scalars of the run, by name. `str` of the report explains them.
+        The scalars of the run, by name. The printed report explains them.
     series : Dataset
         What the run read at every draw, of dimensions chain and draw: ``sampling_threshold``,
         ``variance_inflation``, ``step_size``, ``gradient_norm``. Empty for other step methods.
