@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE
+from pymc_sgld.diagnostics.figures import require_matplotlib
 from pymc_sgld.diagnostics.idata import compare_marginals
 from pymc_sgld.diagnostics.matching import Match, Parameter, match_posteriors
 from pymc_sgld.errors import SettingError
@@ -75,7 +76,7 @@ def plot_comparison(
     >>> figure.viz["plot"].sizes["parameter"]
     2
     """
-    require_matplotlib()
+    require_matplotlib("plot_comparison", "`compare`")
     from pymc_sgld.diagnostics import panels
 
     if len(labels) != 2 or labels[0] == labels[1]:
@@ -93,17 +94,6 @@ def plot_comparison(
         collection.add_title(title, size=11, x=0.01, horizontalalignment="left")
     collection.add_legend("model", title="", loc="outside upper right", ncols=2, frameon=False)
     return collection
-
-
-def require_matplotlib() -> None:
-    """Refuse to go on without Matplotlib."""
-    try:
-        import matplotlib.pyplot  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "plot_comparison draws with Matplotlib, which is not installed. Install it with "
-            "`pip install 'pymc_sgld[plots]'`; `compare` gives the same figures without it."
-        ) from error
 
 
 def choose_parameters(match: Match, *, all_named: bool) -> tuple[list[Parameter], str]:
