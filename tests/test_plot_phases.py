@@ -166,7 +166,7 @@ def test_beside_nuts_variances_are_relative():
     assert dotted(collection) == dotted(plot_phases(run(POLYNOMIAL)))
     x, y = lines(collection, 0)[0].get_data()
     np.testing.assert_allclose(y, POLYNOMIAL(x - 1) / own[0].mean(), rtol=1e-9)
-    assert "mean injected noise = 1" in collection.get_viz("plot").get_ylabel()
+    assert "mean injected = 1" in collection.get_viz("plot").get_ylabel()
 
 
 def test_of_several_steps_the_one_with_most_gradient_noise_is_shown():

@@ -132,8 +132,8 @@ def plot_phases(
     else:
         draw.xscale(target, "log")
     draw.xlabel("update", target)
-    unit = "M = 1" if phases.absolute else "mean injected noise = 1"
-    draw.ylabel(f"variance in an update ({unit})", target)
+    label = "variance in an update (M = 1)" if phases.absolute else "variance, mean injected = 1"
+    draw.ylabel(label, target)
     collection.add_title(phases.describe(), size=11)
     add_legend(collection, "noise")
     tidy(collection)
