@@ -3,7 +3,9 @@
 from pymc_sgld import minibatch, schedules
 from pymc_sgld.diagnostics import (
     StepHalving,
+    TrustReport,
     compare,
+    diagnose,
     plot_comparison,
     step_halving,
     thin_by_step_size,
@@ -22,7 +24,9 @@ __all__ = [
     "SGLDWarning",
     "SettingError",
     "StepHalving",
+    "TrustReport",
     "compare",
+    "diagnose",
     "minibatch",
     "plot_comparison",
     "schedules",

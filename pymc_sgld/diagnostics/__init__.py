@@ -1,14 +1,18 @@
 """Measure how far a run is from the posterior."""
 
+from pymc_sgld.diagnostics.diagnose import diagnose
 from pymc_sgld.diagnostics.halving import StepHalving, step_halving
 from pymc_sgld.diagnostics.idata import compare
 from pymc_sgld.diagnostics.plots import plot_comparison
+from pymc_sgld.diagnostics.report import TrustReport
 from pymc_sgld.diagnostics.summary import weighted_summary
 from pymc_sgld.diagnostics.thinning import thin_by_step_size
 
 __all__ = [
     "StepHalving",
+    "TrustReport",
     "compare",
+    "diagnose",
     "plot_comparison",
     "step_halving",
     "thin_by_step_size",
