@@ -154,6 +154,22 @@ def test_a_shift_of_the_mean_that_the_first_identity_cannot_see():
     assert abs(bias.shift[0] - true) < 5 * bias.shift_error[0] + abs(true) / 4
 
 
+def test_many_coordinates_do_not_drown_the_shift_in_noise():
+    # A scale and 100 effects of it: residuals that go with the width of all effects. Without
+    # shrinkage, noise in the covariance doubles the error of the scale's mean.
+    rng = np.random.default_rng(14)
+    log_scale = 0.1 * rng.normal(size=(4, 1000, 1))
+    effects = np.exp(log_scale) * rng.normal(size=(4, 1000, 100))
+    relative = effects / np.exp(2 * log_scale)
+    of_scale = -log_scale / 0.01 - 100 + (effects * relative).sum(axis=2, keepdims=True)
+    position = np.concatenate([log_scale, effects], axis=2)
+    gradient = np.concatenate([of_scale, -relative], axis=2)
+    sample = Sample(position, gradient[:, 3::4], every=4)
+    bias = measure_bias(sample)
+    assert abs(bias.shift[0]) < 5 * bias.shift_error[0]
+    assert bias.shift_error[0] < 1.5 * identities(sample).first_error[0]
+
+
 def test_no_size_of_a_bias_without_a_hump():
     # Between the two modes of a mixture the density is convex.
     position = np.random.default_rng(9).normal(0, 0.5, size=(4, 200, 1))

@@ -22,7 +22,9 @@ given the weights :math:`1 + w` that make their covariance :math:`A^{-1}`, to fi
     w = \tfrac12 \left[ z^\top (A^{-1} - I) z - \operatorname{tr} (A^{-1} - I) \right],
 
 and the gradients have a mean again, :math:`b + E\,w r`. So the posterior mean is estimated by
-:math:`A^{-1} (b + E\,w r)`.
+:math:`A^{-1} (b + E\,w r)`. In many dimensions :math:`A^{-1} - I` is mostly noise: it is shrunk by
+the factor :math:`1 - \nu / |A^{-1} - I|^2`, at least 0, with :math:`\nu` the expected square of
+that noise.
 
 References
 ----------
@@ -111,10 +113,13 @@ def measure_bias(sample: Sample) -> Bias | None:
     0.5 4
     """
     blocks = _blocks(sample)
-    whole = _estimate(blocks, sample.factor)
+    share = min(1.0, sample.effective / sum(block.draws for block in blocks))
+    whole = _estimate(blocks, sample.factor, share)
     if whole is None:
         return None
-    parts = [_estimate(blocks[:i] + blocks[i + 1 :], sample.factor) for i in range(len(blocks))]
+    parts = [
+        _estimate(blocks[:i] + blocks[i + 1 :], sample.factor, share) for i in range(len(blocks))
+    ]
     if any(part is None for part in parts):
         return None
     without = np.array([part[0] for part in parts if part])  # (blocks, 2, d)
@@ -141,8 +146,11 @@ def _blocks(sample: Sample) -> list[_Block]:
     return found
 
 
-def _estimate(blocks: list[_Block], factor: Array) -> tuple[Array, Array] | None:
-    """Return shifts and inflations along the coordinates, shape (2, d), and ``A``."""
+def _estimate(blocks: list[_Block], factor: Array, share: float) -> tuple[Array, Array] | None:
+    """Return shifts and inflations along the coordinates, shape (2, d), and ``A``.
+
+    ``share`` is that of the draws which are effective.
+    """
     draws = sum(block.draws for block in blocks)
     mean = np.sum([block.position for block in blocks], axis=0) / draws
     square = np.sum([block.square for block in blocks], axis=0)
@@ -158,7 +166,13 @@ def _estimate(blocks: list[_Block], factor: Array) -> tuple[Array, Array] | None
     variance = np.linalg.inv(precision)
     residual = bend + about @ precision
     inverse = np.linalg.inv(covariance)
-    excess = inverse @ (variance - covariance) @ inverse
+    missing = variance - covariance
+    # what noise makes of it, of the covariance and of the regression: squares of all entries
+    norms, products = ((one * other).sum(axis=1) for one, other in ((z, z), (z, residual)))
+    noise = (norms * (residual**2).sum(axis=1) + products**2).mean() / 2 / len(z)
+    noise += len(mean) * (len(mean) + 1) / (draws * share)
+    missing *= max(0.0, 1 - noise / np.sum(missing**2))
+    excess = inverse @ missing @ inverse
     weight = (np.einsum("ni,ni->n", z @ excess, z) - np.trace(excess @ covariance)) / 2
     at_mean = level + precision @ middle + weight @ residual / len(z)
     exact = np.einsum("ji,ji->j", factor @ variance, factor)
