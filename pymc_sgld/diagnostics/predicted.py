@@ -16,6 +16,7 @@ from pymc_sgld.preconditioners import LAPLACE, Identity, Preconditioner, laplace
 from pymc_sgld.tuning.centre import Gaussian
 from pymc_sgld.tuning.choices import slowest_order
 from pymc_sgld.tuning.noise import BatchGradients, noise_covariances
+from pymc_sgld.tuning.shapes import Full
 from pymc_sgld.tuning.step_size import Prediction
 
 STEP_SIZES = 20
@@ -83,7 +84,7 @@ def predict(
         return Predicted(None, efficiency, "the precision of the posterior is not known")
     matrix = _preconditioner(str(settings["preconditioner"]), temperature * precision)
     if matrix is None:
-        reason = "the preconditioner was an array, which a run does not store"
+        reason = f'a run does not store its preconditioner, "{settings["preconditioner"]}"'
         return Predicted(None, efficiency, reason)
     prediction = Prediction(
         precision,
@@ -118,7 +119,7 @@ def _noise(
     if density.full:
         return none, float("nan")
     covariance = sample.factor @ sample.factor.T
-    spread = Gaussian(sample.mean, np.linalg.inv(covariance))
+    spread = Gaussian(sample.mean, Full(np.linalg.inv(covariance)))
     name, others = str(settings["gradient"]), gradients.others(0, -1)
     centre: Centre | None = None
     if name != "minibatch":
