@@ -155,13 +155,13 @@ def test_a_shift_of_the_mean_that_the_first_identity_cannot_see():
 
 
 def test_many_coordinates_do_not_drown_the_shift_in_noise():
-    # A scale and 100 effects of it: residuals that go with the width of all effects. Without
+    # A scale and 60 effects of it: residuals that go with the width of all effects. Without
     # shrinkage, noise in the covariance doubles the error of the scale's mean.
     rng = np.random.default_rng(14)
-    log_scale = 0.1 * rng.normal(size=(4, 1000, 1))
-    effects = np.exp(log_scale) * rng.normal(size=(4, 1000, 100))
+    log_scale = 0.1 * rng.normal(size=(4, 600, 1))
+    effects = np.exp(log_scale) * rng.normal(size=(4, 600, 60))
     relative = effects / np.exp(2 * log_scale)
-    of_scale = -log_scale / 0.01 - 100 + (effects * relative).sum(axis=2, keepdims=True)
+    of_scale = -log_scale / 0.01 - 60 + (effects * relative).sum(axis=2, keepdims=True)
     position = np.concatenate([log_scale, effects], axis=2)
     gradient = np.concatenate([of_scale, -relative], axis=2)
     sample = Sample(position, gradient[:, 3::4], every=4)

@@ -3,8 +3,9 @@ r"""The kernel Stein discrepancy: a distance of draws from a posterior, by its g
 References
 ----------
 Gorham and Mackey (2017), Measuring sample quality with kernels, section 3: the inverse
-multiquadric kernel controls convergence. Liu, Lee and Jordan (2016) and Chwialkowski, Strathmann
-and Gretton (2016), both titled A kernel(ized) test/discrepancy of goodness of fit, for the test.
+multiquadric kernel controls convergence. Liu, Lee and Jordan (2016), A kernelized Stein discrepancy
+for goodness-of-fit tests; Chwialkowski, Strathmann and Gretton (2016), A kernel test of goodness of
+fit.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ class Gradients:
         """Return at how many draws to take them, for the size of the data."""
         entries = max(1, sum(item.array.size for item in self.density.data))
         size = self._draws.position.shape[2]
-        enough = 2 * DRAWS_A_COORDINATE * size if size <= LARGEST_SIZE else 0
+        enough = DRAWS_A_COORDINATE * size if size <= LARGEST_SIZE else 0
         return int(np.clip(ENTRIES / entries, FEWEST, max(MOST, enough)))
 
     def sample(self, wanted: int | None = None, temperature: float = 1.0) -> Sample:
