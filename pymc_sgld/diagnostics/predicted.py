@@ -84,7 +84,7 @@ def predict(
         return Predicted(None, efficiency, "the precision of the posterior is not known")
     matrix = _preconditioner(str(settings["preconditioner"]), temperature * precision)
     if matrix is None:
-        reason = "the preconditioner was an array, which a run does not store"
+        reason = f'a run does not store its preconditioner, "{settings["preconditioner"]}"'
         return Predicted(None, efficiency, reason)
     prediction = Prediction(
         precision,
