@@ -3,6 +3,8 @@
 from pymc_sgld.diagnostics.diagnose import diagnose
 from pymc_sgld.diagnostics.halving import StepHalving, step_halving
 from pymc_sgld.diagnostics.idata import compare
+from pymc_sgld.diagnostics.plot_inflation import plot_inflation
+from pymc_sgld.diagnostics.plot_phases import plot_phases
 from pymc_sgld.diagnostics.plots import plot_comparison
 from pymc_sgld.diagnostics.report import TrustReport
 from pymc_sgld.diagnostics.summary import weighted_summary
@@ -14,6 +16,8 @@ __all__ = [
     "compare",
     "diagnose",
     "plot_comparison",
+    "plot_inflation",
+    "plot_phases",
     "step_halving",
     "thin_by_step_size",
     "weighted_summary",

@@ -49,7 +49,7 @@ class Stored:
     def series(self) -> xr.Dataset:
         """Return the readings of every draw; the greatest, where several steps have one."""
         found = {name: self.stats[name] for name in _SERIES if name in self.stats}
-        return xr.Dataset({name: _over_steps(array).max("steps") for name, array in found.items()})
+        return xr.Dataset({name: over_steps(array).max("steps") for name, array in found.items()})
 
     def setting(self, name: str) -> Any:
         """Return a setting if all draws have the same one, else None."""
@@ -71,9 +71,9 @@ class Stored:
         series = self.series
         threshold = series["sampling_threshold"]
         half = threshold.sizes["draw"] // 2
-        rows = _over_steps(self.stats["rows_seen"]).max("draw").sum("steps")
-        total = _over_steps(self.stats["total_size"]).max()
-        inflation = _over_steps(self.stats["variance_inflation"])
+        rows = over_steps(self.stats["rows_seen"]).max("draw").sum("steps")
+        total = over_steps(self.stats["total_size"]).max()
+        inflation = over_steps(self.stats["variance_inflation"])
         found = {
             "step_size": series["step_size"].isel(draw=-1).mean(),
             "variance_inflation": inflation.mean(),
@@ -88,7 +88,7 @@ class Stored:
         return {name: float(value) for name, value in found.items()}
 
 
-def _over_steps(array: xr.DataArray) -> xr.DataArray:
+def over_steps(array: xr.DataArray) -> xr.DataArray:
     """Return a stat with one dimension for the step methods, ``steps``."""
     extra = [dimension for dimension in array.dims if dimension not in SAMPLE_DIMENSIONS]
     if not extra:
