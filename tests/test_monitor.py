@@ -10,10 +10,10 @@ import pytest
 
 from pymc_sgld import SGLD, NonFiniteError, SGLDWarning, compare
 from pymc_sgld.batching import Reshuffle, WithReplacement, independent
+from pymc_sgld.failures import is_stable
 from pymc_sgld.monitor.contrast import Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
-from pymc_sgld.step import _is_stable
 from pymc_sgld.tuning.step_size import Prediction
 from tests.graphs import QUICK, TEXTBOOK
 
@@ -277,7 +277,7 @@ def default():
 
 def run(step, draws, tune=0, seed=1):
     step.setup_chain(np.random.default_rng(seed), tune, draws)
-    point = step._point(step._default_start, {})
+    point = step._point(step._origin, {})
     out = []
     for _ in range(tune + draws):
         point, [stats] = step.step(point)
@@ -287,17 +287,18 @@ def run(step, draws, tune=0, seed=1):
 
 def test_restored_in_the_middle_of_a_contrast(default):
     default.setup_chain(np.random.default_rng(1), 0, 300)
-    point = default._point(default._default_start, {})
+    point = default._point(default._origin, {})
     for _ in range(280):
         point, _ = default.step(point)
     state = default.sampling_state
     results = []
     for _ in range(2):
+        default.setup_chain(np.random.default_rng(99), 0, 1)  # of another length
         default.sampling_state = state
         at = point
         for _ in range(20):
             at, [stats] = default.step(at)
-        results.append((at["theta"], stats["untrusted"], default.contrast.bias().shift))
+        results.append((at["theta"], stats["untrusted"], default.chain.contrast.bias().shift))
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
     assert np.isfinite(results[0][2]).all()
@@ -374,22 +375,22 @@ def test_model_without_second_derivatives():
         mu = pm.Normal("mu", 0, 1)
         pm.VonMises("y", mu, pm.HalfNormal("kappa", 5), observed=angles)
         step = SGLD(batch_size=32, compile_kwargs={"mode": "FAST_COMPILE"})
-    logp, mean = model.compile_logp(mode="FAST_COMPILE"), step._gaussian.mean
+    logp, mean = model.compile_logp(mode="FAST_COMPILE"), step._transition.gaussian.mean
 
     def along(distance):
         return logp(step._point(mean + np.array([distance, 0]), {}))
 
     precision = -(along(0.01) - 2 * along(0) + along(-0.01)) / 0.01**2
-    assert abs(step._gaussian.shape.precision[0, 0] / precision - 1) < 0.1
+    assert abs(step._transition.gaussian.shape.precision[0, 0] / precision - 1) < 0.1
 
 
 def test_steps_that_swing_out_are_failures():
     """Finite, and on the way to infinity; noise of any size and a far start are not."""
     noisy = _rng.normal(size=(10, 2)) * 1e3
-    assert _is_stable(1e-7, noisy, noisy)
-    assert _is_stable(0.3, noisy[::-1] * np.logspace(0, -3, 10)[:, None], noisy)
+    assert is_stable(1e-7, noisy, noisy)
+    assert is_stable(0.3, noisy[::-1] * np.logspace(0, -3, 10)[:, None], noisy)
     swinging = np.array([[1.0], [-1e2], [1e4], [-1e6]])
-    assert not _is_stable(10.0, swinging, swinging)
+    assert not is_stable(10.0, swinging, swinging)
 
 
 def test_readings_that_overflowed_are_not_trusted():

@@ -521,7 +521,7 @@ def test_arguments_are_seen_by_help():
 def test_forked_jax_is_refused(model, monkeypatch):
     """It would hang: the check runs where a chain starts, in the worker."""
     step = SGLD(batch_size=7, step_size=1e-3, model=model, **QUICK)
-    step._run.static = True
+    step._transition.run.static = True
     step.setup_chain(np.random.default_rng(1), 0, 1)
     monkeypatch.setattr("os.getpid", lambda: -1)
     with pytest.raises(SettingError, match="forkserver"):
