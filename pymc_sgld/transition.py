@@ -18,8 +18,8 @@ from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.schedules import Schedule, evaluate
 from pymc_sgld.threads import one_thread
-from pymc_sgld.tuning.centre import Gaussian
 from pymc_sgld.tuning.choices import refine
+from pymc_sgld.tuning.gaussian import Gaussian
 
 MOST_STEPS_PER_DRAW = 1000
 OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations

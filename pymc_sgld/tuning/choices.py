@@ -21,7 +21,8 @@ from pymc_sgld.monitor.noise import Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner, make_preconditioner
 from pymc_sgld.schedules import Schedule, constant
-from pymc_sgld.tuning.centre import Gaussian, approximate
+from pymc_sgld.tuning.centre import approximate
+from pymc_sgld.tuning.gaussian import Gaussian
 from pymc_sgld.tuning.noise import (
     POSITIONS,
     BatchGradients,
