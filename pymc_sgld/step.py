@@ -45,7 +45,8 @@ from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of
 from pymc_sgld.threads import one_thread
 from pymc_sgld.transition import MOST_STEPS_PER_DRAW, Transition
-from pymc_sgld.tuning.choices import Asked, Search, Settings, choose, choose_integrator
+from pymc_sgld.tuning.choices import choose, choose_integrator
+from pymc_sgld.tuning.settings import Asked, Search, Settings
 
 DEFAULT_STEPS_PER_DRAW = 10
 TUNE = 200  # draws before those that count, where everything was chosen
