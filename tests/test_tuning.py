@@ -240,8 +240,10 @@ def test_control_variate_that_is_worse_than_none(monkeypatch):
         return gradients.Estimate(2 * plain.gradient - estimate.gradient, estimate.arrays)
 
     monkeypatch.setitem(gradients.ESTIMATORS, "control_variate", opposite)
-    with regression(), pytest.warns(SGLDWarning, match=r"[34].* times the variance of the plain"):
+    message = r"[34].* times the variance of the plain"
+    with regression(), pytest.warns(SGLDWarning, match=message) as record:
         step = SGLD(batch_size=30, step_size=0.1, **CHOSEN)
+    assert record[0].filename == __file__
     assert step.gradient == "minibatch"
 
 

@@ -72,7 +72,7 @@ class EstimatorNoise:
             "is too wide around its centre for the expansion: a reparametrisation may help, or "
             "center= at a point nearer to its mean.",
             SGLDWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
         return "minibatch"
 
@@ -122,7 +122,7 @@ class EstimatorNoise:
                 'would see it. Pass gradient="taylor" or a larger batch_size, and compare with '
                 "NUTS.",
                 SGLDWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
 
     def _measure(
