@@ -30,6 +30,8 @@ class Chain:
         With half the step size, in the last draws of either kind.
     draw, updates : int
         How many there have been.
+    batches : int
+        That were read: by these updates, by those of shadows, and by attempts that failed.
     refinement : float
         By which step sizes are multiplied, after what the chain met while tuning.
     last_step_size : float
@@ -45,6 +47,7 @@ class Chain:
     contrast: Contrast
     draw: int = 0
     updates: int = 0
+    batches: int = 0
     refinement: float = 1.0
     last_step_size: float = np.nan
 

@@ -397,7 +397,7 @@ class SGLD(BlockedStep):
             "variance_inflation": draw.reading.inflation,
             "sampling_threshold": draw.reading.threshold,
             "untrusted": int(bool(messages)),
-            "rows_seen": chain.updates * self.batch_size,
+            "rows_seen": chain.batches * self.batch_size,
             "updates": chain.updates,
             "cycle": cycle,
             "cycle_position": cycle_position,

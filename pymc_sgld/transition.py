@@ -192,6 +192,7 @@ class Transition:
             noise = np.concatenate([noise, np.zeros_like(noise)])
         rows = self.run.starts(rng, chain.row_seed, chain.updates, len(read_sizes))
         new, gradients, products, density = self.run(start, read_sizes, noise, rows, others)
+        chain.batches += updates
         finite = is_finite(new, gradients, density)
         may_fail = self.judge.chosen and chain.is_tuning
         if may_fail and not (finite and is_stable(step_sizes[0], gradients, products)):
@@ -232,6 +233,7 @@ class Transition:
                 contrast.position, halves[part], noise[part], rows, others
             )
             contrast.updates += updates
+            chain.batches += updates
             contrast.failed |= not is_finite(contrast.position, gradients, density)
         return contrast.position
 

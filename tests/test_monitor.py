@@ -11,7 +11,7 @@ import pytest
 from pymc_sgld import SGLD, NonFiniteError, SGLDWarning, compare
 from pymc_sgld.batching import Reshuffle, WithReplacement, independent
 from pymc_sgld.failures import is_stable
-from pymc_sgld.monitor.contrast import Contrast, shadowed
+from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.tuning.step_size import Prediction
@@ -335,6 +335,8 @@ def test_steps_that_fail_while_tuning_become_smaller():
     object.__setattr__(step.schedule, "step_size", 1e4)
     results = run(step, 5, tune=20)
     assert results[-1][1]["step_size"] < 100
+    read = results[0][1]["rows_seen"] / results[0][1]["batch_size"]
+    assert read > results[0][1]["updates"]  # what failed was read too
     assert np.isfinite(results[-1][0]["rate_log__"])
     own.setup_chain(np.random.default_rng(1), 20, 5)
     with pytest.raises(NonFiniteError, match=r'"rate".*log_exp_m1'):
@@ -349,6 +351,17 @@ def test_an_update_that_moves_nothing_does_not_count():
     steps = np.array([0.1, 0.0])
     one = NoiseMonitor(False, 1.0, 1.0, False).read(steps, gradients, gradients)
     np.testing.assert_allclose(one.inflation - 1, 0.1 / 4 * gradients[0] @ gradients[0] / 3)
+
+
+def test_rows_of_the_shadow_are_counted(default):
+    """It makes two updates beside each one of the last draws, of tuning as of the others."""
+    stats = [stats for _, stats in run(default, 120, tune=60)]
+    rows = np.diff([0] + [s["rows_seen"] for s in stats]) / 50
+    own = np.diff([0] + [s["updates"] for s in stats])
+    shadow = np.zeros(180, dtype=int)
+    shadow[:60] = shadow[80:] = 1
+    assert (shadowed(60, TUNING_SHARE), shadowed(120)) == (60, 100)
+    np.testing.assert_array_equal(rows, own * (1 + 2 * shadow))
 
 
 def test_shadow_that_fails_is_said():
