@@ -74,7 +74,7 @@ def least_ess(idata: xr.DataTree) -> float:
 
 
 def rows_read(idata: xr.DataTree) -> int:
-    """Return the rows that the chains read, tuning and the check with half the step size included."""
+    """Return the rows that the chains read, tuning and the check with half the step included."""
     return int(idata.sample_stats["rows_seen"].max("draw").sum())
 
 

@@ -36,6 +36,8 @@ class Chain:
         By which step sizes are multiplied, after what the chain met while tuning.
     last_step_size : float
         Of the last update.
+    untrusted : bool
+        The verdict, as far as it is known.
     """
 
     tune: int
@@ -50,6 +52,7 @@ class Chain:
     batches: int = 0
     refinement: float = 1.0
     last_step_size: float = np.nan
+    untrusted: bool = False
 
     @property
     def is_tuning(self) -> bool:

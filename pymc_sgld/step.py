@@ -388,7 +388,7 @@ class SGLD(BlockedStep):
         return position, others
 
     def _stats(self, draw: Draw) -> dict[str, Any]:
-        chain, messages = self.chain, self._transition.messages(self.chain)
+        chain, messages = self.chain, self._transition.verdict(self.chain)
         warning = SamplerWarning(WarningType.BAD_PARAMS, "\n".join(messages), "warn")
         cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
         return {name: getattr(self, name) for name in SETTINGS} | {
@@ -396,7 +396,7 @@ class SGLD(BlockedStep):
             "gradient_norm": float(np.linalg.norm(draw.gradient)),
             "variance_inflation": draw.reading.inflation,
             "sampling_threshold": draw.reading.threshold,
-            "untrusted": int(bool(messages)),
+            "untrusted": int(chain.untrusted),
             "rows_seen": chain.batches * self.batch_size,
             "updates": chain.updates,
             "cycle": cycle,

@@ -23,6 +23,7 @@ from pymc_sgld.tuning.gaussian import Gaussian
 
 MOST_STEPS_PER_DRAW = 1000
 OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
+JUDGED = 20  # draws after which the noise is judged, and again after as many
 ATTEMPTS = 12  # to start, or to go on while tuning, each with half the step size
 
 
@@ -139,14 +140,22 @@ class Transition:
             return self.steps_per_draw
         return min(round(self.steps_per_draw / chain.refinement), MOST_STEPS_PER_DRAW)
 
-    def messages(self, chain: Chain) -> list[str]:
-        """Return what is to be said of a chain after a draw: nothing before its last."""
-        if not chain.is_over or not self.temperature:
+    def verdict(self, chain: Chain) -> list[str]:
+        """Judge a chain after a draw, and return what is to be said: nothing before its last.
+
+        Before, the noise is judged now and then: a chain that is interrupted has no last draw.
+        """
+        if not self.temperature:
             return []
-        contrast = chain.contrast
-        return self.judge.messages(
-            chain.reading, contrast.bias(), chain.last_step_size, contrast.failed
-        )
+        contrast, reading, step_size = chain.contrast, chain.reading, chain.last_step_size
+        if chain.is_over:
+            messages = self.judge.messages(reading, contrast.bias(), step_size, contrast.failed)
+            chain.untrusted = bool(messages)
+            return messages
+        counted = chain.draw - chain.tune
+        if counted > 0 and counted % JUDGED == 0:
+            chain.untrusted = self.judge.is_noisy(reading, step_size)
+        return []
 
     def _new_contrast(self, length: int) -> Contrast:
         second_order = self.judge.averaged and not self.run.orders

@@ -10,6 +10,7 @@ import pytest
 
 from pymc_sgld import SGLD, NonFiniteError, SGLDWarning, compare
 from pymc_sgld.batching import Reshuffle, WithReplacement, independent
+from pymc_sgld.diagnostics.trust import untrusted_chains
 from pymc_sgld.failures import is_stable
 from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
@@ -216,7 +217,7 @@ def gaussian_mean():
 @pytest.fixture(scope="module")
 def biased():
     """The closed form with an inflation of four, which R-hat does not see."""
-    with gaussian_mean():
+    with gaussian_mean() as model:
         step = SGLD(
             batch_size=50,
             step_size=5e-4,
@@ -233,7 +234,7 @@ def biased():
             draws=600, tune=50, chains=2, cores=1, step=step, random_seed=1, progressbar=False
         )
         logger.removeHandler(handler)
-    return step, idata, records
+    return (model, step), idata, records
 
 
 def test_stats_are_the_closed_form(biased):
@@ -253,11 +254,56 @@ def test_stats_are_the_closed_form(biased):
 def test_a_biased_chain_says_so(biased):
     _, idata, records = biased
     untrusted = idata.sample_stats["untrusted"]
-    assert (untrusted[:, -1] == 1).all() and (untrusted[:, :-1] == 0).all()
+    assert (untrusted[:, :19] == 0).all() and (untrusted[:, 19:] == 1).all()
     said = [record for record in records if "too large" in record]
     assert len(said) == 2 and "bias_target=0.05" in said[0]
     assert "warning" not in idata.sample_stats
     assert (idata.sample_stats["bias_target"] == 0.05).all()
+
+
+def test_a_biased_chain_that_is_interrupted_says_so(biased):
+    (model, step), _, _ = biased
+
+    def stop(trace, draw):
+        if draw.draw_idx == 10 + 50:
+            raise KeyboardInterrupt
+
+    with model:
+        idata = pm.sample(
+            draws=600,
+            tune=10,
+            chains=1,
+            step=step,
+            random_seed=1,
+            callback=stop,
+            compute_convergence_checks=False,
+            quiet=True,
+        )
+    untrusted = idata.sample_stats["untrusted"][0]
+    assert 40 < len(untrusted) < 60
+    assert (untrusted[:19] == 0).all() and (untrusted[19:] == 1).all()
+    assert untrusted_chains(idata) == (1, 1)
+
+
+def test_the_verdict_so_far_raises_no_false_alarm():
+    """An inflation of 1.05, half of what is tolerated: 10 % of the reading after 20 draws."""
+    with gaussian_mean():
+        step = SGLD(
+            batch_size=50, step_size=1e-5, batching="with_replacement", steps_per_draw=10, **QUICK
+        )
+    step.setup_chain(np.random.default_rng(1), 0, 600)
+    point, verdicts = step._point(step._origin, {}), []
+    for _ in range(200):
+        point, [stats] = step.step(point)
+        verdicts.append(stats["untrusted"])
+    assert not any(verdicts)
+    assert 1.03 < step.chain.reading.inflation < 1.07
+
+
+def test_the_last_verdict_counts():
+    untrusted = np.zeros((3, 50), dtype=int)
+    untrusted[0, 20:40] = untrusted[1, 40:] = 1
+    assert untrusted_chains(az.from_dict({"sample_stats": {"untrusted": untrusted}})) == (1, 3)
 
 
 def test_compare_warns(biased):
