@@ -18,7 +18,7 @@ from pymc_sgld.batching import block_rows, make_order
 from pymc_sgld.full_data import FullData
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
-from pymc_sgld.tuning.centre import Gaussian
+from pymc_sgld.tuning.gaussian import Gaussian
 
 POSITIONS, BATCHES = 32, 64
 _SLOW = 4  # times fewer of both, where NumPy's code loops over the rows of a batch
