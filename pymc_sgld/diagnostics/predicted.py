@@ -13,8 +13,8 @@ from pymc_sgld.errors import MinibatchError
 from pymc_sgld.gradients import ESTIMATORS, Centre
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import LAPLACE, Identity, Preconditioner, laplace
-from pymc_sgld.tuning.centre import Gaussian
-from pymc_sgld.tuning.choices import slowest_order
+from pymc_sgld.tuning.estimators import slowest_order
+from pymc_sgld.tuning.gaussian import Gaussian
 from pymc_sgld.tuning.noise import BatchGradients, noise_covariances
 from pymc_sgld.tuning.shapes import Full
 from pymc_sgld.tuning.step_size import Prediction

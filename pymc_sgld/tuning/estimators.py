@@ -82,7 +82,7 @@ class EstimatorNoise:
             none = 2 * [np.zeros((1, len(self._gaussian.mean)))]
             return self._prediction(none, independent), ESTIMATORS["minibatch"](density, None)
         noise, estimate = self._measure(gradient, density, POSITIONS)
-        accumulated = _slowest_order(density, self._asked.batching).accumulated
+        accumulated = slowest_order(density, self._asked.batching).accumulated
         return self._prediction(noise, accumulated), estimate
 
     def _prediction(
@@ -145,7 +145,7 @@ class EstimatorNoise:
         return float(sum((self._preconditioner.pull(half) ** 2).sum() for half in noise)) + 1e-300
 
 
-def _slowest_order(density: LogDensity, batching: str) -> RowOrder:
+def slowest_order(density: LogDensity, batching: str) -> RowOrder:
     """Return the order of the rows of the table with the longest epochs."""
     batched = [table for table in density.tables if not table.full]
     longest = max(batched, key=lambda table: table.scale)
