@@ -23,6 +23,7 @@ from pymc_sgld.full_data import BLOCK, FullData
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.lower import lower
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.progress import progress
 from pymc_sgld.threads import one_thread
 
 FEWEST, MOST = 400, 2000
@@ -223,11 +224,13 @@ class Gradients:
         position = self._draws.position[:, first:]
         gradient = np.empty((chains, stretches, position.shape[2]))
         dtype = self.density.position.dtype
-        with np.errstate(all="ignore"), one_thread():
+        passes = progress("gradients of all rows at draws", chains * stretches)
+        with np.errstate(all="ignore"), one_thread(), passes as update:
             for chain in range(chains):
                 for stretch in range(stretches):
                     draw = first + (stretch + 1) * every - 1
                     here = position[chain, draw - first]
                     parts = self.data.gradients(here.astype(dtype), self.others(chain, draw))[1]
                     gradient[chain, stretch] = parts.sum(axis=0)
+                    update()
         return Sample(position, gradient / temperature, every)

@@ -12,12 +12,11 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from scipy.optimize import minimize
 
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
+from pymc_sgld.progress import progress
 from pymc_sgld.tuning.gaussian import SPARING, THOROUGH, Evaluate, Gaussian, settle
 from pymc_sgld.tuning.shapes import FULL_SIZE, Curvature, Full, Stretched
 
@@ -49,16 +48,10 @@ def approximate(
     SGLDWarning
         Where the search did not settle.
     """
-    console = Console(stderr=True)
-    columns = (TextColumn("SGLD: {task.description}"), SpinnerColumn(), TimeElapsedColumn())
-    shown = console.is_terminal or console.is_jupyter
-    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
-        task = progress.add_task("looking for the centre of the posterior", total=None)
+    with progress("looking for the centre of the posterior") as update:
         if center is not None:
             return gaussian_at(data, center, others)
-        found = find_gaussian(
-            data, start, others, lambda message: progress.update(task, description=message)
-        )
+        found = find_gaussian(data, start, others, update)
     if not found.settled:
         warnings.warn(
             "SGLD: the search for the centre of the posterior did not settle: step size and "
