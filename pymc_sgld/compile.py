@@ -23,6 +23,7 @@ from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.preconditioners import Preconditioner
+from pymc_sgld.sources.shared import LEAST, Shared
 
 
 class _Graph(NamedTuple):
@@ -77,7 +78,7 @@ class Updates:
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
         self._inside = density.inside
         needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
-        self._data: list[np.ndarray] = []
+        self._stored: list[np.ndarray | Shared] = []
         data: list[tuple[Variable, int | None]] = []
         by_row = [
             (item, order)
@@ -86,7 +87,7 @@ class Updates:
         ]
         for item, order in [*by_row, *[(item, None) for item in density.whole]]:
             if item.variable in needed:
-                self._data.append(self._store(item, order))
+                self._stored.append(self._store(item, order))
                 place = None if order is None else self.orders.index(order)
                 data.append((item.variable, place))
         self._graph = _Graph(
@@ -202,6 +203,14 @@ class Updates:
                 'mp_ctx="forkserver" (or "spawn", or cores=1) to pm.sample.'
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle handles of the data, not the data."""
+        self._stored = [
+            Shared.of(item) if isinstance(item, np.ndarray) and item.nbytes >= LEAST else item
+            for item in self._stored
+        ]
+        return self.__dict__
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Unpickle, in a process that is its own."""
         self.__dict__.update(state, _process=os.getpid())
@@ -210,13 +219,22 @@ class Updates:
         """Whether a batch is one slice of the stored data."""
         return order.block_size == order.batch_size and not self.static
 
-    def _store(self, item: Data, order: RowOrder | None) -> np.ndarray:
+    @property
+    def _data(self) -> list[np.ndarray]:
+        return [item.array if isinstance(item, Shared) else item for item in self._stored]
+
+    def _store(self, item: Data, order: RowOrder | None) -> np.ndarray | Shared:
         """Return the data as they are read: shuffled once if that is how blocks are made."""
         permutation = order.storage_order() if order is not None else None
         if order is None or permutation is None:
             return np.ascontiguousarray(item.array)
         wrap = order.block_size - 1 if self._slices(order) else 0
-        return item.array[np.concatenate([permutation, permutation[:wrap]])]
+        rows = np.concatenate([permutation, permutation[:wrap]])
+        if item.array.nbytes < LEAST:
+            return item.array[rows]
+        shared = Shared((len(rows), *item.array.shape[1:]), item.array.dtype)
+        np.take(item.array, rows, axis=0, out=shared.array, mode="clip")  # "raise" has a buffer
+        return shared
 
     def _function(self, updates: int) -> Any:
         key = updates if self.static else None

@@ -1,0 +1,1 @@
+"""Where rows come from: arrays in shared memory, and data that do not fit into it."""
