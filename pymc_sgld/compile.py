@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytensor
@@ -23,7 +23,10 @@ from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.preconditioners import Preconditioner
+from pymc_sgld.sources.order import WindowOrder
+from pymc_sgld.sources.reader import Reader
 from pymc_sgld.sources.shared import LEAST, Shared
+from pymc_sgld.sources.source import Source
 
 
 class _Graph(NamedTuple):
@@ -68,6 +71,10 @@ class Updates:
         orders: Sequence[RowOrder | None],
         compile_kwargs: Mapping[str, Any],
     ) -> None:
+        orders = [
+            WindowOrder.of(table.sources, table.batch_size) if table.sources else order
+            for table, order in zip(density.tables, orders, strict=True)
+        ]
         self.orders = [order for order in orders if order is not None]
         self._dtype = np.dtype(density.position.dtype)
         self._preconditioner = preconditioner
@@ -78,7 +85,8 @@ class Updates:
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
         self._inside = density.inside
         needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
-        self._stored: list[np.ndarray | Shared] = []
+        self._stored: list[np.ndarray | Shared | None] = []  # None where a reader has the rows
+        streams: dict[int, list[Source]] = {}
         data: list[tuple[Variable, int | None]] = []
         by_row = [
             (item, order)
@@ -87,9 +95,16 @@ class Updates:
         ]
         for item, order in [*by_row, *[(item, None) for item in density.whole]]:
             if item.variable in needed:
-                self._stored.append(self._store(item, order))
                 place = None if order is None else self.orders.index(order)
                 data.append((item.variable, place))
+                if isinstance(order, WindowOrder):
+                    streams.setdefault(self.orders.index(order), []).append(item.array)
+                    self._stored.append(None)
+                else:
+                    self._stored.append(self._store(item, order))
+        self._readers = {
+            i: Reader(sources, cast(WindowOrder, self.orders[i])) for i, sources in streams.items()
+        }
         self._graph = _Graph(
             density.position,
             estimate.gradient,
@@ -121,7 +136,8 @@ class Updates:
         noise : ndarray, shape (k, d)
             Standard normal numbers.
         starts : sequence of ndarray, shape (k, blocks)
-            The blocks of rows that each update reads, from each of ``orders``.
+            The blocks of rows that each update reads, from each of ``orders``: consecutive
+            updates, as :meth:`starts` gives them.
         others : list of ndarray
             Values of the variables that the step does not move.
 
@@ -137,10 +153,7 @@ class Updates:
             At the new position, with the likelihood of the last batches, unscaled: minus infinity
             or NaN where the density ends.
         """
-        rows = [
-            of_order[:, 0] if self._slices(order) else block_rows(of_order, order)
-            for of_order, order in zip(starts, self.orders, strict=True)
-        ]
+        rows = [self._rows(i, of_order) for i, of_order in enumerate(starts)]
         function = self._function(len(step_sizes))
         with np.errstate(all="ignore"):  # what is not finite is found in the result
             return function(
@@ -151,7 +164,7 @@ class Updates:
                 *others,
                 *self._preconditioner.arrays,
                 *self._constants,
-                *self._data,
+                *self._data(starts),
             )
 
     @property
@@ -172,9 +185,12 @@ class Updates:
         self, position: np.ndarray, starts: Sequence[np.ndarray], others: list[np.ndarray]
     ) -> list[str]:
         """Return the terms whose density is zero or not finite, for the rows of one update."""
+        last = [of_order[-1:] for of_order in starts]
         data = [
-            array if i is None else array[block_rows(starts[i][-1], self.orders[i])]
-            for array, (_, i) in zip(self._data, self._graph.data, strict=True)
+            array
+            if i is None or i in self._readers
+            else array[block_rows(last[i][0], self.orders[i])]
+            for array, (_, i) in zip(self._data(last), self._graph.data, strict=True)
         ]
         function = pytensor.function(
             [self._graph.position, *self._graph.others, *[v for v, _ in self._graph.data]],
@@ -219,9 +235,27 @@ class Updates:
         """Whether a batch is one slice of the stored data."""
         return order.block_size == order.batch_size and not self.static
 
-    @property
-    def _data(self) -> list[np.ndarray]:
-        return [item.array if isinstance(item, Shared) else item for item in self._stored]
+    def _rows(self, i: int, starts: np.ndarray) -> np.ndarray:
+        """Return the rows of updates in the stored data: a slice's first one, or all of them."""
+        order = self.orders[i]
+        if i in self._readers:  # which gives the rows of one update after the other
+            starts = np.arange(0, len(starts) * order.batch_size, order.batch_size)[:, None]
+            return starts[:, 0] if self._slices(order) else starts + np.arange(order.batch_size)
+        return starts[:, 0] if self._slices(order) else block_rows(starts, order)
+
+    def _data(self, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the stored data; of sources, the rows of the updates."""
+        streamed = {
+            i: iter(reader.rows(int(starts[i][0, 0]), int(starts[i][0, 1]), len(starts[i])))
+            for i, reader in self._readers.items()
+        }
+        data = []
+        for stored, (_, i) in zip(self._stored, self._graph.data, strict=True):
+            if stored is None:
+                data.append(next(streamed[cast(int, i)]))
+            else:
+                data.append(stored.array if isinstance(stored, Shared) else stored)
+        return data
 
     def _store(self, item: Data, order: RowOrder | None) -> np.ndarray | Shared:
         """Return the data as they are read: shuffled once if that is how blocks are made."""
@@ -252,14 +286,10 @@ class Updates:
             pt.tensor(f"matrix{i}", dtype=dtype, shape=array.shape)
             for i, array in enumerate(self._preconditioner.arrays)
         ]
-        stored = [
-            pt.tensor(
-                f"data{i}",
-                dtype=array.dtype.name,
-                shape=array.shape if order is None else (None, *array.shape[1:]),
-            )
-            for i, (array, (_, order)) in enumerate(zip(self._data, data, strict=True))
-        ]
+        stored = []
+        for i, (variable, order) in enumerate(data):
+            whole = variable.type.shape if order is None else (None, *variable.type.shape[1:])
+            stored.append(pt.tensor(f"data{i}", dtype=variable.type.dtype, shape=whole))
         rows = [self._row_input(i, updates) for i in range(len(self.orders))]
         temperature = np.asarray(self._temperature, dtype)
 

@@ -65,12 +65,17 @@ def test_another_process_maps_the_same_memory(segments):
     assert segments() == before
 
 
-def test_a_file_takes_what_does_not_fit_into_memory(tmp_path):
+@pytest.mark.parametrize("named", [False, True])
+def test_a_file_takes_what_does_not_fit_into_memory(named, tmp_path, monkeypatch):
+    monkeypatch.setattr(shared, "NAMELESS", not named)
     array = Shared((4, 5000), np.dtype("float64"), str(tmp_path))
     array.array[:] = VALUES
     copy = pickle.loads(pickle.dumps(array))
     assert (copy.array == VALUES).all()
-    assert os.listdir(tmp_path) == []  # it has no name already
+    assert len(os.listdir(tmp_path)) == named  # the other has no name already
+    del array, copy
+    gc.collect()
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_handle_outlives_its_memory(segments):

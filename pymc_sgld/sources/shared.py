@@ -13,6 +13,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from math import prod
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple
@@ -64,10 +65,11 @@ class Shared:
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, folder: str | None = None) -> None:
         size = max(1, prod(shape) * dtype.itemsize)
-        if NAMELESS or folder is not None:
-            self._map(_make_nameless(size, folder), shape, dtype)
+        if NAMELESS:
+            memory = _make_nameless(size, folder)
         else:
-            self._map(_make_named(size), shape, dtype)
+            memory = _make_named(size) if folder is None else _make_file(size, folder)
+        self._map(memory, shape, dtype)
 
     @classmethod
     def of(cls, array: np.ndarray) -> Shared:
@@ -90,8 +92,7 @@ def _attach(handle: tuple, shape: tuple[int, ...], dtype: np.dtype) -> Shared:
     """Return the shared array of another process."""
     shared = object.__new__(Shared)
     kind, *rest = handle
-    memory = _open_nameless(*rest) if kind == "nameless" else _open_named(*rest)
-    shared._map(memory, shape, dtype)
+    shared._map(_OPEN[kind](*rest), shape, dtype)
     return shared
 
 
@@ -102,6 +103,7 @@ def _make_nameless(size: int, folder: str | None) -> _Memory:
     else:
         descriptor, path = tempfile.mkstemp(prefix="pymc_sgld-", dir=folder)
         os.unlink(path)
+        os.posix_fallocate(descriptor, 0, size)  # a full disk is an error here, not later a signal
     os.truncate(descriptor, size)
     return _nameless(descriptor, size)
 
@@ -161,3 +163,31 @@ def _named(memory: SharedMemory, unlink: Callable[[], None]) -> _Memory:
 
     weakref.finalize(buffer.base, close)  # with the last array
     return _Memory(buffer, lambda: ("named", memory.name), unlink)
+
+
+def _make_file(size: int, folder: str) -> _Memory:
+    """Return a file that is removed with the array."""
+    descriptor, path = tempfile.mkstemp(prefix="pymc_sgld-", dir=folder)
+    with os.fdopen(descriptor, "r+b") as file:
+        file.truncate(size)
+
+    def release() -> None:
+        with suppress(OSError):  # of a system that keeps files which are mapped
+            os.unlink(path)
+
+    return _Memory(_open_file(path).buffer, lambda: ("file", path), release)
+
+
+def _open_file(path: str) -> _Memory:
+    try:
+        with open(path, "r+b") as file:
+            return _Memory(mmap.mmap(file.fileno(), 0), lambda: ("file", path), lambda: None)
+    except FileNotFoundError:
+        raise _gone() from None
+
+
+_OPEN: dict[str, Callable[..., _Memory]] = {
+    "nameless": _open_nameless,
+    "named": _open_named,
+    "file": _open_file,
+}

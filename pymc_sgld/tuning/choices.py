@@ -12,8 +12,9 @@ import numpy as np
 from pymc_sgld.arguments import choice
 from pymc_sgld.batching import RowOrder, independent, make_order
 from pymc_sgld.errors import SettingError, SGLDWarning
-from pymc_sgld.full_data import BLOCK, FullData
+from pymc_sgld.full_data import FullData
 from pymc_sgld.gradients import ESTIMATORS, Centre, Estimate
+from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.monitor.contrast import Bias

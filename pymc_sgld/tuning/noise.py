@@ -14,10 +14,12 @@ from pytensor.compile.mode import Mode
 from pytensor.graph.traversal import toposort
 from pytensor.tensor.blockwise import Blockwise
 
-from pymc_sgld.batching import block_rows, make_order
+from pymc_sgld.batching import RowOrder, block_rows, make_order
 from pymc_sgld.full_data import FullData
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.rows import Data
+from pymc_sgld.sources.source import Source
 from pymc_sgld.tuning.centre import Gaussian
 
 POSITIONS, BATCHES = 32, 64
@@ -48,7 +50,11 @@ class BatchGradients:
     ) -> None:
         self._rng = np.random.default_rng(_SEED)
         self._tables = [table for table in density.tables if not table.full]
-        self._orders = [make_order(batching, t.total_size, t.batch_size) for t in self._tables]
+        self._rows = [[_in_memory(item) for item in table.data] for table in self._tables]
+        self._orders = [
+            _order(batching, len(rows[0]) if rows else table.total_size, table.batch_size)
+            for table, rows in zip(self._tables, self._rows, strict=True)
+        ]
         self._stored = [order.storage_order() for order in self._orders]
         whole = [item for table in density.tables if table.full for item in table.data]
         whole += density.whole
@@ -75,13 +81,26 @@ class BatchGradients:
         found = []
         for _ in range(batches):
             data = []
-            for table, order, stored in zip(self._tables, self._orders, self._stored, strict=True):
+            for arrays, order, stored in zip(self._rows, self._orders, self._stored, strict=True):
                 rows = block_rows(order.starts(self._rng, 0, self._count, 1)[0], order)
                 rows = rows if stored is None else stored[rows]
-                data += [item.array[rows] for item in table.data]
+                data += [array[rows] for array in arrays]
             self._count += 1
             found.append(self._function(position.astype(self.dtype), *data, *self._constant))
         return np.array(found)
+
+
+def _in_memory(item: Data) -> np.ndarray:
+    """Return the rows that batches are taken from: some random ones, of a source."""
+    if not isinstance(item.array, Source):
+        return item.array
+    assert item.array.sample is not None
+    return item.array.sample
+
+
+def _order(batching: str, rows: int, batch_size: int) -> RowOrder:
+    """Return the order of a table; one of independent rows where a sample of it is too small."""
+    return make_order(batching if batch_size <= rows else "with_replacement", rows, batch_size)
 
 
 def noise_samples(
