@@ -113,6 +113,8 @@ class Updates:
             data,
             list(estimate.arrays),
         )
+        for source in (source for of_order in streams.values() for source in of_order):
+            source.sample = None  # no longer needed
         self._constants = list(estimate.arrays.values())
         self._functions: dict[int | None, Any] = {}
         self._process = os.getpid()

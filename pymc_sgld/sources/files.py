@@ -6,6 +6,7 @@ import mmap
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -200,10 +201,9 @@ def _parquet_file(path: str) -> Any:
 
 def _dtype_of(path: str, column: str, schema: Any) -> np.dtype:
     """Return the dtype of a column of numbers."""
-    try:
-        return np.dtype(schema.field(column).type.to_pandas_dtype())
-    except (TypeError, NotImplementedError):
-        raise SettingError(
-            f'column "{column}" of {path} has the type {schema.field(column).type}: it must be of '
-            "numbers."
-        ) from None
+    kind = schema.field(column).type
+    with suppress(TypeError, NotImplementedError):
+        found = np.dtype(kind.to_pandas_dtype())
+        if found.kind in "biuf":
+            return found
+    raise SettingError(f'column "{column}" of {path} is of type {kind}: it must be of numbers.')

@@ -64,7 +64,7 @@ class Source(ABC):
             expected = (max(0, stop - start), *self.shape[1:])
             if array.shape != expected:
                 raise ValueError(f"there are {array.shape}, and there should be {expected}")
-            return np.ascontiguousarray(array, dtype=self.dtype)
+            return converted(array, self.dtype)
         except DataError:
             raise
         except Exception as error:
@@ -139,6 +139,16 @@ def _chunk(given: Any) -> int:
     chunks = getattr(given, "chunks", None)
     first = chunks[0] if isinstance(chunks, tuple) and chunks else 1
     return max(first) if isinstance(first, tuple) else int(first)
+
+
+def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return contiguous numbers of a dtype, or raise TypeError where they do not fit into it."""
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise TypeError(f"they are {array.dtype}, which does not become {dtype} (missing values?)")
+    new = np.ascontiguousarray(array, dtype=dtype)
+    if dtype.kind in "iu" and not np.can_cast(array.dtype, dtype) and not (new == array).all():
+        raise TypeError(f"they are {array.dtype}, and some are too great for {dtype}")
+    return new
 
 
 def readable(dtype: DTypeLike) -> np.dtype:

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.sources.shared import Shared
-from pymc_sgld.sources.source import Source, Stored, readable
+from pymc_sgld.sources.source import Source, Stored, converted, readable
 
 
 def batches(
@@ -71,7 +71,10 @@ def batches(
                 f"the batches have more than the {shape[0]} rows of shape={tuple(shape)}: pass "
                 "their true number."
             )
-        stored.array[filled : filled + len(rows)] = rows
+        try:
+            stored.array[filled : filled + len(rows)] = converted(rows, kind)
+        except TypeError as error:
+            raise DataError(f"the batch after row {filled}: {error}.") from None
         filled += len(rows)
     if filled < shape[0]:
         raise DataError(

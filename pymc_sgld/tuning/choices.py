@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from pymc_sgld.tuning.noise import (
     missing_in_batches,
     noise_samples,
 )
+from pymc_sgld.tuning.order import check_order
 from pymc_sgld.tuning.shapes import Curvature, Full, Stretched
 from pymc_sgld.tuning.step_size import Prediction, WidePrediction, largest_step
 
@@ -227,6 +229,8 @@ def choose(
         if search.center is not None:
             check_center()
         estimate = ESTIMATORS["minibatch"](density, None)
+        plain = partial(ESTIMATORS["minibatch"], centre=None)
+        check_order(rows, density, plain, search.others, search.start, asked.bias_target)
         return Settings(density, asked.gradient, estimate, given)
     check_size(len(search.start), asked.gradient)
     data = FullData(density if density.full else rows.blocks(BLOCK))
@@ -248,6 +252,8 @@ def choose(
     apart = prediction.updates_apart(step_size)
     if not density.full:
         noise.check_rare_rows(gradient, density)
+        expanded = partial(noise.estimate, gradient)
+        check_order(rows, density, expanded, search.others, gaussian, asked.bias_target)
     kept = None if matrix.name == "laplace" else prediction
     return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept)
 
@@ -322,7 +328,7 @@ class _Noise:
         """
         gaussian = self._gaussian
         gradients = BatchGradients(
-            density, self._estimate(gradient, density), self._others, self._asked.batching
+            density, self.estimate(gradient, density), self._others, self._asked.batching
         )
         missing = missing_in_batches(self._data, gradients, gaussian, self._others)
         worst = int(np.argmax(missing))
@@ -339,11 +345,12 @@ class _Noise:
     def _measure(
         self, gradient: str, density: LogDensity, positions: int
     ) -> tuple[list[np.ndarray], Estimate]:
-        estimate = self._estimate(gradient, density)
+        estimate = self.estimate(gradient, density)
         gradients = BatchGradients(density, estimate, self._others, self._asked.batching)
         return noise_samples(gradients, self._gaussian, positions), estimate
 
-    def _estimate(self, gradient: str, density: LogDensity) -> Estimate:
+    def estimate(self, gradient: str, density: LogDensity) -> Estimate:
+        """Return an estimate, around the centre."""
         if self._centre is None:
             position = self._gaussian.mean.astype(density.position.dtype)
             second_order = self._asked.gradient == "taylor"

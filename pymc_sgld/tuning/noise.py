@@ -17,7 +17,7 @@ from pytensor.tensor.blockwise import Blockwise
 from pymc_sgld.batching import RowOrder, block_rows, make_order
 from pymc_sgld.full_data import FullData
 from pymc_sgld.gradients import Estimate
-from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.sources.source import Source
 from pymc_sgld.tuning.centre import Gaussian
@@ -43,11 +43,19 @@ class BatchGradients:
         Values of the variables that the step does not move.
     batching : str
         How batches are drawn.
+    in_blocks : bool
+        Whether a batch of a source is a block of it: rows that follow each other, at random.
     """
 
     def __init__(
-        self, density: LogDensity, estimate: Estimate, others: Sequence[np.ndarray], batching: str
+        self,
+        density: LogDensity,
+        estimate: Estimate,
+        others: Sequence[np.ndarray],
+        batching: str,
+        in_blocks: bool = False,
     ) -> None:
+        self._in_blocks = in_blocks
         self._rng = np.random.default_rng(_SEED)
         self._tables = [table for table in density.tables if not table.full]
         self._rows = [[_in_memory(item) for item in table.data] for table in self._tables]
@@ -81,13 +89,25 @@ class BatchGradients:
         found = []
         for _ in range(batches):
             data = []
-            for arrays, order, stored in zip(self._rows, self._orders, self._stored, strict=True):
-                rows = block_rows(order.starts(self._rng, 0, self._count, 1)[0], order)
-                rows = rows if stored is None else stored[rows]
-                data += [array[rows] for array in arrays]
+            for i, table in enumerate(self._tables):
+                data += self._block(table) if self._in_blocks and table.sources else self._batch(i)
             self._count += 1
             found.append(self._function(position.astype(self.dtype), *data, *self._constant))
         return np.array(found)
+
+    def _batch(self, i: int) -> list[np.ndarray]:
+        """Return the rows of a table that come next in its order."""
+        order, stored = self._orders[i], self._stored[i]
+        rows = block_rows(order.starts(self._rng, 0, self._count, 1)[0], order)
+        rows = rows if stored is None else stored[rows]
+        return [array[rows] for array in self._rows[i]]
+
+    def _block(self, table: Table) -> list[np.ndarray]:
+        """Return a random one of the blocks that a table falls into."""
+        size = table.batch_size
+        start = size * int(self._rng.integers(-(-table.total_size // size)))
+        start = min(start, table.total_size - size)
+        return [source[start : start + size] for source in table.sources]
 
 
 def _in_memory(item: Data) -> np.ndarray:
