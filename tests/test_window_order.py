@@ -12,6 +12,7 @@ from pymc_sgld import DataError, SettingError
 from pymc_sgld.sources.order import WindowOrder
 from pymc_sgld.sources.reader import THREAD, Reader
 from pymc_sgld.sources.source import Sliced, Stored
+from pymc_sgld.tuning.order import excess
 
 SHAPES = [  # rows, batch, block, blocks of a window
     (1000, 10, 20, 5),
@@ -135,6 +136,64 @@ def test_the_variance_of_a_batch_is_that_of_its_window():
     total = within / size * (1 - size / (window * block)) + windows.var()
     assert total > 1.5 * expected  # so that this test could fail
     assert abs(means.var() / total - 1) < 5 * np.sqrt(2 / len(means) + 2 / len(windows) / 4)
+
+
+def spread(values, shape, step_size=0.3, seeds=32, epochs=60):
+    """Return variances of SGLD chains in units of a Gaussian posterior's, one for each chain.
+
+    A control variate at the mean: the batch of an update has the curvature ``mean(values)`` where
+    all rows have one of 1. The noise is that of Leimkuhler and Matthews, exact without batches.
+    """
+    rows, size = shape[:2]
+    updates = epochs * rows // size
+    readers = [reader_of(shape, values) for _ in range(seeds)]
+    read = [reader.rows(seed, 0, updates)[0] for seed, reader in enumerate(readers)]
+    curvature = np.array(read).reshape(seeds, updates, size).mean(axis=2)
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((updates + 1, seeds))
+    noise = np.sqrt(step_size) * (z[1:] + z[:-1]) / 2
+    position, squares = np.zeros(seeds), np.zeros(seeds)
+    for i in range(updates):
+        position = position - step_size / 2 * curvature[:, i] * position + noise[i]
+        squares += position**2 / updates
+    return squares
+
+
+def test_what_sorted_rows_add_to_the_variance():
+    """Windows of another curvature have another variance: 1 + X, the bound, where they are long.
+
+    By ``X = (1 / W - 1 / K) Var(block means)``, with chains that forget in 7 of 100 updates. The
+    same rows in random order add nothing that is seen.
+    """
+    shape = rows, _, block, window = 10_000, 10, 50, 20
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=rows) ** 2
+    values /= values.mean()
+    shuffled = spread(values, shape)
+    values = np.sort(values)
+    blocks = values.reshape(-1, block).mean(axis=1)
+    bound = (1 / window - 1 / len(blocks)) * blocks.var(ddof=1)
+    assert bound > 0.05  # what ``check_order`` would warn of
+    found = spread(values, shape)
+    error = np.hypot(found.std(), shuffled.std()) / np.sqrt(len(found))
+    added = found.mean() / shuffled.mean() - 1
+    assert error < bound / 5
+    assert 0.5 * bound < added + 4 * error and added - 4 * error < 1.25 * bound
+    assert added > 4 * error
+
+
+def test_excess_is_that_of_the_blocks():
+    """It finds a direction in which blocks differ, and nothing where they do not."""
+    rng = np.random.default_rng(7)
+    direction = np.array([0.6, 0.8, 0.0, 0.0])
+
+    def halves(extra):
+        scale = np.eye(4) + (np.sqrt(1 + extra) - 1) * np.outer(direction, direction)
+        return [rng.normal(size=(256, 4)) @ scale / 16 for _ in range(2)]
+
+    assert excess(halves(0), halves(0)) == 0
+    # a variance of 11 from 256 samples, twice: standard error 11 sqrt(2 / 512)
+    assert abs(excess(halves(10), halves(0)) - 10) < 5 * 12 * np.sqrt(2 / 512)
 
 
 def test_windows_fit_into_memory():

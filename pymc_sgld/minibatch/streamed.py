@@ -115,8 +115,8 @@ def _check_fit(name: str, template: np.ndarray, source: Source) -> None:
         raise SettingError(
             f'the model has no rows of "{name}": build it with a few rows of the source.'
         )
-    floating = template.dtype.kind == "f" and source.dtype.kind == "f"  # of any precision
-    if not (floating or np.can_cast(source.dtype, template.dtype, "safe")):
+    kind = template.dtype.kind
+    if kind != "f" and np.result_type(source.dtype, template.dtype).kind not in (kind, "i", "u"):
         raise SettingError(
             f'data["{name}"] is {source.dtype}, which does not fit into the {template.dtype} that '
             f"the model has in its place: build the model with rows of {source.dtype}."
@@ -167,7 +167,8 @@ class StreamedRows(RowSelection):
             raise RowsMixed(f'the rows of "{name}" are not on its first axis')
         batch = tensor(name, found.source.dtype.name, (self.batch_size, *found.source.shape[1:]))
         self.data.append(Data(batch, found.source, (name,), True, found.template))
-        return batch.astype(variable.type.dtype)
+        dtype = variable.type.dtype  # PyMC makes integers narrower, which those to come may not fit
+        return batch.astype(dtype if "float" in dtype else np.result_type(dtype, batch.type.dtype))
 
     def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
         """Return a constant that is the same in every row, and refuse any other."""
