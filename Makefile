@@ -15,7 +15,7 @@ help:
 	@echo 'make format      ruff: write the format, fix what can be fixed'
 	@echo 'make types       mypy on the package'
 	@echo 'make docs        the documentation, into docs/_build/html'
-	@echo 'make figures     the figures of the documentation that explain, and the numbers beside them'
+	@echo 'make figures     the figures of the documentation, and the numbers beside them'
 	@echo 'make benchmark   microseconds per update, seconds to the first draw'
 	@echo 'make choosing    the rules for batch size and step size beside runs'
 	@echo 'make flat-cost   rows and seconds for an effective sample size as the data grow, beside NUTS'
@@ -58,6 +58,7 @@ figures:
 	@$(environment) plots
 	$(python) docs/figures/how_it_works
 	$(python) docs/figures/selection.py
+	$(python) docs/figures/plots
 
 benchmark:
 	@$(environment) benchmark

@@ -81,7 +81,7 @@ def run(
             "updates a draw": int(idata.sample_stats["steps_per_draw"][:, -1].mean()),
             "s to make": made,
             "s to sample": sampled,
-            "rows/N": int(idata.sample_stats["rows_seen"].max()) // step.total_size,
+            "rows/N": int(idata.sample_stats["updates"].max()) * step.batch_size // step.total_size,
         }
 
 

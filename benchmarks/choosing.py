@@ -93,7 +93,7 @@ def measure(model: pm.Model, batch_size: int, draws: int, settings: dict) -> dic
         )
     stats = idata.sample_stats
     chosen = float(step.schedule(np.array([0]))[0])
-    read = float((stats["rows_seen"][:, -1] - stats["rows_seen"][:, 0]).sum())
+    read = float((stats["updates"][:, -1] - stats["updates"][:, 0]).sum()) * batch_size
     worth = float(az.ess(idata.posterior, method="mean")["beta"].mean())
     return {
         "step": chosen,

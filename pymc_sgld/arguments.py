@@ -13,6 +13,7 @@ from pymc.vartypes import discrete_types
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.errors import SettingError
+from pymc_sgld.schedules import Schedule, make_schedule
 
 
 def value_variables(vars: Any, model: Model) -> list[Variable]:
@@ -101,6 +102,13 @@ def placed(potentials: Any) -> dict[str, str]:
     return dict(potentials)
 
 
+def mapping(name: str, value: Any, example: str) -> Mapping[str, Any]:
+    """Return a dictionary, empty for None."""
+    if value is not None and not isinstance(value, Mapping):
+        raise SettingError(f"{name}={value!r} must be a dictionary, such as {example}.")
+    return value or {}
+
+
 def choice(name: str, value: Any, allowed: Collection[str]) -> str:
     """Return one of several names."""
     if not isinstance(value, str) or value not in allowed:
@@ -137,3 +145,15 @@ def positive(name: str, value: Any) -> float:
     if number(name, value, 0) == 0:
         raise SettingError(f"{name}={value!r} must be above zero.")
     return float(value)
+
+
+def schedule_or_none(step_size: Any, temperature: float) -> Schedule | None:
+    """Return the schedule of the user, or None where a step size is to be chosen."""
+    if step_size is not None:
+        return make_schedule(step_size)
+    if not temperature:
+        raise SettingError(
+            "step_size=None is chosen for samples of the posterior. With temperature=0 pass a "
+            "step size, such as 0.5 or a decreasing schedule."
+        )
+    return None

@@ -76,7 +76,7 @@ class Updates:
             for table, order in zip(density.tables, orders, strict=True)
         ]
         self.orders = [order for order in orders if order is not None]
-        self._dtype = np.dtype(density.position.dtype)
+        self.dtype = np.dtype(density.position.dtype)
         self._preconditioner = preconditioner
         self._temperature = temperature
         self._compile_kwargs = dict(compile_kwargs)
@@ -159,9 +159,9 @@ class Updates:
         function = self._function(len(step_sizes))
         with np.errstate(all="ignore"):  # what is not finite is found in the result
             return function(
-                position.astype(self._dtype, copy=False),
-                step_sizes.astype(self._dtype, copy=False),
-                self._preconditioner.factor(noise).astype(self._dtype, copy=False),
+                position.astype(self.dtype, copy=False),
+                step_sizes.astype(self.dtype, copy=False),
+                self._preconditioner.factor(noise).astype(self.dtype, copy=False),
                 *rows,
                 *others,
                 *self._preconditioner.arrays,
@@ -201,7 +201,7 @@ class Updates:
             on_unused_input="ignore",
         )
         with np.errstate(all="ignore"):
-            found = function(position.astype(self._dtype), *others, *data)
+            found = function(position.astype(self.dtype), *others, *data)
         return [name for name, inside in zip(self._inside, found, strict=True) if not inside]
 
     def starts(

@@ -1,4 +1,4 @@
-"""A draw that went wrong, replayed update by update: which variable, where, and what to try."""
+"""A draw that went wrong: how it is told, and replayed to say which variable, where, and why."""
 
 from __future__ import annotations
 
@@ -68,6 +68,18 @@ def quoted(coordinates: Sequence[Coordinates], entries: np.ndarray) -> str:
 def is_finite(*arrays: np.ndarray) -> bool:
     """Whether all entries of all arrays are finite."""
     return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def is_stable(step_size: float, gradients: np.ndarray, products: np.ndarray) -> bool:
+    """Whether the gradients did not explode in the updates of a draw.
+
+    Steps that are too large for the curvature swing out further every time, finite for a while. In
+    units of the inflation of the variance, what they then reach is absurd.
+    """
+    with np.errstate(over="ignore"):
+        first, last = np.einsum("kd,kd->k", gradients[[0, -1]], products[[0, -1]])
+        unit = step_size / 4 / gradients.shape[1]
+        return bool(unit * last < 1e3 * max(unit * first, 1.0))
 
 
 def _gentler(coordinates: Sequence[Coordinates], entries: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
@@ -17,57 +18,46 @@ from pymc.step_methods.compound import Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator, get_random_generator
 from pytensor.graph.basic import Variable
-from rich.progress import TextColumn
-from rich.table import Column
 
 from pymc_sgld.arguments import (
     choice,
     complete_point,
     flag,
+    mapping,
     names,
     number,
     placed,
     positive,
+    schedule_or_none,
     value_variables,
     whole_number,
 )
 from pymc_sgld.batching import ORDERS, independent, make_order
+from pymc_sgld.chain import Chain, Draw
 from pymc_sgld.compile import Updates
-from pymc_sgld.dynamics import leimkuhler_matthews
-from pymc_sgld.errors import NonFiniteError, SettingError
-from pymc_sgld.failures import explain, is_finite, quoted
+from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
-from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.parameters import ParameterValues
-from pymc_sgld.schedules import Schedule, check_horizon, cycle_of, evaluate, make_schedule
+from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of
 from pymc_sgld.sources.bind import bind
+from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of
 from pymc_sgld.threads import one_thread
-from pymc_sgld.tuning.choices import Asked, Search, choose, choose_integrator, refine
+from pymc_sgld.transition import MOST_STEPS_PER_DRAW, Transition
+from pymc_sgld.tuning.choices import choose, choose_integrator
+from pymc_sgld.tuning.settings import Asked, Search, Settings
 
 DEFAULT_STEPS_PER_DRAW = 10
-MOST_STEPS_PER_DRAW = 1000
 TUNE = 200  # draws before those that count, where everything was chosen
-OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
-ATTEMPTS = 12  # to start, or to go on while tuning, each with half the step size
 
 
 @dataclass_state
 class SGLDState(StepMethodState):
     """What the next draw needs: with it restored, the same draw comes out."""
 
-    draw: int
-    updates: int
-    row_seed: int
-    previous_noise: np.ndarray
-    refinement: float
-    last_step_size: float
-    noise_monitor: NoiseMonitor
-    reading: Reading
-    contrast: Contrast
+    chain: Chain
     batch_size: int = field(metadata={"frozen": True})
     total_size: int = field(metadata={"frozen": True})
     steps_per_draw: int = field(metadata={"frozen": True})
@@ -219,27 +209,7 @@ class SGLD(BlockedStep):
 
     name = "sgld"
     default_blocked = True
-    stats_dtypes_shapes: ClassVar[dict[str, Any]] = {
-        "step_size": (np.float64, []),
-        "gradient_norm": (np.float64, []),
-        "rows_seen": (np.int64, []),
-        "updates": (np.int64, []),
-        "cycle": (np.int64, []),
-        "cycle_position": (np.float64, []),
-        "variance_inflation": (np.float64, []),
-        "sampling_threshold": (np.float64, []),
-        "untrusted": (np.int64, []),
-        "batch_size": (np.int64, []),
-        "total_size": (np.int64, []),
-        "steps_per_draw": (np.int64, []),
-        "temperature": (np.float64, []),
-        "bias_target": (np.float64, []),
-        "gradient": (np.dtype("<U32"), []),
-        "preconditioner": (np.dtype("<U32"), []),
-        "batching": (np.dtype("<U32"), []),
-        "integrator": (np.dtype("<U32"), []),
-        "warning": (SamplerWarning, None),
-    }
+    stats_dtypes_shapes: ClassVar[dict[str, Any]] = MEASURED | SETTINGS
     _state_class = SGLDState
 
     def __new__(cls, vars: Any = None, **kwargs: Any) -> Any:
@@ -277,27 +247,16 @@ class SGLD(BlockedStep):
         self.vars = value_variables(vars, model)
         self.blocked = blocked
         self.rng = get_random_generator(rng)
+        # arguments are checked before the work begins
         self.temperature = number("temperature", temperature, 0)
         self.gradient = choice("gradient", gradient, ESTIMATORS)
         self.batching = choice("batching", batching, ORDERS)
-        if compile_kwargs is not None and not isinstance(compile_kwargs, Mapping):
-            raise SettingError(
-                f"compile_kwargs={compile_kwargs!r} must be a dictionary, such as "
-                '{"mode": "JAX"}.'
-            )
-        if step_size is None and not self.temperature:
-            raise SettingError(
-                "step_size=None is chosen for samples of the posterior. With temperature=0 pass a "
-                "step size, such as 0.5 or a decreasing schedule."
-            )
-        schedule = None if step_size is None else make_schedule(step_size)
+        backend = mapping("compile_kwargs", compile_kwargs, '{"mode": "JAX"}')
+        schedule = schedule_or_none(step_size, self.temperature)
         self.integrator = choose_integrator(integrator, schedule, self.gradient)
-        self.bias_target = target = positive("bias_target", bias_target)
-        self.steps_per_draw = DEFAULT_STEPS_PER_DRAW
-        if steps_per_draw is not None:  # checked before the work begins
-            self.steps_per_draw = whole_number("steps_per_draw", steps_per_draw)
+        self.bias_target = positive("bias_target", bias_target)
+        steps = None if steps_per_draw is None else whole_number("steps_per_draw", steps_per_draw)
         size = None if batch_size is None else whole_number("batch_size", batch_size)
-
         sources = bind(data)
         if sources and self.batching != "reshuffle":
             raise SettingError(
@@ -305,54 +264,37 @@ class SGLD(BlockedStep):
                 'them: use batching="reshuffle", or put the data into the model.'
             )
         point = complete_point(initial_point, model)
-        rows = Minibatcher(
-            model, self.vars, point, placed(potentials), names("full", full), sources
-        )
+        place = None if center is None else complete_point(center, model, "center")
+
+        at_once = names("full", full)
+        rows = Minibatcher(model, self.vars, point, placed(potentials), at_once, sources)
         density = rows.density(size, flag("audit", audit))
         rows.check_sources()
         self.coordinates = density.coordinates
         self._others = {name: v.type.dtype for name, v in density.others.items()}
         self._sources = density.sources
-        self._dtype = np.dtype(density.position.type.dtype)
-        self._chosen = schedule is None
-        averaged = self.integrator == "leimkuhler_matthews"
-        asked = Asked(self.gradient, preconditioner, batching, averaged, target)
-        position, others = self._inputs(point)
-        place = None
-        if center is not None:
-            place, others = self._inputs(complete_point(center, model, "center"))
-        search = Search(position, others, place, self.coordinate_names)
+        asked = Asked(self.gradient, preconditioner, batching, self._averaged, self.bias_target)
         with one_thread():
+            search = self._search(point, place)
             settings = choose(rows, density, asked, search, schedule is None, size is None)
-        density, self.gradient = settings.density, settings.gradient
-        self._prediction = settings.prediction
-        matrix, self._gaussian = settings.preconditioner, settings.gaussian
-        self.preconditioner = matrix.name
-        if schedule is None:
-            schedule = make_schedule(settings.step_size)
-            self.default_tune_steps = TUNE
-            if steps_per_draw is None:
-                self.steps_per_draw = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
-        self.schedule = schedule
-        self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in density.tables}
-        self.batch_size = sum(t.batch_size for t in density.tables)
-        self.total_size = sum(t.total_size for t in density.tables)
+        self._describe(settings)
         self._values = ParameterValues(model, self.vars, point)
-        self._run = Updates(
-            density,
-            settings.estimate,
-            matrix,
-            self.temperature,
-            [
-                None if t.full else make_order(batching, t.total_size, t.batch_size)
-                for t in density.tables
-            ],
-            {} if compile_kwargs is None else compile_kwargs,
-        )
-        self._variances = np.diag(matrix.arrays[0]) if matrix.name == "laplace" else None
-        self._default_start = self._inputs(model.initial_point())[0]
-        self._start_chain(0, 0)
-        self._check_start(point)
+        self._origin = self._inputs(model.initial_point())[0]
+        self._transition = self._compile(settings, schedule, steps, backend)
+        if schedule is None:
+            self.default_tune_steps = TUNE
+        self.chain = self._transition.start(self.rng, 0, 0)
+        self._transition.check(*self._inputs(point))
+
+    @property
+    def schedule(self) -> Schedule:
+        """The step sizes, by the count of updates: what was given, or what was chosen."""
+        return self._transition.schedule
+
+    @property
+    def steps_per_draw(self) -> int:
+        """Updates of a draw; more where a chain made its steps smaller while tuning."""
+        return self._transition.steps_per_draw
 
     @property
     def coordinate_names(self) -> list[str]:
@@ -362,50 +304,90 @@ class SGLD(BlockedStep):
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a new chain: its own random numbers, no updates yet."""
         self._check_sources()
-        self._run.check_process()
+        self._transition.run.check_process()
         check_horizon(self.schedule, (tune + draws) * self.steps_per_draw)
         super().setup_chain(rng, tune, draws)
-        self._start_chain(tune, draws)
-
-    def _start_chain(self, tune: int, draws: int) -> None:
-        self.draw = self.updates = 0
-        self._tune, self._draws = tune, draws
-        self.row_seed = int(self.rng.integers(2**62))
-        self.refinement, self.last_step_size = 1.0, np.nan
-        size, averaged = len(self._default_start), self.integrator == "leimkuhler_matthews"
-        self.previous_noise = np.zeros(0)
-        if averaged:
-            self.previous_noise = self.rng.standard_normal(size, dtype=self._dtype)
-        matched = self._variances is not None
-        share = self._run.overstatement
-        self.noise_monitor = NoiseMonitor(averaged, self.temperature, share, matched)
-        self.reading = Reading.none(size)
-        self.contrast = self._new_contrast(shadowed(tune, TUNING_SHARE) if self._chosen else 0)
-
-    def _new_contrast(self, length: int) -> Contrast:
-        second_order = self.integrator == "leimkuhler_matthews" and not self._run.orders
-        return Contrast(len(self._values.names), length, 2 if second_order else 1)
+        self.chain = self._transition.start(self.rng, tune, draws)
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Run the updates of one draw."""
         self._check_sources()
+
+        def parameters(position: np.ndarray) -> np.ndarray:
+            return self._values(self._point(position, point))
+
+        position, others = self._inputs(point)
+        draw = self._transition.draw(self.chain, self.rng, position, others, parameters)
+        return self._point(draw.position, point), [self._stats(draw)]
+
+    def _with_step_size(self, step_size: float, steps_per_draw: int) -> SGLD:
+        """Return the same step with another step size, which tuning leaves as it is.
+
+        All that was found and compiled is shared. Like any step it is of use once `setup_chain`
+        has started a chain.
+        """
+        other = copy.copy(self)
+        other._sources = self._sources  # a copy is made as for another process, which has no model
+        other._transition = self._transition.with_schedule(constant(step_size), steps_per_draw)
+        return other
+
+    @property
+    def _averaged(self) -> bool:
+        return self.integrator == "leimkuhler_matthews"
+
+    def _search(self, point: PointType, center: PointType | None) -> Search:
+        """Return where to look for the posterior, or the point that the user has found."""
         start, others = self._inputs(point)
-        self._tune_step_size()
-        for attempt in range(ATTEMPTS):
-            position = start if self.draw else self._disperse(start, 0.5**attempt)
-            with one_thread():
-                new, reading, gradient = self._run_draw(position, others, point)
-            if reading is not None:
-                break
-            self.refinement /= 2
-        else:
-            raise NonFiniteError(
-                "SGLD: found no step size at which the gradient stays finite. Pass initvals to "
-                "pm.sample, or center= at a point where the density is finite all around."
-            )
-        self.reading.include(reading)
-        self.draw += 1
-        return self._point(new, point), [self._stats(gradient, reading)]
+        place = None
+        if center is not None:
+            place, others = self._inputs(center)
+        return Search(start, others, place, self.coordinate_names)
+
+    def _describe(self, settings: Settings) -> None:
+        """Keep what was chosen, for stats and `repr`."""
+        tables = settings.density.tables
+        self.gradient, self.preconditioner = settings.gradient, settings.preconditioner.name
+        self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in tables}
+        self.batch_size = sum(t.batch_size for t in tables)
+        self.total_size = sum(t.total_size for t in tables)
+
+    def _compile(
+        self,
+        settings: Settings,
+        schedule: Schedule | None,
+        steps_per_draw: int | None,
+        compile_kwargs: Mapping[str, Any],
+    ) -> Transition:
+        """Return what runs draws with these settings."""
+        density, matrix, chosen = settings.density, settings.preconditioner, schedule is None
+        orders = [
+            None if t.full else make_order(self.batching, t.total_size, t.batch_size)
+            for t in density.tables
+        ]
+        run = Updates(density, settings.estimate, matrix, self.temperature, orders, compile_kwargs)
+        judge = Judge(
+            self.coordinate_names,
+            self._values.names,
+            self.bias_target,
+            self._averaged,
+            np.diag(matrix.arrays[0]) if matrix.name == "laplace" else None,
+            chosen,
+            run.longest.accumulated if run.longest else independent,
+            settings.prediction,
+        )
+        if steps_per_draw is None:
+            apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
+            steps_per_draw = apart if chosen else DEFAULT_STEPS_PER_DRAW
+        return Transition(
+            run,
+            self.coordinates,
+            self._origin,
+            settings.gaussian,
+            constant(settings.step_size) if schedule is None else schedule,
+            steps_per_draw,
+            self.temperature,
+            judge,
+        )
 
     def _point(self, position: np.ndarray, point: PointType) -> PointType:
         """Return a point of the model with the variables of the step at a position."""
@@ -415,161 +397,29 @@ class SGLD(BlockedStep):
             new_point[c.value_name] = np.asarray(piece, dtype=c.dtype)
         return new_point
 
-    def _disperse(self, position: np.ndarray, scale: float) -> np.ndarray:
-        """Return where a chain starts: coordinates without a value of the user's own are drawn."""
-        if self._gaussian is None:
-            return position
-        z = self.rng.standard_normal(len(position))
-        drawn = self._gaussian.mean + scale * OVERDISPERSION * self._gaussian.shape.away(z)
-        return np.where(position == self._default_start, drawn, position).astype(self._dtype)
-
-    def _tune_step_size(self) -> None:
-        """Forget the readings of the way to the posterior; then take smaller steps if need be."""
-        if self.draw == self._tune // 2:
-            self.reading = Reading.none(len(self._default_start))
-        if self.draw == self._tune:
-            if self._chosen and self.reading.draws:
-                judge, bias = self._judge, self.contrast.bias()
-                self.refinement *= refine(judge, self.reading, bias, self.last_step_size)
-            self.reading = Reading.none(len(self._default_start))
-            self.contrast = self._new_contrast(shadowed(self._draws) if self.temperature else 0)
-
-    @property
-    def _judge(self) -> Judge:
-        averaged = self.integrator == "leimkuhler_matthews"
-        accumulated = self._run.longest.accumulated if self._run.longest else independent
-        return Judge(
-            self.coordinate_names,
-            self._values.names,
-            self.bias_target,
-            averaged,
-            self._variances,
-            self._chosen,
-            accumulated,
-            self._prediction,
-        )
-
-    @property
-    def _updates_of_draw(self) -> int:
-        """As many more as the steps are smaller than they were meant to be."""
-        if self.refinement == 1 or self._run.static:
-            return self.steps_per_draw
-        return min(round(self.steps_per_draw / self.refinement), MOST_STEPS_PER_DRAW)
-
-    def _run_draw(
-        self, position: np.ndarray, others: list[np.ndarray], point: PointType
-    ) -> tuple[np.ndarray, Reading | None, np.ndarray]:
-        """Run the updates of a draw, and those of its shadow; no reading if it failed."""
-        count = np.arange(self.updates, self.updates + self._updates_of_draw)
-        step_sizes = evaluate(self.schedule, count) * self.refinement
-        left = self._tune + (self._draws if self.draw >= self._tune else 0) - self.draw
-        pair = 0 < left <= self.contrast.length and not self.contrast.failed
-        fine = self.rng.standard_normal(((1 + pair) * len(count), len(position)), dtype=self._dtype)
-        fresh = (fine[::2] + fine[1::2]) / np.sqrt(2, dtype=self._dtype) if pair else fine
-        noise = fresh
-        if self.previous_noise.size:
-            noise = leimkuhler_matthews.average(fresh, self.previous_noise)
-        if len(count) == 1:  # an update that moves nothing: the noise of gradients needs two
-            step_sizes = np.append(step_sizes, 0)
-            noise = np.concatenate([noise, np.zeros_like(noise)])
-        starts = self._run.starts(self.rng, self.row_seed, self.updates, len(step_sizes))
-        new, gradients, products, density = self._run(position, step_sizes, noise, starts, others)
-        gradient = gradients[len(count) - 1]
-        tunes = self._chosen and self.draw < self._tune
-        fine_so_far = is_finite(new, gradients, density)
-        if tunes and not (fine_so_far and _is_stable(step_sizes[0], gradients, products)):
-            return new, None, gradient
-        if not fine_so_far:
-            run, coordinates, first = self._run, self.coordinates, self.updates
-            raise explain(run, coordinates, first, position, step_sizes, noise, starts, others)
-        if pair:
-            shadow = self._run_shadow(position, step_sizes[: len(count)], fine, others)
-            places = (self._point(place, point) for place in (new, shadow))
-            self.contrast.compare(*map(self._values, places))
-        self.updates += len(count)
-        self.last_step_size = float(step_sizes[len(count) - 1])
-        if self.previous_noise.size:
-            self.previous_noise = fresh[-1]
-        return new, self.noise_monitor.read(step_sizes, gradients, products), gradient
-
-    def _run_shadow(
-        self,
-        position: np.ndarray,
-        step_sizes: np.ndarray,
-        fine: np.ndarray,
-        others: list[np.ndarray],
-    ) -> np.ndarray:
-        """Run what the draw did with half the step size, on the same Brownian path."""
-        contrast = self.contrast
-        if not contrast.position.size:
-            contrast.position, contrast.previous_noise = position, self.previous_noise
-        noise = fine
-        if self.previous_noise.size:
-            noise = leimkuhler_matthews.average(fine, contrast.previous_noise)
-            contrast.previous_noise = fine[-1]
-        halves = np.repeat(step_sizes / 2, 2)
-        shadow = contrast.position
-        for part in (slice(None, len(step_sizes)), slice(len(step_sizes), None)):
-            starts = self._run.starts(
-                self.rng, self.row_seed ^ 1 << 61, contrast.updates, len(step_sizes)
-            )
-            shadow, gradients, _, density = self._run(
-                shadow, halves[part], noise[part], starts, others
-            )
-            contrast.updates += len(step_sizes)
-            contrast.failed |= not is_finite(shadow, gradients, density)
-        contrast.position = shadow
-        return shadow
-
     def _inputs(self, point: PointType) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the position of a point, and the values of the variables of other steps."""
         position = np.concatenate([np.ravel(point[c.value_name]) for c in self.coordinates])
         others = [np.asarray(point[name], dtype=dtype) for name, dtype in self._others.items()]
         return position, others
 
-    def _stats(self, gradient: np.ndarray, reading: Reading) -> dict[str, Any]:
-        messages = []
-        if self.draw == self._tune + self._draws and self.temperature:
-            messages = self._judge.messages(
-                self.reading, self.contrast.bias(), self.last_step_size, self.contrast.failed
-            )
+    def _stats(self, draw: Draw) -> dict[str, Any]:
+        chain, messages = self.chain, self._transition.verdict(self.chain)
         warning = SamplerWarning(WarningType.BAD_PARAMS, "\n".join(messages), "warn")
-        cycle, cycle_position = cycle_of(self.schedule, self.updates - 1)
-        return {
-            "step_size": self.last_step_size,
-            "gradient_norm": float(np.linalg.norm(gradient)),
-            "variance_inflation": reading.inflation,
-            "sampling_threshold": reading.threshold,
-            "untrusted": int(bool(messages)),
-            "rows_seen": self.updates * self.batch_size,
-            "updates": self.updates,
+        cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
+        return {name: getattr(self, name) for name in SETTINGS} | {
+            "step_size": chain.last_step_size,
+            "gradient_norm": float(np.linalg.norm(draw.gradient)),
+            "variance_inflation": draw.reading.inflation,
+            "sampling_threshold": draw.reading.threshold,
+            "untrusted": int(chain.untrusted),
+            "rows_seen": chain.batches * self.batch_size,
+            "updates": chain.updates,
             "cycle": cycle,
             "cycle_position": cycle_position,
-            "batch_size": self.batch_size,
-            "total_size": self.total_size,
-            "steps_per_draw": self._updates_of_draw,
-            "temperature": self.temperature,
-            "bias_target": self.bias_target,
-            "gradient": self.gradient,
-            "preconditioner": self.preconditioner,
-            "batching": self.batching,
-            "integrator": self.integrator,
+            "steps_per_draw": self._transition.updates_of_draw(chain),
             "warning": warning if messages else None,
         }
-
-    def _check_start(self, point: PointType) -> None:
-        """Compile, by a call that moves nothing, where all chains profit from it."""
-        position, others = self._inputs(point)
-        updates = self.steps_per_draw if self._run.static else 1
-        starts = self._run.starts(np.random.default_rng(0), 0, 0, updates)
-        nothing = np.zeros((updates, len(position)), dtype=self._dtype)
-        _, gradient, _, _ = self._run(position, nothing[:, 0], nothing, starts, others)
-        if not is_finite(gradient):
-            names = quoted(self.coordinates, ~np.isfinite(gradient[-1]))
-            raise NonFiniteError(
-                f"SGLD: the gradient of {names} is not finite at the initial point: see "
-                "model.debug(), or pass another initial_point."
-            )
 
     def _check_sources(self) -> None:
         """Refuse to sample with data that are no longer those of the model."""
@@ -603,37 +453,13 @@ class SGLD(BlockedStep):
         """Never assigned automatically: SGLD is a choice."""
         return Competence.INCOMPATIBLE
 
-    def _progressbar_config(self, n_chains: int = 1) -> tuple[list, dict]:
-        def column(field: str, form: str, header: str) -> TextColumn:
-            place = Column(header, ratio=1, no_wrap=True, min_width=6)
-            return TextColumn(f"{{task.fields[{field}]:{form}}}", table_column=place)
+    @staticmethod
+    def _progressbar_config(n_chains: int = 1) -> tuple[list, dict]:
+        return progress_config(n_chains)
 
-        columns = [
-            column("sgld_step_size", ".3g", "ε"),
-            column("sgld_epochs", ".1f", "Epochs"),
-        ]
-        return columns, {name: [0.0] * n_chains for name in ("sgld_step_size", "sgld_epochs")}
-
-    def _make_progressbar_update_functions(self) -> tuple[Any, ...]:
-        def update_stats(stats: dict[str, Any]) -> dict[str, Any]:
-            return {
-                "sgld_step_size": stats["step_size"],
-                "sgld_epochs": stats["rows_seen"] / max(1, stats["total_size"]),
-            }
-
-        return (update_stats,)
-
-
-def _is_stable(step_size: float, gradients: np.ndarray, products: np.ndarray) -> bool:
-    """Whether the gradients did not explode in the updates of a draw.
-
-    Steps that are too large for the curvature swing out further every time, finite for a while. In
-    units of the inflation of the variance, what they then reach is absurd.
-    """
-    with np.errstate(over="ignore"):
-        first, last = np.einsum("kd,kd->k", gradients[[0, -1]], products[[0, -1]])
-        unit = step_size / 4 / gradients.shape[1]
-        return bool(unit * last < 1e3 * max(unit * first, 1.0))
+    @staticmethod
+    def _make_progressbar_update_functions() -> tuple[Any, ...]:
+        return (progress_of,)
 
 
 # ``__new__`` would hide the arguments from ``help`` and from editors

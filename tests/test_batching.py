@@ -94,7 +94,7 @@ def test_an_epoch_of_gradients_is_the_full_gradient(rows, size):
         beta = pm.Normal("beta", shape=3)
         pm.Normal("y", pm.Data("X", X.T.copy()).T @ beta, 1, observed=y)
         step = SGLD(batch_size=size, step_size=1e-9, **QUICK)
-    run = step._run
+    run = step._transition.run
     [starts] = run.starts(rng, 3, 0, rows)  # as many epochs as rows in a batch: no ragged end
     position, one, noise = np.ones(3), np.array([1e-300]), np.zeros((1, 3))
     gradients = [run(position, one, noise, [starts[i : i + 1]], [])[1][0] for i in range(rows)]

@@ -44,3 +44,24 @@ def test_decreasing_steps(example, capsys):
     assert "all alike" in capsys.readouterr().out
     assert ((table["sd ratio"] - table["expected"]).abs() < 5 * table["error"]).all()
     assert (table["error"] < 0.1).all() and (table["ESS"] > 100).all()
+
+
+@pytest.mark.parametrize("example", ["blind_spot"], indirect=True)
+def test_blind_spot(example, capsys):
+    """Short chains, without NUTS: the report says which of the two runs is too wide."""
+    report, default = example.main(
+        textbook={"steps_per_draw": 20},
+        compile_kwargs={"mode": "FAST_COMPILE"},
+        nuts=False,
+        draws=80,
+        tune=20,
+        chains=2,
+    )
+    printed = capsys.readouterr().out
+    assert str(report) in printed and str(default) in printed
+    assert not report.trusted and "the sd is" in report.verdict
+    for name in ("intercept", "uranium"):
+        row, exact = report.table.loc[name], default.table.loc[name]
+        assert row["inflation"] - 3 * row["inflation_error"] > 1.2
+        assert row["predicted_inflation"] > 2
+        assert abs(exact["inflation"] - 1) < 5 * exact["inflation_error"]

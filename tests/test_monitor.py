@@ -10,10 +10,11 @@ import pytest
 
 from pymc_sgld import SGLD, NonFiniteError, SGLDWarning, compare
 from pymc_sgld.batching import Reshuffle, WithReplacement, independent
-from pymc_sgld.monitor.contrast import Contrast, shadowed
+from pymc_sgld.diagnostics.trust import untrusted_chains
+from pymc_sgld.failures import is_stable
+from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
-from pymc_sgld.step import _is_stable
 from pymc_sgld.tuning.step_size import Prediction
 from tests.graphs import QUICK, TEXTBOOK
 
@@ -216,7 +217,7 @@ def gaussian_mean():
 @pytest.fixture(scope="module")
 def biased():
     """The closed form with an inflation of four, which R-hat does not see."""
-    with gaussian_mean():
+    with gaussian_mean() as model:
         step = SGLD(
             batch_size=50,
             step_size=5e-4,
@@ -233,7 +234,7 @@ def biased():
             draws=600, tune=50, chains=2, cores=1, step=step, random_seed=1, progressbar=False
         )
         logger.removeHandler(handler)
-    return step, idata, records
+    return (model, step), idata, records
 
 
 def test_stats_are_the_closed_form(biased):
@@ -253,11 +254,56 @@ def test_stats_are_the_closed_form(biased):
 def test_a_biased_chain_says_so(biased):
     _, idata, records = biased
     untrusted = idata.sample_stats["untrusted"]
-    assert (untrusted[:, -1] == 1).all() and (untrusted[:, :-1] == 0).all()
+    assert (untrusted[:, :19] == 0).all() and (untrusted[:, 19:] == 1).all()
     said = [record for record in records if "too large" in record]
     assert len(said) == 2 and "bias_target=0.05" in said[0]
     assert "warning" not in idata.sample_stats
     assert (idata.sample_stats["bias_target"] == 0.05).all()
+
+
+def test_a_biased_chain_that_is_interrupted_says_so(biased):
+    (model, step), _, _ = biased
+
+    def stop(trace, draw):
+        if draw.draw_idx == 10 + 50:
+            raise KeyboardInterrupt
+
+    with model:
+        idata = pm.sample(
+            draws=600,
+            tune=10,
+            chains=1,
+            step=step,
+            random_seed=1,
+            callback=stop,
+            compute_convergence_checks=False,
+            quiet=True,
+        )
+    untrusted = idata.sample_stats["untrusted"][0]
+    assert 40 < len(untrusted) < 60
+    assert (untrusted[:19] == 0).all() and (untrusted[19:] == 1).all()
+    assert untrusted_chains(idata) == (1, 1)
+
+
+def test_the_verdict_so_far_raises_no_false_alarm():
+    """An inflation of 1.05, half of what is tolerated: 10 % of the reading after 20 draws."""
+    with gaussian_mean():
+        step = SGLD(
+            batch_size=50, step_size=1e-5, batching="with_replacement", steps_per_draw=10, **QUICK
+        )
+    step.setup_chain(np.random.default_rng(1), 0, 600)
+    point, verdicts = step._point(step._origin, {}), []
+    for _ in range(200):
+        point, [stats] = step.step(point)
+        verdicts.append(stats["untrusted"])
+    assert not any(verdicts)
+    assert 1.03 < step.chain.reading.inflation < 1.07
+
+
+def test_the_last_verdict_counts():
+    untrusted = np.zeros((3, 50), dtype=int)
+    untrusted[0, 20:40] = untrusted[1, 40:] = 1
+    assert untrusted_chains(az.from_dict({"sample_stats": {"untrusted": untrusted}})) == (1, 3)
 
 
 def test_compare_warns(biased):
@@ -277,7 +323,7 @@ def default():
 
 def run(step, draws, tune=0, seed=1):
     step.setup_chain(np.random.default_rng(seed), tune, draws)
-    point = step._point(step._default_start, {})
+    point = step._point(step._origin, {})
     out = []
     for _ in range(tune + draws):
         point, [stats] = step.step(point)
@@ -287,17 +333,18 @@ def run(step, draws, tune=0, seed=1):
 
 def test_restored_in_the_middle_of_a_contrast(default):
     default.setup_chain(np.random.default_rng(1), 0, 300)
-    point = default._point(default._default_start, {})
+    point = default._point(default._origin, {})
     for _ in range(280):
         point, _ = default.step(point)
     state = default.sampling_state
     results = []
     for _ in range(2):
+        default.setup_chain(np.random.default_rng(99), 0, 1)  # of another length
         default.sampling_state = state
         at = point
         for _ in range(20):
             at, [stats] = default.step(at)
-        results.append((at["theta"], stats["untrusted"], default.contrast.bias().shift))
+        results.append((at["theta"], stats["untrusted"], default.chain.contrast.bias().shift))
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
     assert np.isfinite(results[0][2]).all()
@@ -334,6 +381,8 @@ def test_steps_that_fail_while_tuning_become_smaller():
     object.__setattr__(step.schedule, "step_size", 1e4)
     results = run(step, 5, tune=20)
     assert results[-1][1]["step_size"] < 100
+    read = results[0][1]["rows_seen"] / results[0][1]["batch_size"]
+    assert read > results[0][1]["updates"]  # what failed was read too
     assert np.isfinite(results[-1][0]["rate_log__"])
     own.setup_chain(np.random.default_rng(1), 20, 5)
     with pytest.raises(NonFiniteError, match=r'"rate".*log_exp_m1'):
@@ -348,6 +397,17 @@ def test_an_update_that_moves_nothing_does_not_count():
     steps = np.array([0.1, 0.0])
     one = NoiseMonitor(False, 1.0, 1.0, False).read(steps, gradients, gradients)
     np.testing.assert_allclose(one.inflation - 1, 0.1 / 4 * gradients[0] @ gradients[0] / 3)
+
+
+def test_rows_of_the_shadow_are_counted(default):
+    """It makes two updates beside each one of the last draws, of tuning as of the others."""
+    stats = [stats for _, stats in run(default, 120, tune=60)]
+    rows = np.diff([0] + [s["rows_seen"] for s in stats]) / 50
+    own = np.diff([0] + [s["updates"] for s in stats])
+    shadow = np.zeros(180, dtype=int)
+    shadow[:60] = shadow[80:] = 1
+    assert (shadowed(60, TUNING_SHARE), shadowed(120)) == (60, 100)
+    np.testing.assert_array_equal(rows, own * (1 + 2 * shadow))
 
 
 def test_shadow_that_fails_is_said():
@@ -374,22 +434,22 @@ def test_model_without_second_derivatives():
         mu = pm.Normal("mu", 0, 1)
         pm.VonMises("y", mu, pm.HalfNormal("kappa", 5), observed=angles)
         step = SGLD(batch_size=32, compile_kwargs={"mode": "FAST_COMPILE"})
-    logp, mean = model.compile_logp(mode="FAST_COMPILE"), step._gaussian.mean
+    logp, mean = model.compile_logp(mode="FAST_COMPILE"), step._transition.gaussian.mean
 
     def along(distance):
         return logp(step._point(mean + np.array([distance, 0]), {}))
 
     precision = -(along(0.01) - 2 * along(0) + along(-0.01)) / 0.01**2
-    assert abs(step._gaussian.shape.precision[0, 0] / precision - 1) < 0.1
+    assert abs(step._transition.gaussian.shape.precision[0, 0] / precision - 1) < 0.1
 
 
 def test_steps_that_swing_out_are_failures():
     """Finite, and on the way to infinity; noise of any size and a far start are not."""
     noisy = _rng.normal(size=(10, 2)) * 1e3
-    assert _is_stable(1e-7, noisy, noisy)
-    assert _is_stable(0.3, noisy[::-1] * np.logspace(0, -3, 10)[:, None], noisy)
+    assert is_stable(1e-7, noisy, noisy)
+    assert is_stable(0.3, noisy[::-1] * np.logspace(0, -3, 10)[:, None], noisy)
     swinging = np.array([[1.0], [-1e2], [1e4], [-1e6]])
-    assert not _is_stable(10.0, swinging, swinging)
+    assert not is_stable(10.0, swinging, swinging)
 
 
 def test_readings_that_overflowed_are_not_trusted():

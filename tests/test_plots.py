@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from pymc_sgld.diagnostics import compare, plot_comparison
+from pymc_sgld.diagnostics import compare, plot_comparison, thin_by_step_size
 from pymc_sgld.errors import SettingError
 
 
@@ -90,6 +90,18 @@ def test_the_parameters_that_differ_most_are_chosen_and_the_title_says_so():
     everything = plot_comparison(idata, reference, var_names="beta")
     assert list(everything.viz["plot"]["parameter"].values) == list(compare(idata, reference).index)
     assert everything.get_viz("figure").get_suptitle() == ""
+
+
+def test_the_title_says_that_draws_of_unequal_steps_count_alike():
+    draws = normal(1, 2, 300)
+    step_size = np.tile(1 / np.arange(1, 301), (2, 1))
+    stats = {"step_size": step_size, "sampling_threshold": step_size}
+    idata = az.from_dict({"posterior": {"mu": draws}, "sample_stats": stats})
+    title = plot_comparison(idata, posterior(mu=draws)).get_viz("figure").get_suptitle()
+    assert "Step sizes vary" in title and "thin_by_step_size" in title
+    thinned = thin_by_step_size(idata, rng=1)
+    title = plot_comparison(thinned, posterior(mu=draws)).get_viz("figure").get_suptitle()
+    assert title == ""
 
 
 @pytest.mark.parametrize(

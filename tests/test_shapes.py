@@ -94,23 +94,25 @@ def test_lanczos_finds_the_extreme_eigenvalues():
 def test_shape_of_many_groups(step):
     """One direction of the shared mean, which the diagonal misses by a factor of hundreds."""
     precision, mean = design()
-    shape = step._gaussian.shape
+    shape = step._transition.gaussian.shape
     assert isinstance(shape, Stretched) and step.preconditioner == "laplace_low_rank"
     factor = shape.away(np.eye(len(mean))).T
     alone = np.diag(shape.precisions**-0.5)
     rates = np.linalg.eigvalsh(factor.T @ precision @ factor)
     without = np.linalg.eigvalsh(alone @ precision @ alone)
     assert rates[-1] / rates[0] < 2 < 20 < without[-1] / without[0]
-    np.testing.assert_allclose(step._prediction.rates, rates[[0, -1]], rtol=0.02)
-    away = (step._gaussian.mean - mean) / np.sqrt(np.diag(np.linalg.inv(precision)))
+    np.testing.assert_allclose(step._transition.judge.prediction.rates, rates[[0, -1]], rtol=0.02)
+    away = (step._transition.gaussian.mean - mean) / np.sqrt(np.diag(np.linalg.inv(precision)))
     assert np.abs(away).max() < 0.2
 
 
 def test_sizes_of_what_is_kept(step):
     """No array of d x d numbers, in what a worker receives as in what it computes with."""
     size = len(step.coordinate_names)
-    assert all(array.size < 100 * size for array in step._run._constants)
-    assert all(np.size(value) < 100 * size for value in vars(step._gaussian.shape).values())
+    assert all(array.size < 100 * size for array in step._transition.run._constants)
+    assert all(
+        np.size(value) < 100 * size for value in vars(step._transition.gaussian.shape).values()
+    )
 
 
 def test_draws_of_many_groups(step):
@@ -156,6 +158,6 @@ def test_full_matrix_up_to_a_size(monkeypatch):
         beta = pm.Normal("beta", shape=3)
         pm.Normal("y", slope[:300, None] @ beta[None].sum(axis=1), 1, observed=outcome[:300])
         small = SGLD(compile_kwargs={"mode": "FAST_COMPILE"})
-    assert isinstance(small._gaussian.shape, Stretched)
+    assert isinstance(small._transition.gaussian.shape, Stretched)
     monkeypatch.undo()
     assert Full(np.eye(2)).away(np.ones((3, 2))).shape == (3, 2)

@@ -50,7 +50,7 @@ def template(rows=TEMPLATE):
 
 def gradient_of_an_epoch(step, position, rows=N):
     """Return the mean gradient of as many epochs as a batch has rows: no ragged end."""
-    run = step._run
+    run = step._transition.run
     size = run.orders[0].batch_size
     starts = run.starts(np.random.default_rng(0), 3, 0, rows)
     found = []
@@ -72,7 +72,7 @@ def test_an_epoch_of_gradients_is_the_full_gradient(rows):
     """The prior once, the likelihood N/n times: the rows of the template count nowhere."""
     full = logistic(**ROWS).compile_dlogp(mode="FAST_COMPILE")(POINT)
     step = SGLD(model=template(rows), data=ROWS, batch_size=11, step_size=1e-9, **QUICK)
-    assert step._run.orders[0].windows > 3
+    assert step._transition.run.orders[0].windows > 3
     assert step.tables == {("y",): (11, N)}
     np.testing.assert_allclose(gradient_of_an_epoch(step, POSITION), full, rtol=1e-6)
     # it would fail with the scale of the template
@@ -92,11 +92,10 @@ def test_choices_are_those_of_the_rows_in_memory():
     kwargs = {"compile_kwargs": {"mode": "FAST_COMPILE"}, "batch_size": 128, "center": POINT}
     streamed = SGLD(model=template(), data=ROWS, **kwargs)
     memory = SGLD(model=logistic(**ROWS), **kwargs)
-    np.testing.assert_allclose(
-        streamed._gaussian.shape.precision, memory._gaussian.shape.precision, rtol=1e-4
-    )
+    of_streamed, of_memory = (each._transition.gaussian.shape for each in (streamed, memory))
+    np.testing.assert_allclose(of_streamed.precision, of_memory.precision, rtol=1e-4)
     assert abs(np.log(streamed.schedule.step_size / memory.schedule.step_size)) < 0.3
-    assert all(source.sample is None for source in streamed._run._readers[0]._sources)
+    assert all(source.sample is None for source in streamed._transition.run._readers[0]._sources)
 
 
 def test_report():

@@ -240,8 +240,10 @@ def test_control_variate_that_is_worse_than_none(monkeypatch):
         return gradients.Estimate(2 * plain.gradient - estimate.gradient, estimate.arrays)
 
     monkeypatch.setitem(gradients.ESTIMATORS, "control_variate", opposite)
-    with regression(), pytest.warns(SGLDWarning, match=r"[34].* times the variance of the plain"):
+    message = r"[34].* times the variance of the plain"
+    with regression(), pytest.warns(SGLDWarning, match=message) as record:
         step = SGLD(batch_size=30, step_size=0.1, **CHOSEN)
+    assert record[0].filename == __file__
     assert step.gradient == "minibatch"
 
 
@@ -287,8 +289,8 @@ def test_center_of_the_user():
     center = {"beta": np.array([1.0, -0.2, 3.0])}
     with regression():
         step = SGLD(batch_size=30, center=center, **CHOSEN)
-    np.testing.assert_array_equal(step._gaussian.mean, center["beta"])
-    np.testing.assert_allclose(step._gaussian.shape.precision, PRECISION, rtol=1e-8)
+    np.testing.assert_array_equal(step._transition.gaussian.mean, center["beta"])
+    np.testing.assert_allclose(step._transition.gaussian.shape.precision, PRECISION, rtol=1e-8)
 
 
 def test_without_data_and_with_all_of_it():
@@ -340,4 +342,4 @@ def test_too_many_coordinates():
 def test_textbook_settings_choose_nothing():
     with regression():
         step = SGLD(batch_size=30, step_size=1e-4, **QUICK)
-    assert step._gaussian is None and step.integrator == "euler_maruyama"
+    assert step._transition.gaussian is None and step.integrator == "euler_maruyama"

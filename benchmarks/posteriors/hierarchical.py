@@ -67,15 +67,15 @@ def crossed() -> tuple[pm.Model, list[str]]:
 
 @sampled
 def many_groups() -> tuple[pm.Model, list[str]]:
-    """Success in 2,000 groups of some 20 trials, d = 2,002: 40,000 rows."""
+    """Success in 800 groups of some 20 trials, d = 802: 16,000 rows."""
     rng = np.random.default_rng(21)
-    group = rng.integers(2_000, size=40_000)
-    effects = rng.normal(0, 0.7, 2_000)
-    success = rng.random(40_000) < 1 / (1 + np.exp(-0.3 - effects[group]))
+    group = rng.integers(800, size=16_000)
+    effects = rng.normal(0, 0.7, 800)
+    success = rng.random(16_000) < 1 / (1 + np.exp(-0.3 - effects[group]))
     with pm.Model() as model:
         mean = pm.Normal("mean", 0, 1)
         spread = pm.HalfNormal("spread", 1)
-        offset = pm.Normal("offset", shape=2_000)
+        offset = pm.Normal("offset", shape=800)
         pm.Bernoulli("y", logit_p=mean + spread * offset[group], observed=success)
     return model, ["mean", "spread", "offset"]
 

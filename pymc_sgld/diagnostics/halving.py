@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -188,7 +187,8 @@ def step_halving(
     idata = pm.sample(step=step, random_seed=int(rng.integers(2**31)), **settings)
     taken = step_sizes(idata)
     half_step_size = float(np.mean(taken**order) ** (1 / order)) / 2
-    step = halved(step, half_step_size)
+    # as many updates as go as far as those of the first run
+    step = step._with_step_size(half_step_size, 2 * step.steps_per_draw)
     half = pm.sample(step=step, random_seed=int(rng.integers(2**31)), **settings)
     ratio = float(np.mean(taken**order) / half_step_size**order)
     match = match_posteriors(idata, half, var_names)
@@ -233,16 +233,6 @@ def step_sizes(idata: xr.DataTree) -> np.ndarray:
     if taken.ndim > 1:  # beside NUTS, which comes after the step that was passed
         taken = taken.transpose("chain", ...)[:, 0]
     return np.asarray(taken, dtype=float)
-
-
-def halved(step: SGLD, step_size: float) -> SGLD:
-    """Return a step that shares all that was found and compiled, with a given step size."""
-    other = copy.copy(step)
-    other._sources = step._sources  # a copy is made as for another process, which has no model
-    other.schedule = constant(step_size)
-    other.steps_per_draw = 2 * step.steps_per_draw
-    other._chosen = False  # tuning leaves it as it is
-    return other
 
 
 def describe(table: pd.DataFrame, tolerance: Tolerance, step_size: float) -> str:

@@ -1,4 +1,4 @@
-"""The panels of a comparison: the only module that imports ArviZ's plots, hence Matplotlib."""
+"""The panels of a comparison: it imports ArviZ's plots, and is imported where it draws."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,11 @@ from arviz_plots.visuals import labelled_x, labelled_y, line, line_xy, remove_ti
 from arviz_stats.base.array import array_stats
 from numpy.typing import NDArray
 
+from pymc_sgld.diagnostics.figures import BLUE, VERMILLION
 from pymc_sgld.diagnostics.matching import Parameter
 
-COLORS = ("#D55E00", "#0072B2")
-"""Vermillion and blue of Okabe and Ito's palette, told apart by every kind of colour vision."""
+COLORS = (VERMILLION, BLUE)
+"""Of the run to judge and of the reference."""
 
 LINE_STYLES = ("-", "--")
 """Solid and dashed, told apart in print without colours."""

@@ -9,8 +9,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE
+from pymc_sgld.diagnostics.figures import require_matplotlib
 from pymc_sgld.diagnostics.idata import compare_marginals
 from pymc_sgld.diagnostics.matching import Match, Parameter, match_posteriors
+from pymc_sgld.diagnostics.weights import has_varying_steps
 from pymc_sgld.errors import SettingError
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 DEFAULT_ROWS = 8
 """Parameters shown when none are named."""
+
+UNEQUAL = "Step sizes vary, but draws count alike here: plot what thin_by_step_size returns"
+"""What the title says of draws of unequal weights."""
 
 MOST_ROWS = 20
 """Parameters that fit a figure that can still be read."""
@@ -35,7 +40,9 @@ def plot_comparison(
 
     One row per scalar parameter: the marginal density of all chains on the left (relative
     frequencies if the parameter is discrete, a spike if it is constant), the trace of every chain
-    on the right (some 250 evenly spaced draws). Draws that are not finite are left out.
+    on the right (some 250 evenly spaced draws). Draws that are not finite are left out. All draws
+    count alike, and where step sizes vary the title says so: plot what
+    :func:`~pymc_sgld.thin_by_step_size` returns.
 
     Parameters
     ----------
@@ -75,7 +82,7 @@ def plot_comparison(
     >>> figure.viz["plot"].sizes["parameter"]
     2
     """
-    require_matplotlib()
+    require_matplotlib("plot_comparison", "`compare`")
     from pymc_sgld.diagnostics import panels
 
     if len(labels) != 2 or labels[0] == labels[1]:
@@ -85,6 +92,8 @@ def plot_comparison(
         )
     match = match_posteriors(idata, reference, var_names)
     parameters, title = choose_parameters(match, all_named=var_names is not None)
+    if has_varying_steps(idata) or has_varying_steps(reference):
+        title = f"{title}\n{UNEQUAL}".strip()
     collection = panels.make_grid(parameters, labels, dict(figure_kwargs or {}))
     panels.draw_densities(collection, parameters, labels)
     panels.draw_traces(collection)
@@ -93,17 +102,6 @@ def plot_comparison(
         collection.add_title(title, size=11, x=0.01, horizontalalignment="left")
     collection.add_legend("model", title="", loc="outside upper right", ncols=2, frameon=False)
     return collection
-
-
-def require_matplotlib() -> None:
-    """Refuse to go on without Matplotlib."""
-    try:
-        import matplotlib.pyplot  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "plot_comparison draws with Matplotlib, which is not installed. Install it with "
-            "`pip install 'pymc_sgld[plots]'`; `compare` gives the same figures without it."
-        ) from error
 
 
 def choose_parameters(match: Match, *, all_named: bool) -> tuple[list[Parameter], str]:

@@ -138,6 +138,6 @@ def _require_draws_of(weights: xr.DataArray, group: xr.Dataset, name: str) -> No
 
 def _verdict_last(before: xr.Dataset, stats: xr.Dataset) -> xr.DataArray:
     """Set the verdict of each chain on the last of the draws that are left."""
-    verdict, after = before["untrusted"].max("draw"), stats["untrusted"]
+    verdict, after = before["untrusted"].isel(draw=-1, drop=True), stats["untrusted"]
     last = xr.DataArray(np.arange(after.sizes["draw"]) == after.sizes["draw"] - 1, dims="draw")
     return xr.where(last, verdict, xr.zeros_like(after)).transpose(*after.dims)

@@ -9,13 +9,13 @@ from pymc_sgld.errors import SGLDWarning
 
 
 def untrusted_chains(data: Any) -> tuple[int, int]:
-    """Return how many chains of a result set the stat ``untrusted``, and how many there are."""
+    """Return how many chains of a result are ``untrusted`` at their end, and how many there are."""
     if not isinstance(data, xr.DataTree) or "sample_stats" not in data.children:
         return 0, 0
     stats = data["sample_stats"]
     if "untrusted" not in stats:
         return 0, 0
-    untrusted = stats["untrusted"]
+    untrusted = stats["untrusted"].isel(draw=-1)  # those before are verdicts so far
     by_chain = untrusted.max([name for name in untrusted.dims if name != "chain"])
     return int((by_chain > 0).sum()), by_chain.size
 
@@ -27,7 +27,8 @@ def warn_if_untrusted(data: Any, role: str) -> None:
         warnings.warn(
             f"{some} of {chains} chains of {role} measured a bias beyond the tolerance while they "
             "ran (sample_stats.untrusted; the log of pm.sample named the parameter and what to "
-            "change): do not rely on its means and standard deviations.",
+            "change, unless they were interrupted): do not rely on its means and standard "
+            "deviations.",
             SGLDWarning,
             stacklevel=3,
         )

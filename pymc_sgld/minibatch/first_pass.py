@@ -9,12 +9,11 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.progress import progress
 
 _SAMPLE, _SAMPLE_BYTES, _LEAST_SAMPLE = 262_144, 2**26, 4096  # rows that are kept
 _SEED = 20190705  # fixed: what is measured is a property of the model, not of a chain
@@ -38,11 +37,8 @@ def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> No
         If one is not finite, or an index is out of range, with the row.
     """
     tables = [table for table in density.tables if table.sources]
-    console = Console(stderr=True)
-    columns = (TextColumn("SGLD: {task.description}"), BarColumn(), TimeRemainingColumn())
-    shown = console.is_terminal or console.is_jupyter
-    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
-        task = progress.add_task("reading the data", total=sum(t.total_size for t in tables))
+    blocks = sum(-(-table.total_size // table.batch_size) for table in tables)
+    with progress("reading the data", blocks) as update:
         for table in tables:
             check, sample = _row_check(table, density), _Sample(table)
             for start, block in read_blocks(table):
@@ -50,7 +46,7 @@ def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> No
                     if not right.all():
                         raise DataError(_explain_row(name, start, right, table, block))
                 sample.take(start, block)
-                progress.update(task, completed=start + table.batch_size)
+                update()
             sample.keep()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -52,6 +52,7 @@ class Judge:
     chosen: bool
     accumulated: Callable[[np.ndarray], np.ndarray]
     prediction: Prediction | None = None
+    _latest: dict[float, tuple[float, float]] = field(init=False, repr=False, default_factory=dict)
 
     def added(self, reading: Reading, step_size: float, factor: float = 1.0) -> np.ndarray:
         """Return the relative variance that each coordinate gains, shape (d,), or (1,) in all.
@@ -70,15 +71,30 @@ class Judge:
         """
         if self.variances is None and self.prediction is None:
             return factor * _known([max(reading.inflation - 1, reading.threshold)])
-        if self.prediction is not None:
-            own = self.prediction.own(factor * step_size)
-            remains = self.prediction.remains(factor * step_size)
+        own, remains = self._own_and_remains(factor * step_size)
+        if self.variances is None:
             return _known([own + factor * remains * reading.threshold])
-        left = np.array([1 - factor * step_size / 2])
-        remains = self.accumulated(left) / independent(left)
-        # what Euler–Maruyama adds to a Gaussian; the gradients show it, mixed with their batches'
-        own = 0.0 if self.averaged else 1 / (1 - factor * step_size / 4) - 1
-        return _known(own + factor * reading.noise * remains[0] / self.variances)
+        return _known(own + factor * reading.noise * remains / self.variances)
+
+    def _own_and_remains(self, step_size: float) -> tuple[float, float]:
+        """Return what the injected noise adds, and the share of gradient noise that is left."""
+        if step_size in self._latest:  # as from draw to draw: the rest takes a while
+            return self._latest[step_size]
+        if self.prediction is not None:
+            found = self.prediction.own(step_size), self.prediction.remains(step_size)
+        else:
+            left = np.array([1 - step_size / 2])
+            remains = self.accumulated(left) / independent(left)
+            # what Euler–Maruyama adds to a Gaussian; gradients show it, mixed with their batches'
+            own = 0.0 if self.averaged else 1 / (1 - step_size / 4) - 1
+            found = own, float(remains[0, 0])
+        self._latest.clear()
+        self._latest[step_size] = found
+        return found
+
+    def is_noisy(self, reading: Reading, step_size: float) -> bool:
+        """Whether a coordinate gains more variance than is tolerated."""
+        return bool(self.added(reading, step_size).max() > SLACK * self.bias_target)
 
     def messages(
         self, reading: Reading, bias: Bias | None, step_size: float, failed: bool = False
@@ -108,10 +124,10 @@ class Judge:
         return [message for message in found if message]
 
     def _variance(self, reading: Reading, step_size: float) -> str:
+        if not self.is_noisy(reading, step_size):
+            return ""
         added = self.added(reading, step_size)
         worst = int(np.argmax(added))
-        if not added[worst] > SLACK * self.bias_target:
-            return ""
         smaller = "a smaller bias_target" if self.chosen else self._smaller(step_size)
         whose = self.names[worst] if len(added) == len(self.names) else "the worst direction"
         return (

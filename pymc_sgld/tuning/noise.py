@@ -20,7 +20,7 @@ from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.sources.source import Source
-from pymc_sgld.tuning.centre import Gaussian
+from pymc_sgld.tuning.gaussian import Gaussian
 
 POSITIONS, BATCHES = 32, 64
 _SLOW = 4  # times fewer of both, where NumPy's code loops over the rows of a batch

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import eigh
@@ -35,10 +34,8 @@ from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.sources.order import WindowOrder
+from pymc_sgld.tuning.gaussian import Gaussian
 from pymc_sgld.tuning.noise import BatchGradients, noise_samples
-
-if TYPE_CHECKING:
-    from pymc_sgld.tuning.centre import Gaussian
 
 _POSITIONS, _BLOCKS = 8, 512  # positions with 64 blocks each, or one with all of them
 _SURE = 4.0  # standard errors

@@ -68,6 +68,7 @@ class Prediction:
         # in the coordinates where M is the identity and the drift is diagonal
         self.rates, turn = np.linalg.eigh(factor.T @ precision @ factor)
         turned = factor @ turn
+        self._turned = turned
         self._noise = np.array([turned.T @ of_half @ turned for of_half in noise])
         self._averaged, self._accumulated = averaged, accumulated
         self._round = bool(np.ptp(self.rates) < 1e-6)  # one rate for all: M = P^-1
@@ -80,6 +81,14 @@ class Prediction:
     def inflation(self, step_size: float) -> float:
         """Return the relative variance inflation of the worst direction, 1 for none."""
         return self._worst_of(step_size, with_own=True)
+
+    def covariance(self, step_size: float) -> np.ndarray:
+        """Return the stationary covariance, shape (d, d), in the coordinates of the posterior."""
+        left = 1 - step_size * self.rates / 2
+        exact = 1 / self.rates if self._averaged else step_size / (1 - left**2)
+        remains = self._accumulated(left[:1] if self._round else left)
+        noisy = step_size**2 / 4 * remains * self._noise.mean(axis=0)
+        return self._turned @ (np.diag(exact) + noisy) @ self._turned.T
 
     def own(self, step_size: float) -> float:
         """Return what the injected noise alone adds to the variance of the worst direction."""

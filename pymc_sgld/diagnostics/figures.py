@@ -1,0 +1,93 @@
+"""What the pictures share: colours, sizes, legends, and what they need to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pymc_sgld.errors import SettingError
+
+if TYPE_CHECKING:
+    from arviz_plots.plot_collection import PlotCollection
+
+BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#777777"
+"""Of Okabe and Ito's palette, told apart by every kind of colour vision; lines differ in style."""
+
+DOTS = 100
+"""Dots of an inch."""
+
+
+BACKENDS = ("matplotlib", "bokeh", "plotly", "none")
+"""Those of ArviZ; "none" draws nothing and keeps what would be drawn."""
+
+
+def load_backend(
+    backend: str | None, function: str, instead: str, allowed: Sequence[str] = BACKENDS
+) -> tuple[str, ModuleType]:
+    """Return the name of a backend of ArviZ's plots, and the module that draws with it.
+
+    Raises
+    ------
+    SettingError
+        If `backend` is not among those `allowed`.
+    ImportError
+        If what it draws with is not installed.
+    """
+    from arviz_base import rcParams
+
+    name = rcParams["plot.backend"] if backend is None else backend
+    if name not in allowed:
+        raise SettingError(
+            f"{function}: backend={name!r} must be one of {', '.join(map(repr, allowed))}. Pass "
+            'backend="matplotlib".'
+        )
+    try:
+        if name == "matplotlib":
+            require_matplotlib(function, instead)
+        return name, import_module(f"arviz_plots.backend.{name}")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"{function} with backend={name!r} draws with {error.name}, which is not installed. "
+            'Install it, or pass backend="matplotlib".'
+        ) from error
+
+
+def require_matplotlib(function: str, instead: str) -> None:
+    """Refuse to go on without Matplotlib, and say what gives the same figures."""
+    try:
+        import matplotlib.pyplot  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{function} draws with Matplotlib, which is not installed. Install it with "
+            f"`pip install 'pymc_sgld[plots]'`; {instead} gives the same figures without it."
+        ) from error
+
+
+def figure_arguments(
+    backend: str, size: tuple[float, float], figure_kwargs: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the arguments of a figure of a size in inches, unless the caller has others."""
+    given = dict(figure_kwargs or {})
+    if "figsize" not in given:
+        given |= {"figsize": tuple(DOTS * inches for inches in size), "figsize_units": "dots"}
+    if backend == "matplotlib":
+        given.setdefault("layout", "constrained")
+    return given
+
+
+def add_legend(collection: PlotCollection, dimension: str, **matplotlib_only: Any) -> None:
+    """Name what colours and styles mean; where to place it is known for Matplotlib only."""
+    if collection.backend == "matplotlib":
+        place = {"loc": "outside lower center", "ncols": 2, "frameon": False}
+        collection.add_legend(dimension, title="", **place | matplotlib_only)
+    else:
+        collection.add_legend(dimension, aes="color", title="")
+
+
+def tidy(collection: PlotCollection) -> None:
+    """Take away the frame around the panels, where the backend has one to take."""
+    if collection.backend == "matplotlib":
+        for axes in collection.get_viz("figure").axes:
+            axes.spines[["top", "right"]].set_visible(False)

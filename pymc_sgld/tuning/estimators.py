@@ -1,0 +1,153 @@
+"""Which estimate of the gradient to use, and the bias that its noise will have."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from pymc_sgld.batching import RowOrder, independent, make_order
+from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.full_data import FullData
+from pymc_sgld.gradients import ESTIMATORS, Centre, Estimate
+from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.preconditioners import Preconditioner
+from pymc_sgld.tuning.gaussian import Gaussian
+from pymc_sgld.tuning.noise import (
+    POSITIONS,
+    BatchGradients,
+    missing_in_batches,
+    noise_samples,
+)
+from pymc_sgld.tuning.settings import Asked, Search
+from pymc_sgld.tuning.shapes import Curvature, Full, Stretched
+from pymc_sgld.tuning.step_size import Prediction, WidePrediction
+
+_MISSING = 0.1  # of a gradient, in posterior standard deviations, that batches may not see
+
+
+class EstimatorNoise:
+    """Measures the noise of estimators around the centre.
+
+    Parameters
+    ----------
+    data : FullData
+        The log density of all rows.
+    gaussian : Gaussian
+        The posterior.
+    asked : Asked
+        What the user asked for.
+    search : Search
+        It has the values of other variables, and the names of the coordinates.
+    preconditioner : Preconditioner
+        ``M``.
+    """
+
+    def __init__(
+        self,
+        data: FullData,
+        gaussian: Gaussian,
+        asked: Asked,
+        search: Search,
+        preconditioner: Preconditioner,
+    ) -> None:
+        others, self._names = search.others, search.names
+        self._data, self._gaussian, self._asked, self._others = data, gaussian, asked, others
+        self._preconditioner = preconditioner
+        self._rates: np.ndarray | None = None
+        self._centre: Centre | None = None
+
+    def better_estimator(self, density: LogDensity) -> str:
+        """Return the estimator that was asked for, or the plain one if that has less noise."""
+        asked = self._asked.gradient
+        if asked == "minibatch":
+            return asked
+        ratio = self._size(asked, density) / self._size("minibatch", density)
+        if ratio <= 1:
+            return asked
+        warnings.warn(
+            f'SGLD: the gradient with gradient="{asked}" has {ratio:.2g} times the variance of the '
+            'plain minibatch gradient, which is used instead (gradient="minibatch"). The posterior '
+            "is too wide around its centre for the expansion: a reparametrisation may help, or "
+            "center= at a point nearer to its mean.",
+            SGLDWarning,
+            stacklevel=4,
+        )
+        return "minibatch"
+
+    def predict(self, gradient: str, density: LogDensity) -> tuple[Prediction, Estimate]:
+        """Return the bias that an estimator will have, and the estimator."""
+        if density.full:
+            none = 2 * [np.zeros((1, len(self._gaussian.mean)))]
+            return self._prediction(none, independent), ESTIMATORS["minibatch"](density, None)
+        noise, estimate = self._measure(gradient, density, POSITIONS)
+        accumulated = slowest_order(density, self._asked.batching).accumulated
+        return self._prediction(noise, accumulated), estimate
+
+    def _prediction(
+        self, noise: list[np.ndarray], accumulated: Callable[[np.ndarray], np.ndarray]
+    ) -> Prediction:
+        """Return what noise of these samples does."""
+        shape, averaged = self._gaussian.shape, self._asked.averaged
+        matrix = self._preconditioner
+        if isinstance(shape, Full):
+            factor = np.asarray(matrix.factor(np.eye(len(shape.precision))), dtype=float).T
+            covariances = np.array([half.T @ half for half in noise])
+            return Prediction(shape.precision, covariances, factor, averaged, accumulated)
+        assert isinstance(shape, Stretched)
+        if self._rates is None:
+            curvature = Curvature(self._data, self._others, self._gaussian.mean.dtype)
+            values = np.abs(shape.spectrum(curvature, self._gaussian.mean, matrix)[0])
+            self._rates = np.array([max(values.min(), 1e-6 * values.max()), values.max()])
+        pulled = [matrix.pull(half) for half in noise]
+        return WidePrediction(self._rates, pulled, averaged, accumulated)
+
+    def check_rare_rows(self, gradient: str, density: LogDensity) -> None:
+        """Warn where the batches of the measurement miss rows that the posterior depends on.
+
+        The mean of many estimates is the gradient of all rows, up to its error; rows that are in
+        none of the batches are missing in the one and not in the other.
+        """
+        gaussian = self._gaussian
+        gradients = BatchGradients(
+            density, self.estimate(gradient, density), self._others, self._asked.batching
+        )
+        missing = missing_in_batches(self._data, gradients, gaussian, self._others)
+        worst = int(np.argmax(missing))
+        if missing[worst] > _MISSING:
+            warnings.warn(
+                f"SGLD: what the data say of {self._names[worst]} is in rows so rare that batches "
+                "hardly ever read them: its standard deviation may be far off, and no diagnostic "
+                'would see it. Pass gradient="taylor" or a larger batch_size, and compare with '
+                "NUTS.",
+                SGLDWarning,
+                stacklevel=4,
+            )
+
+    def _measure(
+        self, gradient: str, density: LogDensity, positions: int
+    ) -> tuple[list[np.ndarray], Estimate]:
+        estimate = self.estimate(gradient, density)
+        gradients = BatchGradients(density, estimate, self._others, self._asked.batching)
+        return noise_samples(gradients, self._gaussian, positions), estimate
+
+    def estimate(self, gradient: str, density: LogDensity) -> Estimate:
+        """Return an estimate, around the centre."""
+        if self._centre is None:
+            position = self._gaussian.mean.astype(density.position.dtype)
+            second_order = self._asked.gradient == "taylor"
+            self._centre = self._data.centre(position, self._others, second_order)
+        return ESTIMATORS[gradient](density, self._centre)
+
+    def _size(self, gradient: str, density: LogDensity) -> float:
+        """Return the trace of M V, from a quick measurement."""
+        noise, _ = self._measure(gradient, density, POSITIONS // 4)
+        return float(sum((self._preconditioner.pull(half) ** 2).sum() for half in noise)) + 1e-300
+
+
+def slowest_order(density: LogDensity, batching: str) -> RowOrder:
+    """Return the order of the rows of the table with the longest epochs."""
+    batched = [table for table in density.tables if not table.full]
+    longest = max(batched, key=lambda table: table.scale)
+    return make_order(batching, longest.total_size, longest.batch_size)

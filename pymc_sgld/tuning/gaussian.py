@@ -1,0 +1,165 @@
+r"""The best Gaussian approximation of a posterior, by natural gradients.
+
+The Gaussian :math:`q = N(m, \Lambda^{-1})` that is closest to the posterior :math:`p` in the sense
+of variational inference has
+
+.. math::
+
+    E_q \nabla \log p = 0, \qquad \Lambda = -E_q \nabla^2 \log p:
+
+its mean and precision are averages over its width, not values at a point.
+
+References
+----------
+Opper and Archambeau (2009), The variational Gaussian approximation revisited, equations 12 and 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from pymc_sgld.tuning.shapes import Curvature, Shape
+
+Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
+"""Gives the log density at a position, and its gradient, shape (d,)."""
+
+_SEED = 20190701  # fixed: what is found is a property of the model, not of a chain
+_WINDOW = 8  # steps over which the mean is averaged
+_SETTLED = 0.1  # posterior standard deviations that the average may still move, root mean square
+_NEWS = 0.2  # relative change of the curvature, root mean square, that asks for a Hessian
+_ALIGNED = (20, 80)  # Hessians after which a shape is aligned again
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    r"""A Gaussian approximation of the posterior, in unconstrained coordinates.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (d,)
+    shape : Shape
+        Its covariance.
+    settled : bool
+        Whether the search ended because nothing moved any more.
+    misfit : float
+        How far it is from the posterior: the mean square of the difference of their gradients,
+        :math:`E_q |\Lambda^{-1/2} (\nabla \log p - \nabla \log q)|^2 / d`, the Fisher divergence.
+    evidence : float
+        The lower bound of the log evidence, up to a constant: what the best one has most of.
+    """
+
+    mean: np.ndarray
+    shape: Shape
+    settled: bool = True
+    misfit: float = 0.0
+    evidence: float = -np.inf
+
+
+class Effort(NamedTuple):
+    """How long a search may be."""
+
+    most_steps: int
+    least_steps: int  # where Hessians are averaged
+    most_hessians: int
+
+
+THOROUGH, SPARING = Effort(150, 100, 150), Effort(60, 20, 32)
+
+
+def settle(
+    mean: np.ndarray, shape: Shape, evaluate: Evaluate, curvature: Curvature, effort: Effort
+) -> Gaussian:
+    """Move a Gaussian by natural gradients at random points of it until it stays where it is.
+
+    Points come in pairs around the mean. What a pair says about the width is first seen in its
+    gradients; a Hessian is taken only if it is news.
+    """
+    rng = np.random.default_rng(_SEED)
+    path, hessians = _Path(), 0
+    for step in range(effort.most_steps):
+        pair = _Pair.at(mean, shape, evaluate, rng.standard_normal(len(mean)))
+        if not pair.is_finite:
+            shape = shape.narrower()  # it reaches where there is no density
+            path.means.clear()
+            continue
+        path.misfits.append(pair.misfit)
+        path.bounds.append(pair.bound)
+        if pair.is_news and hessians < effort.most_hessians:
+            place = mean + pair.away if step % 2 else mean - pair.away
+            shape = shape.turned(curvature, place, min(0.3, 2 / max(1, hessians - 8)), rng)
+            hessians += 1
+            if hessians in _ALIGNED:
+                shape = shape.aligned(curvature, mean)
+        length = np.sqrt(np.mean(pair.move**2))
+        mean = mean + shape.away(pair.move) * max(0.2, 0.5 - step / 50) / max(1.0, length)
+        path.means.append(mean)
+        if (not hessians or step >= effort.least_steps) and path.drift(shape) < _SETTLED:
+            return path.gaussian(mean, shape, settled=True)
+    return path.gaussian(mean, shape, settled=False)
+
+
+class _Pair(NamedTuple):
+    """Two points of a Gaussian, on either side of its mean, and what is found there.
+
+    ``move`` is where the mean should go, ``bend`` how far the curvature between the points is from
+    that of the Gaussian, both of shape (d,) and in standard deviations; ``bound`` is the lower
+    bound of the log evidence.
+    """
+
+    away: np.ndarray
+    move: np.ndarray
+    bend: np.ndarray
+    bound: float
+
+    @classmethod
+    def at(cls, mean: np.ndarray, shape: Shape, evaluate: Evaluate, z: np.ndarray) -> _Pair:
+        """Evaluate the density at the points of a Gaussian that belong to ``z`` and ``-z``."""
+        away = shape.away(z)
+        with np.errstate(all="ignore"):
+            (high, above), (low, below) = evaluate(mean + away), evaluate(mean - away)
+            bend = shape.pull(below - above) / 2 - z
+            move = shape.pull(above + below) / 2
+        return cls(away, move, bend, (high + low) / 2 + shape.log_size)
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite([self.bend.sum(), self.move.sum()]).all())
+
+    @property
+    def is_news(self) -> bool:
+        """Whether the width should change."""
+        return bool(np.mean(self.bend**2) > _NEWS**2)
+
+    @property
+    def misfit(self) -> float:
+        return float(np.mean(self.bend**2 + self.move**2))
+
+
+@dataclass
+class _Path:
+    """Where a search has been, and what it met there."""
+
+    means: list[np.ndarray] = field(default_factory=list)
+    misfits: list[float] = field(default_factory=list)
+    bounds: list[float] = field(default_factory=list)
+
+    def drift(self, shape: Shape) -> float:
+        """Return how far the average mean has moved, in standard deviations."""
+        if len(self.means) < 2 * _WINDOW:
+            return np.inf
+        late = np.mean(self.means[-_WINDOW:], axis=0)
+        early = np.mean(self.means[-2 * _WINDOW : -_WINDOW], axis=0)
+        return float(np.sqrt(np.mean(shape.lengths(late - early) ** 2)))
+
+    def gaussian(self, mean: np.ndarray, shape: Shape, settled: bool) -> Gaussian:
+        """Return where the search ended, by the averages of its last steps."""
+        late = np.mean(self.means[-_WINDOW:], axis=0) if self.means else mean
+        if not self.misfits:
+            return Gaussian(late, shape, settled, np.inf)
+        half = slice(len(self.misfits) // 2, None)
+        misfit, evidence = np.mean(self.misfits[half]), np.mean(self.bounds[half])
+        return Gaussian(late, shape, settled, float(misfit), float(evidence))

@@ -1,0 +1,97 @@
+"""What the user asked for, where to look for the posterior, and what a step then runs with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pymc_sgld.gradients import Estimate
+from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.preconditioners import LAPLACE, Preconditioner
+from pymc_sgld.tuning.gaussian import Gaussian
+from pymc_sgld.tuning.step_size import Prediction
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked for, by name or by default.
+
+    Attributes
+    ----------
+    gradient : str
+        An estimator.
+    preconditioner : str or array
+        ``M``.
+    batching : str
+        How batches are drawn.
+    averaged : bool
+        Whether the noise is that of Leimkuhler and Matthews.
+    bias_target : float
+        Tolerated relative inflation of the variance.
+    """
+
+    gradient: str
+    preconditioner: Any
+    batching: str
+    averaged: bool
+    bias_target: float
+
+    @property
+    def by_laplace(self) -> bool:
+        """Whether ``M`` comes from the width of the posterior."""
+        return isinstance(self.preconditioner, str) and self.preconditioner in LAPLACE
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where to look for the posterior.
+
+    Attributes
+    ----------
+    start : ndarray, shape (d,)
+        Where the search begins.
+    others : list of ndarray
+        Values of the variables that the step does not move.
+    center : ndarray, shape (d,), or None
+        The point that takes the place of a search.
+    names : list of str
+        Of the coordinates.
+    """
+
+    start: np.ndarray
+    others: list[np.ndarray]
+    center: np.ndarray | None
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a step runs with.
+
+    Attributes
+    ----------
+    density : LogDensity
+        With batches of the size that was chosen.
+    gradient : str
+    estimate : Estimate
+    preconditioner : Preconditioner
+    gaussian : Gaussian or None
+        The posterior, as far as it is known before sampling.
+    step_size : float
+        For the bias target.
+    updates_apart : int
+        Updates after which draws are nearly independent at that step size.
+    prediction : Prediction or None
+        Of the bias, where ``M`` is not the covariance of the posterior.
+    """
+
+    density: LogDensity
+    gradient: str
+    estimate: Estimate
+    preconditioner: Preconditioner
+    gaussian: Gaussian | None = None
+    step_size: float = np.nan
+    updates_apart: int = 1
+    prediction: Prediction | None = None

@@ -1,0 +1,19 @@
+"""What is shown outside of sampling."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from pymc_sgld.progress import progress
+
+
+@pytest.mark.parametrize("somebody", [True, False])
+def test_shown_only_where_somebody_looks(monkeypatch, somebody):
+    console = Console(file=io.StringIO(), force_terminal=somebody, force_jupyter=False, width=80)
+    monkeypatch.setattr("pymc_sgld.progress.Console", lambda **_: console)
+    with progress("counting", 3) as update:
+        update()
+        update("pass 2 over the data")
+    written = console.file.getvalue()
+    assert ("SGLD: pass 2 over the data" in written) is somebody
