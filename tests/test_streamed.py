@@ -5,15 +5,25 @@ import gc
 import os
 import pickle
 import threading
+import warnings
 
 import cloudpickle
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pymc.dims as pmd
 import pytensor.tensor as pt
 import pytest
 
-from pymc_sgld import SGLD, DataError, MinibatchError, SettingError, SGLDWarning, minibatch
+from pymc_sgld import (
+    SGLD,
+    DataError,
+    MinibatchError,
+    SettingError,
+    SGLDWarning,
+    diagnose,
+    minibatch,
+)
 from pymc_sgld.sources import order
 from pymc_sgld.sources.reader import THREAD
 from tests.graphs import QUICK
@@ -161,6 +171,33 @@ def test_potentials_by_rows():
     np.testing.assert_allclose(gradient_of_an_epoch(step, np.array([0.7])), full, rtol=1e-10)
     with pytest.raises(MinibatchError, match=r'"term": it reads "x" from data='):
         SGLD(model=build(x[:9]), potentials={"term": "prior"}, **settings)
+
+
+def test_diagnose_reads_the_sources():
+    """Gradients of the template are not those of the data: an error without them, and the same."""
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=2000)
+
+    def build(x):
+        with pm.Model() as model:
+            mean = pm.Normal("mean", 0, 10)
+            pm.Normal("x", mean, 1, observed=x)
+        return model
+
+    whole = build(x)
+    with build(x[:20]) as small:
+        step = SGLD(data={"x": x}, batch_size=50, step_size=1e-6, steps_per_draw=1, **QUICK)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SGLDWarning)
+            idata = pm.sample(step=step, **RUN | {"draws": 60})
+            with pytest.raises(SettingError, match=r"it has 20 rows, and the run read 2000.*data="):
+                diagnose(idata, small, gradients=40)
+            streamed = diagnose(idata, small, gradients=40, data={"x": x})
+            memory = diagnose(idata, whole, gradients=40)
+    one, other = streamed.coordinates, memory.coordinates
+    random = ["predicted_inflation"]  # from batches, which are others
+    pd.testing.assert_frame_equal(one.drop(columns=random), other.drop(columns=random), rtol=1e-6)
+    assert (one[random] / other[random] - 1).abs().to_numpy().max() < 0.01
 
 
 # what is refused
