@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor
@@ -16,17 +16,13 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
 
-from pymc_sgld.batching import RowOrder, block_rows
+from pymc_sgld.batching import RowOrder
+from pymc_sgld.data_inputs import DataInputs
 from pymc_sgld.dynamics import euler_maruyama
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
-from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.preconditioners import Preconditioner
-from pymc_sgld.sources.order import WindowOrder
-from pymc_sgld.sources.reader import Reader
-from pymc_sgld.sources.shared import LEAST, Shared
-from pymc_sgld.sources.source import Source
 
 
 class _Graph(NamedTuple):
@@ -36,7 +32,6 @@ class _Graph(NamedTuple):
     gradient: Variable
     log_density: Variable
     others: list[Variable]
-    data: list[tuple[Variable, int | None]]  # and the order in which its rows are read
     constants: list[Variable]  # of the estimate
 
 
@@ -71,11 +66,6 @@ class Updates:
         orders: Sequence[RowOrder | None],
         compile_kwargs: Mapping[str, Any],
     ) -> None:
-        orders = [
-            WindowOrder.of(table.sources, table.batch_size) if table.sources else order
-            for table, order in zip(density.tables, orders, strict=True)
-        ]
-        self.orders = [order for order in orders if order is not None]
         self.dtype = np.dtype(density.position.dtype)
         self._preconditioner = preconditioner
         self._temperature = temperature
@@ -85,36 +75,15 @@ class Updates:
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
         self._inside = density.inside
         needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
-        self._stored: list[np.ndarray | Shared | None] = []  # None where a reader has the rows
-        streams: dict[int, list[Source]] = {}
-        data: list[tuple[Variable, int | None]] = []
-        by_row = [
-            (item, order)
-            for table, order in zip(density.tables, orders, strict=True)
-            for item in table.data
-        ]
-        for item, order in [*by_row, *[(item, None) for item in density.whole]]:
-            if item.variable in needed:
-                place = None if order is None else self.orders.index(order)
-                data.append((item.variable, place))
-                if isinstance(order, WindowOrder):
-                    streams.setdefault(self.orders.index(order), []).append(item.array)
-                    self._stored.append(None)
-                else:
-                    self._stored.append(self._store(item, order))
-        self._readers = {
-            i: Reader(sources, cast(WindowOrder, self.orders[i])) for i, sources in streams.items()
-        }
+        self._inputs = DataInputs(density, orders, needed, slices=not self.static)
+        self.orders = self._inputs.orders
         self._graph = _Graph(
             density.position,
             estimate.gradient,
             log_density,
             list(density.others.values()),
-            data,
             list(estimate.arrays),
         )
-        for source in (source for of_order in streams.values() for source in of_order):
-            source.sample = None  # no longer needed
         self._constants = list(estimate.arrays.values())
         self._functions: dict[int | None, Any] = {}
         self._process = os.getpid()
@@ -155,7 +124,7 @@ class Updates:
             At the new position, with the likelihood of the last batches, unscaled: minus infinity
             or NaN where the density ends.
         """
-        rows = [self._rows(i, of_order) for i, of_order in enumerate(starts)]
+        rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(starts)]
         function = self._function(len(step_sizes))
         with np.errstate(all="ignore"):  # what is not finite is found in the result
             return function(
@@ -166,7 +135,7 @@ class Updates:
                 *others,
                 *self._preconditioner.arrays,
                 *self._constants,
-                *self._data(starts),
+                *self._inputs.arrays(starts),
             )
 
     @property
@@ -187,21 +156,14 @@ class Updates:
         self, position: np.ndarray, starts: Sequence[np.ndarray], others: list[np.ndarray]
     ) -> list[str]:
         """Return the terms whose density is zero or not finite, for the rows of one update."""
-        last = [of_order[-1:] for of_order in starts]
-        data = [
-            array
-            if i is None or i in self._readers
-            else array[block_rows(last[i][0], self.orders[i])]
-            for array, (_, i) in zip(self._data(last), self._graph.data, strict=True)
-        ]
         function = pytensor.function(
-            [self._graph.position, *self._graph.others, *[v for v, _ in self._graph.data]],
+            [self._graph.position, *self._graph.others, *[v for v, _ in self._inputs.items]],
             list(self._inside.values()),
             mode=Mode("py", "fast_compile"),
             on_unused_input="ignore",
         )
         with np.errstate(all="ignore"):
-            found = function(position.astype(self.dtype), *others, *data)
+            found = function(position.astype(self.dtype), *others, *self._inputs.batch(starts))
         return [name for name, inside in zip(self._inside, found, strict=True) if not inside]
 
     def starts(
@@ -221,56 +183,9 @@ class Updates:
                 'mp_ctx="forkserver" (or "spawn", or cores=1) to pm.sample.'
             )
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle handles of the data, not the data."""
-        self._stored = [
-            Shared.of(item) if isinstance(item, np.ndarray) and item.nbytes >= LEAST else item
-            for item in self._stored
-        ]
-        return self.__dict__
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Unpickle, in a process that is its own."""
         self.__dict__.update(state, _process=os.getpid())
-
-    def _slices(self, order: RowOrder) -> bool:
-        """Whether a batch is one slice of the stored data."""
-        return order.block_size == order.batch_size and not self.static
-
-    def _rows(self, i: int, starts: np.ndarray) -> np.ndarray:
-        """Return the rows of updates in the stored data: a slice's first one, or all of them."""
-        order = self.orders[i]
-        if i in self._readers:  # which gives the rows of one update after the other
-            starts = np.arange(0, len(starts) * order.batch_size, order.batch_size)[:, None]
-            return starts[:, 0] if self._slices(order) else starts + np.arange(order.batch_size)
-        return starts[:, 0] if self._slices(order) else block_rows(starts, order)
-
-    def _data(self, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the stored data; of sources, the rows of the updates."""
-        streamed = {
-            i: iter(reader.rows(int(starts[i][0, 0]), int(starts[i][0, 1]), len(starts[i])))
-            for i, reader in self._readers.items()
-        }
-        data = []
-        for stored, (_, i) in zip(self._stored, self._graph.data, strict=True):
-            if stored is None:
-                data.append(next(streamed[cast(int, i)]))
-            else:
-                data.append(stored.array if isinstance(stored, Shared) else stored)
-        return data
-
-    def _store(self, item: Data, order: RowOrder | None) -> np.ndarray | Shared:
-        """Return the data as they are read: shuffled once if that is how blocks are made."""
-        permutation = order.storage_order() if order is not None else None
-        if order is None or permutation is None:
-            return np.ascontiguousarray(item.array)
-        wrap = order.block_size - 1 if self._slices(order) else 0
-        rows = np.concatenate([permutation, permutation[:wrap]])
-        if item.array.nbytes < LEAST:
-            return item.array[rows]
-        shared = Shared((len(rows), *item.array.shape[1:]), item.array.dtype)
-        np.take(item.array, rows, axis=0, out=shared.array, mode="clip")  # "raise" has a buffer
-        return shared
 
     def _function(self, updates: int) -> Any:
         key = updates if self.static else None
@@ -280,7 +195,7 @@ class Updates:
 
     def _compile(self, updates: int | None) -> Any:
         """Compile that many updates, or any number of them (None)."""
-        position, gradient, log_density, others, data, constants = self._graph
+        position, gradient, log_density, others, constants = self._graph
         dtype = position.type.dtype
         step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(updates,))
         noise = pt.tensor("noise", dtype=dtype, shape=(updates, *position.type.shape))
@@ -288,16 +203,13 @@ class Updates:
             pt.tensor(f"matrix{i}", dtype=dtype, shape=array.shape)
             for i, array in enumerate(self._preconditioner.arrays)
         ]
-        stored = []
-        for i, (variable, order) in enumerate(data):
-            whole = variable.type.shape if order is None else (None, *variable.type.shape[1:])
-            stored.append(pt.tensor(f"data{i}", dtype=variable.type.dtype, shape=whole))
+        stored = self._inputs.tensors()
         rows = [self._row_input(i, updates) for i in range(len(self.orders))]
         temperature = np.asarray(self._temperature, dtype)
 
         def evaluate(graph: Variable, current: Variable, row: list[Variable]) -> Variable:
             replacements = {position: current}
-            for (variable, i), array in zip(data, stored, strict=True):
+            for (variable, i), array in zip(self._inputs.items, stored, strict=True):
                 replacements[variable] = array if i is None else self._read(array, i, row[i])
             return clone_replace([graph], replacements, rebuild_strict=False)[0]
 
@@ -333,13 +245,12 @@ class Updates:
         return function
 
     def _row_input(self, i: int, updates: int | None) -> Variable:
-        order = self.orders[i]
-        shape = (updates,) if self._slices(order) else (updates, order.batch_size)
+        slices, size = self._inputs.slices(i), self.orders[i].batch_size
+        shape = (updates,) if slices else (updates, size)
         return pt.tensor(f"rows{i}", dtype="int64", shape=shape)
 
     def _read(self, array: Variable, i: int, row: Variable) -> Variable:
-        order = self.orders[i]
-        if not self._slices(order):
+        if not self._inputs.slices(i):
             return array[row]
-        size = order.batch_size
+        size = self.orders[i].batch_size
         return pt.specify_shape(array[row : row + size], (size, *array.type.shape[1:]))

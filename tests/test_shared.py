@@ -54,11 +54,11 @@ def test_another_process_maps_the_same_memory(segments):
     assert copy.array[0, 0] == 7.0  # no copy
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        assert pool.submit(total_of, array).result() == VALUES.sum() + 7.0
-        assert pool.submit(total_of, copy).result() == VALUES.sum() + 7.0
+        found = [pool.submit(total_of, each) for each in (array, copy)]
+        assert [each.result() for each in found] == [VALUES.sum() + 7.0] * 2
     assert segments() != before
     view = copy.array[1]
-    del array, copy, pool
+    del array, copy, pool, found
     gc.collect()
     assert (view == VALUES[1]).all()  # the last array keeps the memory
     del view

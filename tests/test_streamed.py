@@ -105,7 +105,9 @@ def test_choices_are_those_of_the_rows_in_memory():
     of_streamed, of_memory = (each._transition.gaussian.shape for each in (streamed, memory))
     np.testing.assert_allclose(of_streamed.precision, of_memory.precision, rtol=1e-4)
     assert abs(np.log(streamed.schedule.step_size / memory.schedule.step_size)) < 0.3
-    assert all(source.sample is None for source in streamed._transition.run._readers[0]._sources)
+    assert all(
+        source.sample is None for source in streamed._transition.run._inputs._readers[0]._sources
+    )
 
 
 def test_report():

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from pymc_sgld import DataError, SettingError
+from pymc_sgld.minibatch.blocks import read_blocks
+from pymc_sgld.minibatch.density import Table
+from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.sources.order import WindowOrder
 from pymc_sgld.sources.reader import THREAD, Reader
 from pymc_sgld.sources.source import Sliced, Stored
@@ -138,7 +141,7 @@ def test_the_variance_of_a_batch_is_that_of_its_window():
     assert abs(means.var() / total - 1) < 5 * np.sqrt(2 / len(means) + 2 / len(windows) / 4)
 
 
-def spread(values, shape, step_size=0.3, seeds=32, epochs=60):
+def spread(values, shape, step_size=0.3, seeds=16, epochs=40):
     """Return variances of SGLD chains in units of a Gaussian posterior's, one for each chain.
 
     A control variate at the mean: the batch of an update has the curvature ``mean(values)`` where
@@ -214,6 +217,37 @@ def test_windows_fit_into_memory():
     Chunked.chunks = (300_000, 50)
     with pytest.raises(SettingError, match=r'"x" has chunks of 300000 rows, 120,000,000 bytes'):
         WindowOrder.of([Sliced(Chunked(10**8)).named("x")], 128)
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "chunk"),
+    [(1000, 64, 1), (997, 64, 150), (60, 60, 7), (500, 300, 300), (1001, 10, 400)],
+)
+def test_a_pass_reads_every_chunk_once(rows, size, chunk):
+    """Blocks of equal length, of which the last two may overlap, from whole chunks."""
+    read = []
+
+    class Chunked:
+        shape, dtype, chunks = (rows,), np.dtype("int64"), (chunk,)
+
+        def __getitem__(self, part):
+            read.append((part.start, part.stop))
+            return np.arange(rows)[part]
+
+    pair = [
+        Data(None, Sliced(Chunked()), ("a",), True),
+        Data(None, Stored(np.arange(rows)), (), True),
+    ]
+    seen = 0
+    for start, (one, other) in read_blocks(Table({}, rows, size, pair)):
+        assert start <= seen < start + size
+        assert np.array_equal(one, np.arange(start, start + size))
+        assert np.array_equal(one, other)
+        seen = start + size
+    assert seen == rows
+    begins, ends = zip(*read, strict=True)
+    assert begins == (0, *ends[:-1]) and ends[-1] == rows
+    assert all(end % chunk == 0 for end in ends[:-1])
 
 
 class Watched:
