@@ -87,16 +87,25 @@ def timed(label: str, memory: Memory) -> Iterator[None]:
     print(f"{label:<46}{seconds:9.1f} s{memory.own:8.0f} MB{of_workers}", flush=True)
 
 
-def write(folder: Path, rows: int, columns: int) -> None:
-    """Write the predictors and outcomes of a logistic regression."""
+def write(folder: Path, rows: int, columns: int, in_order: bool) -> None:
+    """Write the predictors and outcomes of a logistic regression.
+
+    In order: those of outcome 0 from the first row on, those of outcome 1 from the last row back.
+    """
     rng = np.random.default_rng(0)
     beta = rng.normal(0, 0.3, columns)
     X = np.lib.format.open_memmap(folder / "X.npy", "w+", "float32", (rows, columns))
     y = np.lib.format.open_memmap(folder / "y.npy", "w+", "int8", (rows,))
+    first, last = 0, rows
     for start in range(0, rows, BLOCK):
         block = rng.standard_normal((min(BLOCK, rows - start), columns), dtype="float32")
-        X[start : start + BLOCK] = block
-        y[start : start + BLOCK] = block @ beta > rng.logistic(size=len(block))
+        outcomes = block @ beta > rng.logistic(size=len(block))
+        if in_order:
+            zeros, ones = first + np.sum(~outcomes), last - np.sum(outcomes)
+            X[first:zeros], X[ones:last], y[ones:last] = block[~outcomes], block[outcomes], 1
+            first, last = zeros, ones
+        else:
+            X[start : start + BLOCK], y[start : start + BLOCK] = block, outcomes
     X.flush(), y.flush()
 
 
@@ -159,6 +168,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=8.0, help="of data (default 8)")
     parser.add_argument("--columns", type=int, default=50, help="predictors (default 50)")
     parser.add_argument("--draws", type=int, default=1000, help="of a chain (default 1000)")
+    parser.add_argument("--in-order", action="store_true", help="sort the rows by their outcome")
     parser.add_argument("--folder", help="where the temporary folder is made")
     options = parser.parse_args()
     rows = int(options.gigabytes * 1e9 / (4 * options.columns + 1))
@@ -168,7 +178,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         with timed("writing the data", memory):
-            write(folder, rows, options.columns)
+            write(folder, rows, options.columns, options.in_order)
         data = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("X", "y")}
         with timed("Newton's method", memory):
             mode, covariance, passes = by_newton(data["X"], data["y"])

@@ -119,7 +119,7 @@ class DataInputs:
             self.orders.append(order)
         for item in data:
             self.items.append((item.variable, place))
-            self._stored.append(self._store(item.array, place))
+            self._stored.append(self._store(item.whole, place))
 
     def _add_sources(self, data: Sequence[Data], order: WindowOrder) -> None:
         place = len(self.orders)

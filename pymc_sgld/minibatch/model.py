@@ -10,7 +10,7 @@ from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.graph.basic import Constant, Variable
 
-from pymc_sgld.errors import MinibatchError, SettingError
+from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.audit import audit_batches, is_cheap
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity, Table, total
@@ -108,13 +108,6 @@ class Minibatcher:
             For an argument that does not fit the model.
         """
         tables = self.tables(batch_size)
-        for term in self.terms:
-            if term.streamed and term.rows <= tables.batch_size:
-                raise SettingError(
-                    f'data["{term.streamed[0].source.name}"] has {term.rows} rows, no more than a '
-                    f"batch of {tables.batch_size}: put these data into the model, or use a "
-                    "smaller batch_size."
-                )
         density = self._density(tables)
         if audit or (audit is None and is_cheap(density)):
             audit_batches(density, self.terms, self._value_vars, self._point)

@@ -50,6 +50,11 @@ class Data:
     by_row: bool
     template: np.ndarray | None = None
 
+    @property
+    def whole(self) -> np.ndarray:
+        """All rows, in memory."""
+        return self.array if isinstance(self.array, np.ndarray) else self.array[:]
+
 
 class RowSelection:
     """The selection of ``batch_size`` of ``total_size`` rows, and the data that it reaches.

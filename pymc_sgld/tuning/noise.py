@@ -67,7 +67,7 @@ class BatchGradients:
         whole = [item for table in density.tables if table.full for item in table.data]
         whole += density.whole
         self.dtype = density.position.dtype
-        self._constant = [*others, *estimate.arrays.values(), *[item.array for item in whole]]
+        self._constant = [*others, *estimate.arrays.values(), *[item.whole for item in whole]]
         self._count = 0
         nodes = toposort([estimate.gradient])
         self.slow = any(isinstance(node.op, Blockwise) for node in nodes)

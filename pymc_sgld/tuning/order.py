@@ -74,8 +74,10 @@ def check_order(
         With what it does, and what to do.
     """
     for table in density.tables:
-        order = WindowOrder.of(table.sources, table.batch_size) if table.sources else None
-        if order is None or order.windows == 1:
+        if table.full or not table.sources:
+            continue
+        order = WindowOrder.of(table.sources, table.batch_size)
+        if order.windows == 1:
             continue
         blocks = rows.blocks(order.block)
         of_blocks, of_random = (
