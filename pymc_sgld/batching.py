@@ -12,7 +12,7 @@ has a relative error of about sqrt(2 / K) (and none for single rows).
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -116,6 +116,10 @@ class Reshuffle:
         )
         self.spread = 1 - batch_size / total_size  # what is read once is not read again soon
         self._epochs: dict[int, tuple[int, np.ndarray]] = {}  # the latest of each seed
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle no permutation: it is a function of the seed and the epoch."""
+        return self.__dict__ | {"_epochs": {}}
 
     def starts(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int

@@ -16,12 +16,12 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
 
-from pymc_sgld.batching import RowOrder, block_rows
+from pymc_sgld.batching import RowOrder
+from pymc_sgld.data_inputs import DataInputs
 from pymc_sgld.dynamics import euler_maruyama
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
-from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.preconditioners import Preconditioner
 
 
@@ -32,7 +32,6 @@ class _Graph(NamedTuple):
     gradient: Variable
     log_density: Variable
     others: list[Variable]
-    data: list[tuple[Variable, int | None]]  # and the order in which its rows are read
     constants: list[Variable]  # of the estimate
 
 
@@ -67,7 +66,6 @@ class Updates:
         orders: Sequence[RowOrder | None],
         compile_kwargs: Mapping[str, Any],
     ) -> None:
-        self.orders = [order for order in orders if order is not None]
         self.dtype = np.dtype(density.position.dtype)
         self._preconditioner = preconditioner
         self._temperature = temperature
@@ -77,24 +75,13 @@ class Updates:
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
         self._inside = density.inside
         needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
-        self._data: list[np.ndarray] = []
-        data: list[tuple[Variable, int | None]] = []
-        by_row = [
-            (item, order)
-            for table, order in zip(density.tables, orders, strict=True)
-            for item in table.data
-        ]
-        for item, order in [*by_row, *[(item, None) for item in density.whole]]:
-            if item.variable in needed:
-                self._data.append(self._store(item, order))
-                place = None if order is None else self.orders.index(order)
-                data.append((item.variable, place))
+        self._inputs = DataInputs(density, orders, needed, slices=not self.static)
+        self.orders = self._inputs.orders
         self._graph = _Graph(
             density.position,
             estimate.gradient,
             log_density,
             list(density.others.values()),
-            data,
             list(estimate.arrays),
         )
         self._constants = list(estimate.arrays.values())
@@ -120,7 +107,8 @@ class Updates:
         noise : ndarray, shape (k, d)
             Standard normal numbers.
         starts : sequence of ndarray, shape (k, blocks)
-            The blocks of rows that each update reads, from each of ``orders``.
+            The blocks of rows that each update reads, from each of ``orders``: consecutive
+            updates, as :meth:`starts` gives them.
         others : list of ndarray
             Values of the variables that the step does not move.
 
@@ -136,10 +124,7 @@ class Updates:
             At the new position, with the likelihood of the last batches, unscaled: minus infinity
             or NaN where the density ends.
         """
-        rows = [
-            of_order[:, 0] if self._slices(order) else block_rows(of_order, order)
-            for of_order, order in zip(starts, self.orders, strict=True)
-        ]
+        rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(starts)]
         function = self._function(len(step_sizes))
         with np.errstate(all="ignore"):  # what is not finite is found in the result
             return function(
@@ -150,7 +135,7 @@ class Updates:
                 *others,
                 *self._preconditioner.arrays,
                 *self._constants,
-                *self._data,
+                *self._inputs.arrays(starts),
             )
 
     @property
@@ -171,18 +156,14 @@ class Updates:
         self, position: np.ndarray, starts: Sequence[np.ndarray], others: list[np.ndarray]
     ) -> list[str]:
         """Return the terms whose density is zero or not finite, for the rows of one update."""
-        data = [
-            array if i is None else array[block_rows(starts[i][-1], self.orders[i])]
-            for array, (_, i) in zip(self._data, self._graph.data, strict=True)
-        ]
         function = pytensor.function(
-            [self._graph.position, *self._graph.others, *[v for v, _ in self._graph.data]],
+            [self._graph.position, *self._graph.others, *[v for v, _ in self._inputs.items]],
             list(self._inside.values()),
             mode=Mode("py", "fast_compile"),
             on_unused_input="ignore",
         )
         with np.errstate(all="ignore"):
-            found = function(position.astype(self.dtype), *others, *data)
+            found = function(position.astype(self.dtype), *others, *self._inputs.batch(starts))
         return [name for name, inside in zip(self._inside, found, strict=True) if not inside]
 
     def starts(
@@ -206,18 +187,6 @@ class Updates:
         """Unpickle, in a process that is its own."""
         self.__dict__.update(state, _process=os.getpid())
 
-    def _slices(self, order: RowOrder) -> bool:
-        """Whether a batch is one slice of the stored data."""
-        return order.block_size == order.batch_size and not self.static
-
-    def _store(self, item: Data, order: RowOrder | None) -> np.ndarray:
-        """Return the data as they are read: shuffled once if that is how blocks are made."""
-        permutation = order.storage_order() if order is not None else None
-        if order is None or permutation is None:
-            return np.ascontiguousarray(item.array)
-        wrap = order.block_size - 1 if self._slices(order) else 0
-        return item.array[np.concatenate([permutation, permutation[:wrap]])]
-
     def _function(self, updates: int) -> Any:
         key = updates if self.static else None
         if key not in self._functions:
@@ -226,7 +195,7 @@ class Updates:
 
     def _compile(self, updates: int | None) -> Any:
         """Compile that many updates, or any number of them (None)."""
-        position, gradient, log_density, others, data, constants = self._graph
+        position, gradient, log_density, others, constants = self._graph
         dtype = position.type.dtype
         step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(updates,))
         noise = pt.tensor("noise", dtype=dtype, shape=(updates, *position.type.shape))
@@ -234,20 +203,13 @@ class Updates:
             pt.tensor(f"matrix{i}", dtype=dtype, shape=array.shape)
             for i, array in enumerate(self._preconditioner.arrays)
         ]
-        stored = [
-            pt.tensor(
-                f"data{i}",
-                dtype=array.dtype.name,
-                shape=array.shape if order is None else (None, *array.shape[1:]),
-            )
-            for i, (array, (_, order)) in enumerate(zip(self._data, data, strict=True))
-        ]
+        stored = self._inputs.tensors()
         rows = [self._row_input(i, updates) for i in range(len(self.orders))]
         temperature = np.asarray(self._temperature, dtype)
 
         def evaluate(graph: Variable, current: Variable, row: list[Variable]) -> Variable:
             replacements = {position: current}
-            for (variable, i), array in zip(data, stored, strict=True):
+            for (variable, i), array in zip(self._inputs.items, stored, strict=True):
                 replacements[variable] = array if i is None else self._read(array, i, row[i])
             return clone_replace([graph], replacements, rebuild_strict=False)[0]
 
@@ -283,13 +245,12 @@ class Updates:
         return function
 
     def _row_input(self, i: int, updates: int | None) -> Variable:
-        order = self.orders[i]
-        shape = (updates,) if self._slices(order) else (updates, order.batch_size)
+        slices, size = self._inputs.slices(i), self.orders[i].batch_size
+        shape = (updates,) if slices else (updates, size)
         return pt.tensor(f"rows{i}", dtype="int64", shape=shape)
 
     def _read(self, array: Variable, i: int, row: Variable) -> Variable:
-        order = self.orders[i]
-        if not self._slices(order):
+        if not self._inputs.slices(i):
             return array[row]
-        size = order.batch_size
+        size = self.orders[i].batch_size
         return pt.specify_shape(array[row : row + size], (size, *array.type.shape[1:]))

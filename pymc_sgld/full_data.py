@@ -14,9 +14,9 @@ from pytensor.graph.utils import MethodNotDefined
 
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients import Centre
+from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import LogDensity
 
-BLOCK = 16_384  # rows: long enough that what a block costs is arithmetic
 _MODE = Mode("py", "fast_compile")  # NumPy's code: fast for long blocks, and nothing to compile
 
 
@@ -148,8 +148,8 @@ class FullData:
             yield whole
             return
         table = self._density.tables[i - 1]
-        size = table.batch_size
-        for first in range(0, table.total_size, size):
-            start = min(first, table.total_size - size)  # the last two may overlap
-            counted = (np.arange(size) >= first - start).astype(self._density.position.dtype)
-            yield [counted, *[d.array[start : start + size] for d in table.data], *whole]
+        seen = 0
+        for start, block in read_blocks(table):
+            new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
+            yield [new.astype(self._density.position.dtype), *block, *whole]
+            seen = start + table.batch_size

@@ -42,6 +42,7 @@ from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.parameters import ParameterValues
 from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of
+from pymc_sgld.sources.bind import bind
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of
 from pymc_sgld.threads import one_thread
 from pymc_sgld.transition import MOST_STEPS_PER_DRAW, Transition
@@ -149,6 +150,12 @@ class SGLD(BlockedStep):
         Whether to compare the batches of one epoch with the full log-likelihood and gradient, row
         by row, before sampling. By default where that takes about a second at most. That the
         density is finite in every row is always checked.
+    data : dict, optional
+        Sources of rows that do not fit into memory, by the names of the ``pm.Data`` or observed
+        variables whose place they take: anything with a shape, a dtype and rows by slices, such as
+        a memory map, a zarr array or an HDF5 dataset, or a :class:`pymc_sgld.sources.Source`. The
+        model is built with a few rows as a template. Only for ``batching="reshuffle"``, which
+        shuffles the rows of random blocks together. See the page on large data.
     model : Model, optional
         By default the model of the context.
     rng : int, Generator or None
@@ -229,6 +236,7 @@ class SGLD(BlockedStep):
         potentials: Mapping[str, str] | None = None,
         full: str | Collection[str] = (),
         audit: bool | None = None,
+        data: Mapping[str, Any] | None = None,
         model: Model | None = None,
         rng: RandomGenerator = None,
         blocked: bool = True,
@@ -249,11 +257,19 @@ class SGLD(BlockedStep):
         self.bias_target = positive("bias_target", bias_target)
         steps = None if steps_per_draw is None else whole_number("steps_per_draw", steps_per_draw)
         size = None if batch_size is None else whole_number("batch_size", batch_size)
+        sources = bind(data)
+        if sources and self.batching != "reshuffle":
+            raise SettingError(
+                f'batching="{self.batching}" picks single rows, and data= is read in blocks of '
+                'them: use batching="reshuffle", or put the data into the model.'
+            )
         point = complete_point(initial_point, model)
         place = None if center is None else complete_point(center, model, "center")
 
-        rows = Minibatcher(model, self.vars, point, placed(potentials), names("full", full))
+        at_once = names("full", full)
+        rows = Minibatcher(model, self.vars, point, placed(potentials), at_once, sources)
         density = rows.density(size, flag("audit", audit))
+        rows.check_sources()
         self.coordinates = density.coordinates
         self._others = {name: v.type.dtype for name, v in density.others.items()}
         self._sources = density.sources

@@ -328,17 +328,6 @@ def test_pickle_replays(model, step):
     assert same(step.step(point)[0], copy.step(point)[0])
 
 
-@pytest.mark.parametrize("batch_size", [16, 200_000])
-def test_pickle_holds_the_data_once(batch_size):
-    data = np.random.default_rng(1).normal(size=(200_000, 5))
-    with pm.Model():
-        beta = pm.Normal("beta", shape=5)
-        pm.Normal("y", pm.Data("X", data) @ beta, 1, observed=data[:, 0].copy())
-        step = SGLD(batch_size=batch_size, step_size=1e-9, **QUICK)
-    raw = 200_000 * 6 * 8
-    assert raw < len(cloudpickle.dumps(step)) < raw + 1_000_000
-
-
 def test_changed_data_are_noticed():
     with pm.Model() as model:
         beta = pm.Normal("beta", shape=3)

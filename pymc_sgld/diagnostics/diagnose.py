@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust import untrusted_chains
 from pymc_sgld.diagnostics.unconstrained import Draws
 from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.sources.bind import bind
 
 
 def diagnose(
@@ -28,6 +30,7 @@ def diagnose(
     *,
     var_names: str | Sequence[str] | None = None,
     gradients: int | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> TrustReport:
     r"""Report whether to believe a run.
 
@@ -59,6 +62,8 @@ def diagnose(
     gradients : int, optional
         Number of draws at which to compute the gradient of all rows, evenly spaced: each is a pass
         over the data. By default 400, and up to 2,000 where the data are small.
+    data : dict, optional
+        The sources that the run had, if it had any: see :class:`~pymc_sgld.SGLD`.
 
     Returns
     -------
@@ -144,7 +149,7 @@ def diagnose(
     elif run["not_finite"]:
         notes.append("The bias was not measured, because draws are not finite.")
     else:
-        measured = Measured(Draws(posterior, model), stored, gradients)
+        measured = Measured(Draws(posterior, model, bind(data)), stored, gradients)
         coordinates, run = measured.coordinates, run | measured.run
         doubts, notes = doubts + measured.doubts, notes + measured.notes
         table = _with_bias(table, coordinates)

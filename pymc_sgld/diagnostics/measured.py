@@ -100,7 +100,8 @@ class Measured:
         if rows and total is not None and total != rows:
             raise SettingError(
                 f"cannot diagnose by the gradients of the model: it has {rows} rows, and the run "
-                f"read {total}. Pass the model that was sampled, with its data as they were."
+                f"read {total}. Pass the model that was sampled, with its data as they were, and "
+                "the sources of the run as data=."
             )
 
     def _describe(self, position: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,13 @@ from pytensor.graph.replace import clone_replace
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, shorten
 from pymc_sgld.diagnostics.sample import DRAWS_A_COORDINATE, LARGEST_SIZE, Array, Sample
 from pymc_sgld.errors import MinibatchError, SettingError
-from pymc_sgld.full_data import BLOCK, FullData
+from pymc_sgld.full_data import FullData
+from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.lower import lower
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.progress import progress
+from pymc_sgld.sources.source import Source
 from pymc_sgld.threads import one_thread
 
 FEWEST, MOST = 400, 2000
@@ -58,6 +60,8 @@ class Draws:
         With every free variable of the model.
     model : Model
         The model that was sampled.
+    sources : dict, optional
+        The rows of data that the model has a few of.
 
     Attributes
     ----------
@@ -74,7 +78,10 @@ class Draws:
         If a variable is missing in the posterior or has another shape.
     """
 
-    def __init__(self, posterior: xr.Dataset, model: Model) -> None:
+    def __init__(
+        self, posterior: xr.Dataset, model: Model, sources: Mapping[str, Source] | None = None
+    ) -> None:
+        self.sources = sources or {}
         missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
         if missing:
             raise SettingError(
@@ -188,7 +195,9 @@ class Gradients:
     def __init__(self, draws: Draws) -> None:
         self._draws, model = draws, draws.model
         placed = {potential.name: "prior" for potential in model.potentials}  # all in full
-        self.rows = Minibatcher(model, draws.moved, draws.point(0, -1), placed)
+        at = draws.point(0, -1)
+        self.rows = Minibatcher(model, draws.moved, at, placed, sources=draws.sources)
+        self.rows.check_sources()
         try:
             self.density: LogDensity = self.rows.blocks(BLOCK)
         except MinibatchError:  # all rows at once needs no batches

@@ -5,6 +5,9 @@
 ``terms``      one term for every random variable and potential
 ``declared``   batches that the model takes itself, by ``pm.Minibatch``
 ``start``      is the density finite at the initial point, in every row?
+``streamed``   rows that come from sources outside of the model
+``blocks``     all rows, block by block
+``first_pass`` are they finite, too?
 ``tables``     which terms share batches of rows; refusals
 ``rows``       push a selection of rows through a graph, to the data
 ``rules``      how it passes each op

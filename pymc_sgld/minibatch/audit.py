@@ -21,6 +21,7 @@ from pytensor.graph.traversal import toposort
 
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.minibatch.terms import Term
 
 _MODE = Mode("py", "fast_compile")
@@ -32,7 +33,7 @@ def is_cheap(density: LogDensity) -> bool:
     """Whether an audit takes about a second at most, by the work that it has to do."""
     work = 0
     for table in density.tables:
-        if not table.full:
+        if not table.full and not table.sources:  # of these, only the template is compared
             nodes = sum(1 for _ in toposort(list(table.likelihoods.values())))
             work += nodes * (table.total_size // table.batch_size)
             entries = sum(item.array.size for item in table.data)
@@ -76,7 +77,7 @@ def audit_batches(
     for table in density.tables:
         for name in set(table.likelihoods) & set(expected):
             of_rows.add(name)
-            if table.full:
+            if table.full and not table.sources:
                 graph = pt.sum(table.likelihoods[name], dtype="float64")
                 _compare_sums(f'"{name}"', graph, density, inputs, [expected[name]])
             else:
@@ -154,26 +155,31 @@ def _compare_rows(
         mode=_MODE,
         on_unused_input="ignore",
     )
-    all_rows = expected.value.reshape((table.total_size, -1)).sum(axis=1, dtype="float64")
+    all_rows = expected.value.reshape((len(expected.value), -1)).sum(axis=1, dtype="float64")
     whole = [item.array for item in density.whole]
     tolerance = np.sqrt(np.finfo(position.dtype).eps)
     gradient, size = np.zeros(len(inputs[0])), np.zeros(len(inputs[0]))
-    for first in range(0, table.total_size, table.batch_size):
-        start = min(first, table.total_size - table.batch_size)
-        batch = slice(start, start + table.batch_size)
-        once = (np.arange(table.batch_size) >= first - start).astype("float64")
-        data = [item.array[batch] for item in table.data]
+    for first in range(0, len(all_rows), table.batch_size):
+        batch = np.arange(first, first + table.batch_size)
+        once, batch = (batch < len(all_rows)).astype("float64"), batch % len(all_rows)
+        data = [_rows_of(item, batch) for item in table.data]
         values, part = evaluate(*inputs, once, *data, *whole)
         wrong = np.abs(values - all_rows[batch]) > tolerance * (1 + np.abs(all_rows[batch]))
         if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
+            i = int(np.flatnonzero(wrong)[0])
             raise MinibatchError(
-                f'audit of "{name}": the log-likelihood of row {start + row} is {values[row]:.6g} '
-                f"in a batch and {all_rows[start + row]:.6g} in the full data. {_DEFECT}"
+                f'audit of "{name}": the log-likelihood of row {batch[i]} is {values[i]:.6g} '
+                f"in a batch and {all_rows[batch[i]]:.6g} in the full data. {_DEFECT}"
             )
         gradient += part
         size += np.abs(part)
     _compare_gradients(f'"{name}"', gradient, expected.gradient, tolerance * (1 + size), density)
+
+
+def _rows_of(item: Data, rows: np.ndarray) -> np.ndarray:
+    """Return rows of data, of the template where the model has no others."""
+    array = item.array if item.template is None else item.template
+    return array[rows].astype(item.variable.type.dtype, copy=False)
 
 
 def _compare_sums(

@@ -15,6 +15,7 @@ from pytensor.graph.basic import Variable
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.minibatch.rows import Data
+from pymc_sgld.sources.source import Source
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Table:
     def full(self) -> bool:
         """Whether every update reads all rows."""
         return self.batch_size == self.total_size
+
+    @property
+    def sources(self) -> list[Source]:
+        """What the rows are read from, where they are not in memory."""
+        return [item.array for item in self.data if isinstance(item.array, Source)]
 
     @property
     def scale(self) -> float:

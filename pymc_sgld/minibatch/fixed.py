@@ -55,6 +55,7 @@ class FixedValues:
             variable: self._data_input(variable)
             for variable in graph_inputs(outputs, blockers=list(replacements))
             if isinstance(variable, SharedVariable)
+            and variable not in replacements
             and isinstance(variable.type, TensorType | XTensorType)
             and not is_sparse(variable)
         }

@@ -12,7 +12,9 @@ from pytensor.graph.basic import Constant, Variable
 
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.audit import audit_batches, is_cheap
+from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity, Table, total
+from pymc_sgld.minibatch.first_pass import check_rows
 from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.graphs import rebuild, tensor
 from pymc_sgld.minibatch.position import Inputs
@@ -20,6 +22,7 @@ from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.minibatch.start import check_start
 from pymc_sgld.minibatch.tables import Placement, Tables
 from pymc_sgld.minibatch.terms import make_terms
+from pymc_sgld.sources.source import Source
 
 SMALL = 64  # entries up to which an array is better a constant of the graph than an input
 
@@ -39,6 +42,8 @@ class Minibatcher:
         ``"prior"`` or ``"rows"`` for each potential.
     full : collection of str
         Names of observed variables to evaluate in full.
+    sources : dict, optional
+        Where the rows of data are read from, for data of which the model has a few only.
 
     Raises
     ------
@@ -53,12 +58,24 @@ class Minibatcher:
         point: PointType,
         potentials: Mapping[str, str] | None = None,
         full: Collection[str] = (),
+        sources: Mapping[str, Source] | None = None,
     ) -> None:
         self.inputs = Inputs(model, vars, point)
-        self.terms, self.fixed = make_terms(model, self.inputs)
+        self.terms, self.fixed = make_terms(model, self.inputs, sources)
         check_start(self.terms, self.fixed, self.inputs.values)
         self._potentials, self._full = potentials or {}, full
         self._value_vars, self._point = list(model.value_vars), point
+
+    def check_sources(self) -> None:
+        """Read all rows of the sources once, to see whether the density is finite in each.
+
+        Raises
+        ------
+        DataError
+            If it is not, with the variable and the row.
+        """
+        if any(term.streamed for term in self.terms):
+            check_rows(self.blocks(BLOCK), self.inputs.values)
 
     def tables(self, batch_size: int | None) -> Tables:
         """Return the terms in their tables of rows, refused ones among them."""
@@ -68,7 +85,7 @@ class Minibatcher:
     def blocks(self, rows: int) -> LogDensity:
         """Return the log density for blocks of at most that many rows."""
         largest = self.tables(None).largest
-        return self.density(min(rows, largest) if largest else None)
+        return self._density(self.tables(min(rows, largest) if largest else None))
 
     def density(self, batch_size: int | None = None, audit: bool | None = False) -> LogDensity:
         """Return the log density for batches of ``batch_size`` rows.
@@ -91,6 +108,12 @@ class Minibatcher:
             For an argument that does not fit the model.
         """
         tables = self.tables(batch_size)
+        density = self._density(tables)
+        if audit or (audit is None and is_cheap(density)):
+            audit_batches(density, self.terms, self._value_vars, self._point)
+        return density
+
+    def _density(self, tables: Tables) -> LogDensity:
         refusals = [p.refusal for p in tables.placements if p.refusal is not None]
         if len(refusals) == 1:
             raise refusals[0]
@@ -99,10 +122,7 @@ class Minibatcher:
                 f"{refusals[0]} {len(refusals) - 1} more of its terms cannot be minibatched: "
                 "pymc_sgld.minibatch.report(model) lists them."
             )
-        density = _assemble(self.inputs, self.fixed, tables)
-        if audit or (audit is None and is_cheap(density)):
-            audit_batches(density, self.terms, self._value_vars, self._point)
-        return density
+        return _assemble(self.inputs, self.fixed, tables)
 
 
 def _assemble(inputs: Inputs, fixed: FixedValues, tables: Tables) -> LogDensity:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.model import SMALL, Minibatcher
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.minibatch.tables import Placement, Tables
+from pymc_sgld.sources.bind import bind
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def report(
     batch_size: int | None = None,
     potentials: Mapping[str, str] | None = None,
     full: str | Collection[str] = (),
+    data: Mapping[str, Any] | None = None,
     initial_point: PointType | None = None,
 ) -> Report:
     """Say what ``SGLD`` would minibatch of a model, by which data, and what not and why.
@@ -69,7 +72,7 @@ def report(
     ----------
     model : Model, optional
         By default the model of the context.
-    vars, batch_size, potentials, full, initial_point
+    vars, batch_size, potentials, full, data, initial_point
         As for :class:`~pymc_sgld.SGLD`.
 
     Returns
@@ -104,6 +107,7 @@ def report(
         complete_point(initial_point, model),
         placed(potentials),
         names("full", full),
+        bind(data),
     )
     tables = rows.tables(batch_size)
     lines, refusals, notes = [], {}, []

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -33,18 +34,26 @@ class Data:
     ----------
     variable : TensorVariable, shape (batch_size, ...) or that of the array
         The selected rows on the first axis, or the whole array.
-    array : ndarray, shape (total_size, ...)
+    array : ndarray or Source, shape (total_size, ...)
         All rows.
     names : tuple of str
         Names of the data in the model that the array was made of.
     by_row : bool
         Whether the variable holds selected rows.
+    template : ndarray or None
+        The rows that the model has in the place of a source.
     """
 
     variable: Variable
-    array: np.ndarray
+    array: Any
     names: tuple[str, ...]
     by_row: bool
+    template: np.ndarray | None = None
+
+    @property
+    def whole(self) -> np.ndarray:
+        """All rows, in memory."""
+        return self.array if isinstance(self.array, np.ndarray) else self.array[:]
 
 
 class RowSelection:

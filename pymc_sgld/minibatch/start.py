@@ -40,10 +40,15 @@ def check_start(
     """
     whole = [term for term in terms if not term.declared]
     graphs = [graph for term in whole for graph in (term.graph, *term.conditions)]
+    templates = {each.leaf: each.template for term in terms for each in term.streamed}
     try:
-        values = iter(fixed.evaluate(graphs, inputs, _MODE))
+        values = iter(fixed.evaluate(graphs, {**inputs, **templates}, _MODE))
         for term in whole:
-            _check(term, [next(values) for _ in range(1 + len(term.conditions))], fixed)
+            found = [next(values) for _ in range(1 + len(term.conditions))]
+            if term.streamed:
+                term.value = found[0]  # of rows that are used for nothing else
+            else:
+                _check(term, found, fixed)
         for term in terms:
             if len(term.declared) == 1:
                 _check(term, _by_batches(term, fixed, inputs), fixed)

@@ -13,6 +13,7 @@ from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.graphs import rebuild
 from pymc_sgld.minibatch.rows import RowSelection
 from pymc_sgld.minibatch.rules import RowsMixed
+from pymc_sgld.minibatch.streamed import StreamedRows
 from pymc_sgld.minibatch.terms import Term
 
 DEFAULT_BATCH_SIZE = 128
@@ -88,12 +89,13 @@ class Tables:
         self._fixed, self._parameters = fixed, parameters
         self._potentials, self._full = potentials, full
         for term in terms:
-            if term.kind == "potential" and potentials.get(term.name) == "rows":
+            by_rows = term.kind == "potential" and potentials.get(term.name) == "rows"
+            if by_rows and not term.streamed:
                 term.rows = term.value.shape[0] if term.value.ndim else 1
         rows = [term.rows for term in terms if term.rows and not term.declared]
         self.largest = max(rows, default=0)
         _check_batch_size(batch_size, self.largest, terms)
-        self._batch_size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
+        self.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
         self._no_rows = not any(term.rows for term in terms)
         self._all_rows = bool(rows) and batch_size == self.largest
         self.selections: dict[Hashable, RowSelection] = {}
@@ -109,6 +111,8 @@ class Tables:
         prior = Placement(term, term.graph, tuple(term.conditions))
         if term.declared:
             return self._place_declared(term)
+        if term.streamed:
+            return self._place_streamed(term)
         if term.kind == "free" or self._potentials.get(term.name) == "prior":
             return prior
         if term.kind == "potential" and term.name not in self._potentials:
@@ -126,11 +130,11 @@ class Tables:
         if self._all_rows:
             return self._whole(term, key)
         _refuse_other_lengths(term)
-        if term.rows <= self._batch_size:
+        if term.rows <= self.batch_size:
             return self._whole(term, key)
         if key not in self.selections:
             self.selections[key] = RowSelection(
-                self._fixed, self._parameters, term.rows, self._batch_size
+                self._fixed, self._parameters, term.rows, self.batch_size
             )
         return self._select(term, key, term.rows, self.selections[key])
 
@@ -168,16 +172,49 @@ class Tables:
         )
         return self._select(term, declared, declared.total_size, rows)
 
+    def _place_streamed(self, term: Term) -> Placement:
+        """Return a term whose rows come from sources."""
+        names = " and ".join(f'"{each.source.name}"' for each in term.streamed)
+        by_rows = self._potentials.get(term.name) == "rows"
+        if term.kind != "observed" and not by_rows:
+            raise MinibatchError(
+                f'cannot minibatch "{term.name}": it reads {names} from data=, which only '
+                'observed variables and potentials by "rows" can. Put these data into the model, '
+                "with all their rows."
+            )
+        if term.name in self._full:
+            raise SettingError(
+                f'full has "{term.name}", which reads {names} from data=: put these data into the '
+                "model, with all their rows, and leave them out of data."
+            )
+        template = len(term.streamed[0].template)
+        if term.value.shape[:1] != (template,):
+            raise MinibatchError(
+                f'cannot minibatch "{term.name}": the model has {template} rows of {names}, and a '
+                f"log-likelihood of shape {term.value.shape}, which must have one entry a row."
+            )
+        key = ("sources", term.rows, template)
+        if key not in self.selections:
+            self.selections[key] = StreamedRows(
+                term.streamed, self._fixed, self._parameters, min(self.batch_size, term.rows)
+            )
+        rows = self.selections[key]
+        assert isinstance(rows, StreamedRows)
+        rows.add(term.streamed)
+        return self._select(term, key, term.rows, rows)
+
     def _select(self, term: Term, key: Hashable, total_size: int, rows: RowSelection) -> Placement:
         """Return the term for the rows of a batch."""
         graph = term.graph
         try:
             graph = rows.select(term.graph, 0)
-            for variable in _left_whole(graph, rows):
+            for variable in [] if term.streamed else _left_whole(graph, rows):
                 sources = ", ".join(f'"{source}"' for source in rows.fixed.names(variable))
                 raise RowsMixed(f"all rows of {sources or 'its data'} enter every one of them")
             if isinstance(rows, DeclaredRows) and rows.uses_batch(graph):
                 raise RowsMixed("all rows of a batch of pm.Minibatch enter every one of them")
+            if isinstance(rows, StreamedRows) and rows.uses_template(graph):
+                raise RowsMixed("all rows of a source enter every one of them")
             conditions = [_select_condition(c, rows) for c in term.conditions]
         except RowsMixed as error:
             raise MinibatchError(
@@ -188,6 +225,8 @@ class Tables:
 
 
 def _way_out(term: Term) -> str:
+    if term.streamed:
+        return "Rows of data= must be used row by row: compute the rest beforehand."
     if term.declared:
         return "Write the model with all its data, without pm.Minibatch and total_size."
     if term.kind == "potential":
@@ -257,6 +296,8 @@ def _select_condition(condition: Variable, rows: RowSelection) -> Variable:
     """Return a condition of the likelihood for the selected rows; one without rows as it is."""
     if isinstance(rows, DeclaredRows):  # all of its rows are those of the batch
         return rebuild([condition], rows.stand_ins)[0]
+    if isinstance(rows, StreamedRows):
+        return rows.condition(condition)
     axes = [a for a, length in enumerate(condition.type.shape) if length == rows.total_size]
     if not axes or rows.total_size == rows.batch_size or rows.fixed.is_fixed(condition):
         return condition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,12 +11,15 @@ from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor import NoneConst
 
+from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.declared import Declared
 from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.lower import lower, rows_first
 from pymc_sgld.minibatch.picks import pick_from_data
 from pymc_sgld.minibatch.position import Inputs
+from pymc_sgld.minibatch.streamed import Streamed
 from pymc_sgld.minibatch.support import conditions_of, remove_checks
+from pymc_sgld.sources.source import Source
 
 
 @dataclass(eq=False)
@@ -38,8 +42,10 @@ class Term:
         The calls of ``pm.Minibatch`` that it takes its rows from.
     total_size : bool
         Whether the model scales it by a ``total_size`` of its rows.
+    streamed : list of Streamed
+        The data with a source that it reads.
     rows : int
-        Rows of the data of an observed variable.
+        Rows of the data of an observed variable, or of its sources.
     value : ndarray
         What it evaluates to at the initial point, on all rows.
     """
@@ -51,11 +57,14 @@ class Term:
     reference: Variable
     declared: list[Declared]
     total_size: bool
+    streamed: list[Streamed]
     rows: int = 0
     value: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
 
 
-def make_terms(model: Model, inputs: Inputs) -> tuple[list[Term], FixedValues]:
+def make_terms(
+    model: Model, inputs: Inputs, sources: Mapping[str, Source] | None = None
+) -> tuple[list[Term], FixedValues]:
     """Return the terms of a model as graphs of the position and of data, and these data."""
     rvs = [*model.free_RVs, *model.potentials, *model.observed_RVs]
     first = len(rvs) - len(model.observed_RVs)
@@ -68,6 +77,9 @@ def make_terms(model: Model, inputs: Inputs) -> tuple[list[Term], FixedValues]:
     graphs = remove_checks([*logps, *[c for of_term in conditions for c in of_term]])
     declared = Declared.find(graphs)
     leaves = {output: leaf for d in declared for output, leaf in d.leaves.items()}
+    found = Streamed.find(model, sources or {})
+    leaves |= {variable: each.leaf for variable, each in found.items()}
+    streamed = list(found.values())
     fixed = FixedValues([*graphs, *observed], {**inputs.replacements, **leaves})
     for call in declared:
         fixed.sources.update(call.sources)
@@ -84,6 +96,7 @@ def make_terms(model: Model, inputs: Inputs) -> tuple[list[Term], FixedValues]:
             reference=logp,
             declared=Declared.of(graph, declared),
             total_size=_has_total_size(rv),
+            streamed=Streamed.of([graph], streamed),
         )
         terms.append(term)
     for term in terms[len(model.free_RVs) : first]:
@@ -93,10 +106,44 @@ def make_terms(model: Model, inputs: Inputs) -> tuple[list[Term], FixedValues]:
         value = next(outputs)
         if term.declared:
             term.rows = term.declared[0].total_size
-        else:
+        elif not term.streamed:
             shape = np.shape(fixed.value(value))
             term.rows = shape[0] if shape else 1
+    for term in terms:
+        if term.streamed:
+            term.rows = _rows_of(term)
+    _check_all_read(terms, streamed)
     return terms, fixed
+
+
+def _rows_of(term: Term) -> int:
+    """Return the number of rows that the sources of a term have."""
+    first, *others = term.streamed
+    for other in others:
+        if len(other.source) != len(first.source):
+            raise SettingError(
+                f'"{term.name}" reads {len(first.source)} rows of data["{first.source.name}"] and '
+                f'{len(other.source)} of data["{other.source.name}"]: sources that are read '
+                "together must have equally many rows."
+            )
+        if len(other.template) != len(first.template):
+            raise SettingError(
+                f'"{term.name}" reads "{first.source.name}" and "{other.source.name}", of which '
+                f"the model has {len(first.template)} and {len(other.template)} rows: build it "
+                "with equally many of both."
+            )
+    return len(first.source)
+
+
+def _check_all_read(terms: Sequence[Term], streamed: Sequence[Streamed]) -> None:
+    """Refuse a source that nothing reads."""
+    read = {each for term in terms for each in term.streamed}
+    for each in streamed:
+        if each not in read:
+            raise SettingError(
+                f'data has "{each.source.name}", which the log density of the model does not '
+                "depend on: leave it out."
+            )
 
 
 def _has_total_size(rv: Variable) -> bool:

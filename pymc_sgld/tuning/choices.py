@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from pymc_sgld.arguments import choice
 from pymc_sgld.errors import SettingError
-from pymc_sgld.full_data import BLOCK, FullData
+from pymc_sgld.full_data import FullData
 from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.monitor.contrast import Bias
@@ -17,6 +20,7 @@ from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.centre import approximate
 from pymc_sgld.tuning.estimators import EstimatorNoise
+from pymc_sgld.tuning.order import check_order
 from pymc_sgld.tuning.settings import Asked, Search, Settings
 from pymc_sgld.tuning.step_size import Prediction, largest_step
 
@@ -122,6 +126,8 @@ def choose(
         if search.center is not None:
             check_center()
         estimate = ESTIMATORS["minibatch"](density, None)
+        plain = partial(ESTIMATORS["minibatch"], centre=None)
+        check_order(rows, density, plain, search.others, search.start, asked.bias_target)
         return Settings(density, asked.gradient, estimate, given)
     check_size(len(search.start), asked.gradient)
     data = FullData(density if density.full else rows.blocks(BLOCK))
@@ -143,6 +149,8 @@ def choose(
     apart = prediction.updates_apart(step_size)
     if not density.full:
         noise.check_rare_rows(gradient, density)
+        expanded = partial(noise.estimate, gradient)
+        check_order(rows, density, expanded, search.others, gaussian, asked.bias_target)
     kept = None if matrix.name == "laplace" else prediction
     return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept)
 

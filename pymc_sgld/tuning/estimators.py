@@ -111,7 +111,7 @@ class EstimatorNoise:
         """
         gaussian = self._gaussian
         gradients = BatchGradients(
-            density, self._estimate(gradient, density), self._others, self._asked.batching
+            density, self.estimate(gradient, density), self._others, self._asked.batching
         )
         missing = missing_in_batches(self._data, gradients, gaussian, self._others)
         worst = int(np.argmax(missing))
@@ -128,11 +128,12 @@ class EstimatorNoise:
     def _measure(
         self, gradient: str, density: LogDensity, positions: int
     ) -> tuple[list[np.ndarray], Estimate]:
-        estimate = self._estimate(gradient, density)
+        estimate = self.estimate(gradient, density)
         gradients = BatchGradients(density, estimate, self._others, self._asked.batching)
         return noise_samples(gradients, self._gaussian, positions), estimate
 
-    def _estimate(self, gradient: str, density: LogDensity) -> Estimate:
+    def estimate(self, gradient: str, density: LogDensity) -> Estimate:
+        """Return an estimate, around the centre."""
         if self._centre is None:
             position = self._gaussian.mean.astype(density.position.dtype)
             second_order = self._asked.gradient == "taylor"

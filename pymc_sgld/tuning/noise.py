@@ -14,10 +14,12 @@ from pytensor.compile.mode import Mode
 from pytensor.graph.traversal import toposort
 from pytensor.tensor.blockwise import Blockwise
 
-from pymc_sgld.batching import block_rows, make_order
+from pymc_sgld.batching import RowOrder, block_rows, make_order
 from pymc_sgld.full_data import FullData
 from pymc_sgld.gradients import Estimate
-from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.minibatch.rows import Data
+from pymc_sgld.sources.source import Source
 from pymc_sgld.tuning.gaussian import Gaussian
 
 POSITIONS, BATCHES = 32, 64
@@ -41,19 +43,31 @@ class BatchGradients:
         Values of the variables that the step does not move.
     batching : str
         How batches are drawn.
+    in_blocks : bool
+        Whether a batch of a source is a block of it: rows that follow each other, at random.
     """
 
     def __init__(
-        self, density: LogDensity, estimate: Estimate, others: Sequence[np.ndarray], batching: str
+        self,
+        density: LogDensity,
+        estimate: Estimate,
+        others: Sequence[np.ndarray],
+        batching: str,
+        in_blocks: bool = False,
     ) -> None:
+        self._in_blocks = in_blocks
         self._rng = np.random.default_rng(_SEED)
         self._tables = [table for table in density.tables if not table.full]
-        self._orders = [make_order(batching, t.total_size, t.batch_size) for t in self._tables]
+        self._rows = [[_in_memory(item) for item in table.data] for table in self._tables]
+        self._orders = [
+            _order(batching, len(rows[0]) if rows else table.total_size, table.batch_size)
+            for table, rows in zip(self._tables, self._rows, strict=True)
+        ]
         self._stored = [order.storage_order() for order in self._orders]
         whole = [item for table in density.tables if table.full for item in table.data]
         whole += density.whole
         self.dtype = density.position.dtype
-        self._constant = [*others, *estimate.arrays.values(), *[item.array for item in whole]]
+        self._constant = [*others, *estimate.arrays.values(), *[item.whole for item in whole]]
         self._count = 0
         nodes = toposort([estimate.gradient])
         self.slow = any(isinstance(node.op, Blockwise) for node in nodes)
@@ -75,13 +89,38 @@ class BatchGradients:
         found = []
         for _ in range(batches):
             data = []
-            for table, order, stored in zip(self._tables, self._orders, self._stored, strict=True):
-                rows = block_rows(order.starts(self._rng, 0, self._count, 1)[0], order)
-                rows = rows if stored is None else stored[rows]
-                data += [item.array[rows] for item in table.data]
+            for i, table in enumerate(self._tables):
+                data += self._block(table) if self._in_blocks and table.sources else self._batch(i)
             self._count += 1
             found.append(self._function(position.astype(self.dtype), *data, *self._constant))
         return np.array(found)
+
+    def _batch(self, i: int) -> list[np.ndarray]:
+        """Return the rows of a table that come next in its order."""
+        order, stored = self._orders[i], self._stored[i]
+        rows = block_rows(order.starts(self._rng, 0, self._count, 1)[0], order)
+        rows = rows if stored is None else stored[rows]
+        return [array[rows] for array in self._rows[i]]
+
+    def _block(self, table: Table) -> list[np.ndarray]:
+        """Return a random one of the blocks that a table falls into."""
+        size = table.batch_size
+        start = size * int(self._rng.integers(-(-table.total_size // size)))
+        start = min(start, table.total_size - size)
+        return [source[start : start + size] for source in table.sources]
+
+
+def _in_memory(item: Data) -> np.ndarray:
+    """Return the rows that batches are taken from: some random ones, of a source."""
+    if not isinstance(item.array, Source):
+        return item.array
+    assert item.array.sample is not None
+    return item.array.sample
+
+
+def _order(batching: str, rows: int, batch_size: int) -> RowOrder:
+    """Return the order of a table; one of independent rows where a sample of it is too small."""
+    return make_order(batching if batch_size <= rows else "with_replacement", rows, batch_size)
 
 
 def noise_samples(

@@ -1,0 +1,50 @@
+"""All rows of a table, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from pymc_sgld.minibatch.density import Table
+from pymc_sgld.sources.reader import read_ahead
+
+BLOCK = 16_384  # rows: long enough that what a block costs is arithmetic
+
+
+def read_blocks(table: Table) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Give the rows of a table in blocks, each with its first row.
+
+    All blocks are as long as a batch of the table: the last two may overlap. Sources are read by
+    whole chunks, while the caller computes.
+    """
+    size, rows = table.batch_size, table.total_size
+    starts = [*range(0, rows - size, size), rows - size]
+    if not table.data:
+        yield from ((start, []) for start in starts)
+        return
+    chunk = max((source.chunk for source in table.sources), default=1)
+    length = chunk * -(-size // chunk)
+
+    def read(start: int) -> list[np.ndarray]:
+        return [item.array[start : start + length] for item in table.data]
+
+    calls = [partial(read, start) for start in range(0, rows, length)]
+    parts = read_ahead(calls) if table.sources else (call() for call in calls)
+    yield from zip(starts, _cut(parts, starts, size), strict=True)
+
+
+def _cut(
+    parts: Iterable[list[np.ndarray]], starts: Sequence[int], size: int
+) -> Iterator[list[np.ndarray]]:
+    """Cut blocks of ``size`` rows out of parts that follow each other."""
+    parts = iter(parts)
+    arrays, first = next(parts), 0
+    end = len(arrays[0])
+    for start in starts:
+        while end < start + size:
+            kept = [array[start - first :] for array in arrays]
+            arrays = [np.concatenate(pair) for pair in zip(kept, next(parts), strict=True)]
+            first, end = start, start + len(arrays[0])
+        yield [array[start - first : start - first + size] for array in arrays]

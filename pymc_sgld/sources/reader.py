@@ -1,0 +1,130 @@
+"""Rows of sources in the order of a chain, read by a thread ahead of what is computed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pymc_sgld.sources.order import Window, WindowOrder
+from pymc_sgld.sources.source import Source
+
+THREAD = "pymc_sgld reader"
+
+
+def in_background[T](function: Callable[..., T], *arguments: Any) -> Future[T]:
+    """Call a function in a thread that ends with it; the result raises what it raised."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=THREAD, daemon=True).start()
+    return future
+
+
+def read_ahead[T](calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Give the result of each call, while a thread makes the next one."""
+    ahead: Future[T] | None = None
+    for call in calls:
+        done = [] if ahead is None else [ahead.result()]
+        ahead = in_background(call)
+        yield from done
+    if ahead is not None:
+        yield ahead.result()
+
+
+@dataclass
+class _Stream:
+    """Where a chain is in its rows: a window, and the next one as far as it is read."""
+
+    key: tuple[int, int]
+    arrays: list[np.ndarray]
+    next_key: tuple[int, int] | None = None
+    ahead: Future[list[np.ndarray]] | None = None
+
+
+class Reader:
+    """Gives rows of sources for consecutive updates of a chain.
+
+    It keeps the window that a chain is in and the one after it, for a chain and its shadow. There
+    is never more than one thread for each, and it ends when its window is read: nothing has to be
+    closed.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Of equally many rows.
+    order : WindowOrder
+        The order.
+    """
+
+    def __init__(self, sources: Sequence[Source], order: WindowOrder) -> None:
+        self._sources, self._order = list(sources), order
+        self._streams: dict[int, _Stream] = {}
+        self._used = False
+        self._process = os.getpid()
+
+    def rows(self, seed: int, first_update: int, updates: int) -> list[np.ndarray]:
+        """Return the rows of updates, of each source, shape (updates * batch_size, ...).
+
+        Raises
+        ------
+        DataError
+            If they cannot be read, with the name and the rows.
+        """
+        if self._process != os.getpid():  # no thread outlives a fork
+            self._streams, self._used, self._process = {}, False, os.getpid()
+        size = self._order.batch_size
+        first, last = first_update * size, (first_update + updates) * size
+        parts = []
+        while first < last:
+            epoch, window, place = self._order.locate(seed, first)
+            arrays = self._window(seed, (epoch, window))
+            part = [array[place : place + last - first] for array in arrays]
+            parts.append(part)
+            first += len(part[0])
+        self._used = True
+        if len(parts) == 1:
+            return parts[0]
+        return [np.concatenate(of_source) for of_source in zip(*parts, strict=True)]
+
+    def _window(self, seed: int, key: tuple[int, int]) -> list[np.ndarray]:
+        """Return the shuffled rows of a window, and have the next one read."""
+        stream = self._streams.pop(seed, None)
+        if stream is None or stream.key != key:
+            if stream is not None and stream.ahead is not None and stream.next_key == key:
+                stream = _Stream(key, stream.ahead.result())
+            else:
+                stream = _Stream(key, self._load(self._order.window(seed, *key)))
+        while len(self._streams) > 1:  # a chain and its shadow
+            self._streams.pop(next(iter(self._streams)))
+        self._streams[seed] = stream
+        if stream.ahead is None and self._used:  # not for a single look at some rows
+            stream.next_key = self._order.following(*key)
+            window = self._order.window(seed, *stream.next_key)
+            stream.ahead = in_background(self._load, window)
+        return stream.arrays
+
+    def _load(self, window: Window) -> list[np.ndarray]:
+        found = []
+        for source in self._sources:
+            array = np.empty((len(window.places), *source.shape[1:]), source.dtype)
+            filled = 0
+            for start, stop in zip(window.starts, window.stops, strict=True):
+                places = window.places[filled : filled + stop - start]
+                array[places] = source[int(start) : int(stop)]
+                filled += stop - start
+            found.append(array)
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_streams": {}, "_used": False}
