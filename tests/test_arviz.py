@@ -1,13 +1,13 @@
 """Everything else in ArviZ works on a result of SGLD: statistics, plots, files, predictions."""
 
 import arviz as az
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pymc as pm
 import pytest
 
 from pymc_sgld import SGLD, compare, thin_by_step_size, weighted_summary
+
+pytestmark = pytest.mark.usefixtures("figures_without_a_screen")
 
 ROWS = 60
 COMPILE = {"mode": "FAST_COMPILE"}
@@ -48,15 +48,6 @@ def reference(idata):
     """Another run of the same variables."""
     shifted = idata["posterior"].to_dataset() + 0.1
     return az.from_dict({"posterior": {name: shifted[name].values for name in ("beta", "sigma")}})
-
-
-@pytest.fixture(autouse=True)
-def figures_without_a_screen():
-    backend = matplotlib.get_backend()
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
 
 
 def test_summary(idata):

@@ -3,8 +3,6 @@
 import sys
 
 import arviz as az
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pymc as pm
@@ -13,14 +11,7 @@ import xarray as xr
 
 from pymc_sgld import SettingError, SGLDWarning, TrustReport, diagnose, plot_inflation
 
-
-@pytest.fixture(autouse=True)
-def figures_without_a_screen():
-    backend = matplotlib.get_backend()
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
+pytestmark = pytest.mark.usefixtures("figures_without_a_screen")
 
 
 def report(inflation, error=0.05, predicted=np.nan, names=None, parameters=None):

@@ -3,26 +3,17 @@
 import sys
 
 import arviz as az
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pymc as pm
 import pytest
 
 from pymc_sgld import SGLD, SettingError, plot_phases, schedules
 
+pytestmark = pytest.mark.usefixtures("figures_without_a_screen")
+
 NOISE = 4000.0  # alpha = NOISE * step size
 UPDATES = np.arange(10, 4001, 10)  # of the draws
 POLYNOMIAL = schedules.polynomial(a=0.01, b=20, gamma=0.6)
-
-
-@pytest.fixture(autouse=True)
-def figures_without_a_screen():
-    backend = matplotlib.get_backend()
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
 
 
 def run(schedule, noise=NOISE, chains=2, **stats):

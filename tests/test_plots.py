@@ -3,22 +3,13 @@
 import sys
 
 import arviz as az
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from pymc_sgld.diagnostics import compare, plot_comparison, thin_by_step_size
 from pymc_sgld.errors import SettingError
 
-
-@pytest.fixture(autouse=True)
-def figures_without_a_screen():
-    backend = matplotlib.get_backend()
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
+pytestmark = pytest.mark.usefixtures("figures_without_a_screen")
 
 
 def normal(seed, *shape):
