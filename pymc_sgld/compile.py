@@ -127,7 +127,7 @@ class Updates:
         rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(starts)]
         function = self._function(len(step_sizes))
         with np.errstate(all="ignore"):  # what is not finite is found in the result
-            return function(
+            found = function(
                 position.astype(self.dtype, copy=False),
                 step_sizes.astype(self.dtype, copy=False),
                 self._preconditioner.factor(noise).astype(self.dtype, copy=False),
@@ -137,6 +137,8 @@ class Updates:
                 *self._constants,
                 *self._inputs.arrays(starts),
             )
+        position, gradients, multiplied, density = map(np.asarray, found)  # JAX has its own arrays
+        return position, gradients, multiplied, density
 
     @property
     def overstatement(self) -> float:

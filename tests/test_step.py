@@ -351,15 +351,31 @@ def last_point(mode):
     return draws(step, model.initial_point(), 3)[-1][0]
 
 
+def last_default_point(mode):
+    """Give the last draw of a step that chooses for itself, and tunes."""
+    model = build()
+    kwargs = {"mode": mode}
+    step = SGLD(batch_size=7, steps_per_draw=4, model=model, compile_kwargs=kwargs)
+    step.setup_chain(np.random.default_rng(3), 100, 3)
+    point = model.initial_point()
+    for _ in range(103):
+        point, _ = step.step(point)
+    return point
+
+
 def test_backends_agree():
     """The same random numbers go into every backend: the same draws come out, up to rounding."""
     points = {mode: last_point(mode) for mode in ("NUMBA", "CVM")}
+    default = last_default_point("FAST_COMPILE")
     spawn = multiprocessing.get_context("spawn")  # JAX starts threads: no fork after it
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         points["JAX"] = pool.submit(last_point, "JAX").result()
+        on_jax = pool.submit(last_default_point, "JAX").result()
     for mode in ("CVM", "JAX"):
         for name, value in points["NUMBA"].items():
             np.testing.assert_allclose(points[mode][name], value, rtol=1e-9)
+    for name, value in default.items():
+        np.testing.assert_allclose(on_jax[name], value, rtol=1e-6)
 
 
 def test_forked_jax_is_refused(model, monkeypatch):
