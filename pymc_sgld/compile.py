@@ -145,7 +145,7 @@ class Updates:
         """By which the variance of consecutive gradients' differences exceeds twice their own.
 
         One for independent batches; the batches of an epoch make up for each other, by about
-        ``1 - n/N``; zero where every update reads all rows.
+        ``1 / (1 + n/N)``; zero where every update reads all rows.
         """
         return max((order.spread for order in self.orders), default=0.0)
 

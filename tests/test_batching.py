@@ -5,7 +5,7 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import SGLD, SettingError
-from pymc_sgld.batching import MIN_BLOCKS, ORDERS, block_rows, make_order
+from pymc_sgld.batching import MIN_BLOCKS, ORDERS, Reshuffle, block_rows, make_order
 from tests.graphs import QUICK
 
 
@@ -83,6 +83,22 @@ def test_blocks_keep_the_variance_of_a_batch_mean():
     expected = values.var() / 32 * (20_000 - 32) / 19_999
     assert abs(means.var() / expected - 1) < 6 * np.sqrt(2 / len(means))
     assert values[stream(order, 600)].mean(axis=1).var() > 20 * expected  # without the shuffle
+
+
+@pytest.mark.parametrize("size", [10, 25, 40, 50, 60, 70])
+def test_spread_of_batches_by_the_difference_of_consecutive_ones(size):
+    """Of an epoch's N / n batches all but one are followed by one with other rows."""
+    order, rng = Reshuffle(100, size), np.random.default_rng(size)
+    values = rng.normal(size=100)
+    values -= values.mean()
+    starts = order.starts(rng, 1, 0, 40_000)
+    means = values[block_rows(starts, order)].mean(axis=1)
+    variance, squares = np.mean(means**2), np.mean(np.diff(means) ** 2)
+    assert (
+        abs(variance / (squares / 2) / order.spread - 1) < 0.05
+    )  # 0.01 at random; 0.02 by ragged ends
+    plain = rng.normal(size=40_000)  # of no epochs
+    assert abs(np.mean(plain**2) / (np.mean(np.diff(plain) ** 2) / 2) / order.spread - 1) > 0.05
 
 
 @pytest.mark.parametrize(("rows", "size"), [(1100, 2), (1031, 2), (3000, 4), (60, 7)])

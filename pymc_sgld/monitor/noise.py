@@ -65,7 +65,7 @@ class NoiseMonitor:
         :math:`T`.
     share : float
         By which differences of consecutive gradients overstate :math:`V`: 1 for independent
-        batches, :math:`1 - n/N` for the batches of an epoch, which make up for each other, 0 where
+        batches, :math:`1 / (1 + n/N)` for those of epochs, which make up for each other, 0 where
         every update reads all rows.
     matched : bool
         Whether ``M`` is the covariance of the posterior.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymc_sgld.batching import Reshuffle
+from pymc_sgld.batching import Reshuffle, spread_of_epochs
 from pymc_sgld.errors import SettingError
 from pymc_sgld.sources.source import Source
 
@@ -56,7 +56,7 @@ class WindowOrder(Reshuffle):
     def __init__(self, total_size: int, batch_size: int, block: int, window: int) -> None:
         self.total_size = total_size
         self.batch_size = self.block_size = batch_size
-        self.spread = 1 - batch_size / total_size
+        self.spread = spread_of_epochs(total_size, batch_size)
         self.block = block
         self.blocks = -(-total_size // block)
         self.windows = -(-self.blocks // window)
