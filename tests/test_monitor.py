@@ -169,11 +169,24 @@ def judge(size=1, variances=None, averaged=True, target=0.05):
 )
 def test_false_alarms_of_the_contrast(correlation, coupling, most):
     """No bias, a thousand runs: the level is one in a thousand; few more with hardly ten draws."""
+    assert false_alarms(correlation, coupling) <= most
+
+
+def false_alarms(correlation, coupling):
     alarms = 0
     for seed in range(1000):
         bias = contrast_of(lambda _: (0.0, 0.0), (1.0, 0.5), 1, seed, 300, correlation, coupling)
         alarms += bool(judge().messages(Reading.none(1), bias, 0.1))
-    assert alarms <= most
+    return alarms
+
+
+@pytest.mark.parametrize(("coupling", "most"), [(0.98, 5), (0.5, 20)])
+def test_groups_taken_as_independent_are_caught(monkeypatch, coupling, most):
+    def independent_groups(groups):
+        return groups.std(axis=1, ddof=1) / np.sqrt(groups.shape[1])
+
+    monkeypatch.setattr("pymc_sgld.monitor.contrast._errors_of_means", independent_groups)
+    assert false_alarms(0.9, coupling) > most
 
 
 def test_contrast_says_what_is_off():

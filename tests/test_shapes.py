@@ -7,7 +7,6 @@ import pytest
 from pymc_sgld import SGLD
 from pymc_sgld.batching import independent
 from pymc_sgld.preconditioners import Dense, Diagonal, Identity, LowRank
-from pymc_sgld.tuning import shapes
 from pymc_sgld.tuning.shapes import Full, Stretched, lanczos
 from pymc_sgld.tuning.step_size import Prediction, WidePrediction
 
@@ -151,13 +150,11 @@ def test_bounds_contain_the_prediction():
             assert abs(wide.remains(step_size) - 1) < 1e-12
 
 
-def test_full_matrix_up_to_a_size(monkeypatch):
-    monkeypatch.setattr("pymc_sgld.tuning.centre.FULL_SIZE", 2)
-    assert shapes.FULL_SIZE == 500
+@pytest.mark.parametrize(("largest", "kind"), [(2, Full), (1, Stretched)])
+def test_full_matrix_up_to_a_size(monkeypatch, largest, kind):
+    monkeypatch.setattr("pymc_sgld.tuning.centre.FULL_SIZE", largest)
     with pm.Model():
-        beta = pm.Normal("beta", shape=3)
-        pm.Normal("y", slope[:300, None] @ beta[None].sum(axis=1), 1, observed=outcome[:300])
-        small = SGLD(compile_kwargs={"mode": "FAST_COMPILE"})
-    assert isinstance(small._transition.gaussian.shape, Stretched)
-    monkeypatch.undo()
-    assert Full(np.eye(2)).away(np.ones((3, 2))).shape == (3, 2)
+        beta = pm.Normal("beta", shape=2)
+        pm.Normal("y", beta[0] + beta[1] * slope[:300], 1, observed=outcome[:300])
+        step = SGLD(compile_kwargs={"mode": "FAST_COMPILE"})
+    assert isinstance(step._transition.gaussian.shape, kind)
