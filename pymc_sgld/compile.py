@@ -15,6 +15,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
+from pytensor.link.numba.linker import NumbaLinker
 
 from pymc_sgld.batching import RowOrder
 from pymc_sgld.data_inputs import DataInputs
@@ -23,6 +24,7 @@ from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import Preconditioner
+from pymc_sgld.products import with_sums
 
 
 class _Graph(NamedTuple):
@@ -71,7 +73,10 @@ class Updates:
         self._temperature = temperature
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled
-        self.static = isinstance(get_mode(compile_kwargs.get("mode")).linker, JAXLinker)
+        mode = get_mode(compile_kwargs.get("mode"))
+        self.static = isinstance(mode.linker, JAXLinker)
+        self._sums = isinstance(mode.linker, NumbaLinker)
+        self._mode = mode
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
         self._inside = density.inside
         needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
@@ -241,7 +246,7 @@ class Updates:
                 evaluate(log_density, positions[-1], [row[-1] for row in rows]),
             ],
             on_unused_input="ignore",
-            **self._compile_kwargs,
+            **self._compile_kwargs | {"mode": with_sums(self._mode) if self._sums else self._mode},
         )
         function.trust_input = True
         return function

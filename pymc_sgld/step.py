@@ -405,7 +405,9 @@ class SGLD(BlockedStep):
 
     def _stats(self, draw: Draw) -> dict[str, Any]:
         chain, messages = self.chain, self._transition.verdict(self.chain)
-        warning = SamplerWarning(WarningType.BAD_PARAMS, "\n".join(messages), "warn")
+        warning = None
+        if messages:
+            warning = SamplerWarning(WarningType.BAD_PARAMS, "\n".join(messages), "warn")
         cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
         return {name: getattr(self, name) for name in SETTINGS} | {
             "step_size": chain.last_step_size,
@@ -418,7 +420,7 @@ class SGLD(BlockedStep):
             "cycle": cycle,
             "cycle_position": cycle_position,
             "steps_per_draw": self._transition.updates_of_draw(chain),
-            "warning": warning if messages else None,
+            "warning": warning,
         }
 
     def _check_sources(self) -> None:

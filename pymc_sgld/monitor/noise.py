@@ -44,12 +44,12 @@ class Reading:
 
     def include(self, other: Reading) -> None:
         """Average with the reading of other draws."""
-        total = self.draws + other.draws
-        for name in ("inflation", "threshold", "noise"):
-            mine, others = getattr(self, name), getattr(other, name)
-            with np.errstate(over="ignore", invalid="ignore"):
-                setattr(self, name, mine + (others - mine) * (other.draws / total))
-        self.draws = total
+        self.draws += other.draws
+        share = other.draws / self.draws
+        self.inflation += (other.inflation - self.inflation) * share
+        self.threshold += (other.threshold - self.threshold) * share
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.noise = self.noise + (other.noise - self.noise) * share
 
 
 @dataclass
@@ -112,24 +112,21 @@ class NoiseMonitor:
         ----------
         Welling and Teh (2011), section 4.
         """
-        weights, moves = step_sizes / 4, int((step_sizes > 0).sum())
         if not self.temperature:
             return Reading(1, np.nan, np.nan, np.full(gradients.shape[1], np.nan))
-        weights = weights / self.temperature
         left = 1 - step_sizes[:-1, None] / 2 if self.matched else 1
-        apart = (gradients[1:] - left * gradients[:-1]) * np.sqrt(self.share / 2)
-        moved = (multiplied[1:] - left * multiplied[:-1]) * np.sqrt(self.share / 2)
-        late = weights[:-1]
+        apart = gradients[1:] - left * gradients[:-1]
+        moved = multiplied[1:] - left * multiplied[:-1]
+        late = step_sizes[:-1] * (self.share / 8 / self.temperature)
         with np.errstate(over="ignore", invalid="ignore"):  # on its way to infinity
-            of_noise = np.einsum("k,kd,kd->", late, apart, moved) / apart.size
-            of_all = np.einsum("k,kd,kd->", weights, gradients, multiplied)
-            of_all /= moves * gradients.shape[1]
-            return Reading(
-                1,
-                1 + float(of_noise if self.averaged else of_all),
-                float(late.mean() * self.temperature * self._follow(apart, moved)),
-                late @ moved**2 / len(late),
-            )
+            if self.averaged:
+                added = late @ np.einsum("kd,kd->k", apart, moved) / apart.size
+            else:
+                squares = step_sizes @ np.einsum("kd,kd->k", gradients, multiplied)
+                moves = np.count_nonzero(step_sizes) * gradients.shape[1]
+                added = squares / (4 * self.temperature * moves)
+            alpha = late.mean() * self.temperature * self._follow(apart, moved)
+            return Reading(1, 1 + float(added), float(alpha), late @ (moved * moved) / len(late))
 
     def _follow(self, apart: np.ndarray, moved: np.ndarray) -> float:
         """Return the noise along the direction of most noise, then turn it by what is new."""

@@ -1,0 +1,58 @@
+"""What is compiled: one function a step, whatever happens afterwards."""
+
+import numpy as np
+import pymc as pm
+import pytest
+from pytensor.compile.maker import FunctionMaker
+from pytensor.link.numba.linker import NumbaLinker
+from pytensor.tensor.math import Dot
+
+from pymc_sgld import SGLD
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """List the functions that are made for Numba, which compiles each at its first call."""
+    found = []
+    create = FunctionMaker.create
+
+    def noted(maker, *arguments, **keywords):
+        function = create(maker, *arguments, **keywords)
+        if isinstance(maker.mode.linker, NumbaLinker):
+            found.append(function)
+        return function
+
+    monkeypatch.setattr(FunctionMaker, "create", noted)
+    return found
+
+
+@pytest.fixture(scope="module")
+def logistic():
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(600, 4))
+    with pm.Model() as model:
+        beta = pm.Normal("beta", 0, 1, shape=4)
+        pm.Bernoulli("y", logit_p=X @ beta, observed=rng.integers(0, 2, 600))
+    return model
+
+
+def nodes(function):
+    """Return the operations of a function and of its loops."""
+    found = []
+    for node in function.maker.fgraph.toposort():
+        inner = getattr(node.op, "fgraph", None)
+        found += [node.op] if inner is None else [n.op for n in inner.toposort()]
+    return found
+
+
+def test_a_step_is_one_compiled_function_without_matrix_products(compiled, logistic):
+    step = SGLD(model=logistic)
+    assert len(compiled) == 1
+    [function] = compiled
+    # compiling a product takes longer than all the rest
+    assert not any(isinstance(op, Dot) for op in nodes(function))
+    run = {"cores": 1, "chains": 2, "progressbar": False, "quiet": True, "random_seed": 1}
+    with logistic:
+        for _ in range(2):
+            pm.sample(40, tune=40, step=step, compute_convergence_checks=False, **run)
+    assert len(compiled) == 1 + 2 * 2  # PyMC compiles for each chain what it stores of a draw
