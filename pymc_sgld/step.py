@@ -189,8 +189,8 @@ class SGLD(BlockedStep):
     Baker, Fearnhead, Fox and Nemeth (2019), Control variates for stochastic gradient MCMC.
     Leimkuhler and Matthews (2013), Rational construction of stochastic numerical methods for
     molecular sampling.
-    Giles, Nagapetyan, Szpruch, Vollmer and Zygalakis (2020), Multilevel Monte Carlo for scalable
-    Bayesian computations.
+    Giles, Majka, Szpruch, Vollmer and Zygalakis (2020), Multi-level Monte Carlo methods for the
+    approximation of invariant measures of stochastic differential equations.
 
     Examples
     --------

@@ -65,6 +65,31 @@ def test_low_rank_is_the_matrix_it_stands_for():
     np.testing.assert_allclose(alone.arrays[0], 1 / shape.precisions)
 
 
+class Arrow:
+    """The curvature of a coordinate that depends a little on five of very different scales."""
+
+    precisions = 10.0 ** np.array([0, 6, -4, 3, -2, 1])
+
+    def product(self, position, tangent):
+        correlations = np.eye(6)
+        correlations[0, 1:] = correlations[1:, 0] = 0.1
+        scales = np.sqrt(self.precisions)
+        return scales * (correlations @ (scales * tangent))
+
+
+def test_scales_of_other_coordinates_do_not_disturb_the_diagonal():
+    """A probe in units of the diagonal errs by correlations, one of ones by ratios of scales."""
+    exact = Stretched(Arrow.precisions, np.zeros((6, 0)), np.zeros(0))
+    for seed in range(20):
+        turned = exact.turned(Arrow(), np.zeros(6), 0.3, np.random.default_rng(seed))
+        # by 0.3 times the sum of the five correlations at most, to second order
+        most = 0.3 * 0.5
+        assert np.abs(turned.precisions / exact.precisions - 1).max() <= most + most**2 / 2 + 1e-9
+    found = Stretched.at(Arrow(), np.zeros(6))
+    # the mean of six probes: four standard errors of the sum of five correlations
+    assert np.abs(found.precisions / Arrow.precisions - 1).max() < 4 * 0.1 * np.sqrt(5 / 6)
+
+
 @pytest.mark.parametrize("kind", ["identity", "diagonal", "dense", "low rank"])
 def test_pull_is_the_transpose_of_factor(kind):
     covariance = np.cov(np.random.default_rng(2).normal(size=(9, 20)))

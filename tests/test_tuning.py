@@ -1,5 +1,7 @@
 """The centre, the preconditioner and the step size that are chosen: against closed forms."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -12,6 +14,7 @@ from pymc_sgld.dynamics import euler_maruyama, leimkuhler_matthews
 from pymc_sgld.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.tuning.centre import find_gaussian
+from pymc_sgld.tuning.choices import _batch_size
 from pymc_sgld.tuning.step_size import LARGEST, Prediction
 from tests.graphs import QUICK
 
@@ -343,3 +346,18 @@ def test_textbook_settings_choose_nothing():
     with regression():
         step = SGLD(batch_size=30, step_size=1e-4, **QUICK)
     assert step._transition.gaussian is None and step.integrator == "euler_maruyama"
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "rows", "expected"),
+    [(10, 10**6, 1024), (1500, 10**6, 2048), (10, 2000, 256), (10, 300, 128)],
+    ids=["many rows", "many coordinates", "a quarter of the rows", "few rows"],
+)
+def test_largest_batch_size(coordinates, rows, expected):
+    """Batches grow as long as noise limits the step, up to 1,024 rows or twice the coordinates."""
+    table = SimpleNamespace(full=False, batch_size=128, total_size=rows)
+    noisy = SimpleNamespace(size=coordinates, rates=np.ones(2), step_size=lambda *_: 1e-6)
+    density = SimpleNamespace(tables=[table])
+    assert _batch_size(density, noisy, 0.05, 0.3) == expected
+    quiet = SimpleNamespace(size=coordinates, rates=np.ones(2), step_size=lambda *_: 0.3)
+    assert _batch_size(density, quiet, 0.05, 0.3) == 128

@@ -8,8 +8,8 @@ as in variances, whatever its cause. A bias of order :math:`p` in :math:`\vareps
 
 References
 ----------
-Giles, Nagapetyan, Szpruch, Vollmer and Zygalakis (2020), Multilevel Monte Carlo for scalable
-Bayesian computations, section 3.
+Giles, Majka, Szpruch, Vollmer and Zygalakis (2020), Multi-level Monte Carlo methods for the
+approximation of invariant measures of stochastic differential equations, section 3.
 """
 
 from __future__ import annotations
