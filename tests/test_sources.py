@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +78,12 @@ def of_dask(folder):
     return array.from_array(ROWS, chunks=(64, 4))
 
 
+def of_xarray_of_dask(folder):
+    pytest.importorskip("dask.array", reason="reads dask arrays")
+    xr.DataArray(ROWS, dims=("row", "column"), name="rows").to_netcdf(folder / "rows.nc")
+    return xr.open_dataarray(folder / "rows.nc", engine="h5netcdf", chunks={"row": 64})
+
+
 def of_batches(folder):
     return sources.batches(lambda: iter(np.array_split(ROWS, 7)), (3000, 4), folder=str(folder))
 
@@ -96,7 +103,8 @@ def test_every_kind_reads_its_rows_here_and_elsewhere(kind, tmp_path):
             block = each[start:stop]
             assert np.array_equal(block, ROWS[start:stop])
             assert block.dtype.isnative and block.flags.c_contiguous
-    assert source.chunk == (64 if kind in ("hdf5", "zarr", "parquet", "dask") else 1)
+    chunked = ("hdf5", "zarr", "parquet", "dask", "xarray_of_dask")
+    assert source.chunk == (64 if kind in chunked else 1)
 
 
 def test_numbers_are_as_narrow_as_they_are(tmp_path):
@@ -112,7 +120,9 @@ def test_numbers_are_as_narrow_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([1, 2], r'data\["x"\] is a builtins.list: a source of rows has a shape'),
+        ([1, 2], r'data\["x"\] is a list: a source of rows has a shape'),
+        ("x.npy", r'data\["x"\] is a str: a path, .*np.load\(\'x.npy\', mmap_mode="r"\)'),
+        (Path("x.npy"), r"is a pathlib.*: a path, .*np.load\('x.npy'"),
         (np.array(["a", "b"]), r"it must be of numbers"),
         (np.array(1.0), r"its shape is \(\): it must have rows"),
         (np.zeros((0, 2)), r"its shape is \(0, 2\): it must have rows"),
@@ -124,8 +134,10 @@ def test_what_is_no_source(given, message):
 
 
 def test_sources_have_names():
-    with pytest.raises(SettingError, match=r"data=\[1\] must be a dictionary"):
+    with pytest.raises(SettingError, match=r"data is a list: it must be a dictionary .*such as"):
         bind([1])
+    with pytest.raises(SettingError, match=r"data is a numpy.ndarray: it must be a dictionary"):
+        bind(ROWS)
     assert bind(None) == {}
 
 
