@@ -196,18 +196,20 @@ def test_a_source_that_changes_while_sampling(change, message, made):
 def test_a_fork_while_a_thread_reads(made):
     """A worker that is forked within a read would find a lock of the source taken, for ever."""
     source, step, of = made
-    lock = threading.Lock()
+    lock, goes_on = threading.Lock(), []
 
     def behind_lock(rows):
         with lock:
-            time.sleep(0.02)
+            while threading.current_thread().name == THREAD and not goes_on:
+                time.sleep(0.01)
             return rows
 
     source.here = source.elsewhere = behind_lock
-    here = sample(step, of, cores=1, draws=4)  # leaves a thread that reads
-    assert reading()
+    here = sample(step, of, cores=1, chains=1, draws=4)  # leaves a thread that reads
+    assert reading() and lock.locked()
+    threading.Timer(0.5, goes_on.append, [True]).start()
     there = in_time(lambda: sample(step, of, cores=2, mp_ctx="fork", draws=4))
-    assert np.array_equal(here.posterior["mean"], there.posterior["mean"])
+    assert np.array_equal(here.posterior["mean"][0], there.posterior["mean"][0])
     source.here = source.elsewhere = None
 
 
