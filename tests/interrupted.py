@@ -39,18 +39,19 @@ def say_that_it_samples(trace, draw):
 
 
 def found(idata):
+    reading = [thread for thread in threading.enumerate() if thread.name == THREAD]
     return {
         "draws": idata.posterior.sizes["draw"],
         "finite": bool(np.isfinite(idata.posterior["mean"]).all()),
-        "processes": [worker.name for worker in multiprocessing.active_children()],
-        "threads": [each.name for each in threading.enumerate() if is_stuck(each)],
+        "processes": [each.name for each in multiprocessing.active_children() if is_stuck(each)],
+        "threads": [each.name for each in reading if is_stuck(each)],
     }
 
 
-def is_stuck(thread):
-    if thread.name == THREAD:
-        thread.join(5)
-    return thread.name == THREAD and thread.is_alive()
+def is_stuck(each):
+    """Return whether a thread or a process does not end in time: PyMC waits for two seconds."""
+    each.join(10)
+    return each.is_alive()
 
 
 if __name__ == "__main__":
