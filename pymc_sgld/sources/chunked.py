@@ -43,7 +43,8 @@ class Hdf5(Source):
 class Zarr(Sliced):
     """Rows of a zarr array.
 
-    Where all chunks are there at first, one that is not there later is an error (zarr 3.2).
+    Where all chunks are there at first, one that is not there later is an error, if this version
+    of zarr can tell.
     """
 
     def __init__(self, array: Any) -> None:
