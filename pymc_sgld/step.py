@@ -176,7 +176,8 @@ class SGLD(BlockedStep):
     SettingError
         For an argument that cannot be used.
     SGLDWarning
-        Where the search for the centre did not settle, or a control variate is not used.
+        Where the search for the centre did not settle, a control variate is not used, or chunks of
+        a source are missing.
     MinibatchError
         For a model that cannot be minibatched, with the reason and the way out.
     DataError
