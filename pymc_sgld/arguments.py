@@ -8,12 +8,22 @@ from typing import Any
 
 import numpy as np
 from pymc.blocking import PointType
-from pymc.model import Model
+from pymc.model import Model, modelcontext
 from pymc.vartypes import discrete_types
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.errors import SettingError
 from pymc_sgld.schedules import Schedule, make_schedule
+
+
+def model_of(model: Any) -> Model:
+    """Return the model: that of the context for None."""
+    if model is not None and not isinstance(model, Model):
+        raise SettingError(
+            f"model is a {type(model).__name__}, must be a pm.Model: pass the model that the "
+            "variables are in, or leave it out within its context."
+        )
+    return modelcontext(model)
 
 
 def value_variables(vars: Any, model: Model) -> list[Variable]:

@@ -173,6 +173,10 @@ class Updates:
             found = function(position.astype(self.dtype), *others, *self._inputs.batch(starts))
         return [name for name, inside in zip(self._inside, found, strict=True) if not inside]
 
+    def missing(self, starts: Sequence[np.ndarray]) -> list[str]:
+        """Return the sources that have NaN in the rows of one update."""
+        return self._inputs.missing(starts)
+
     def starts(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
     ) -> list[np.ndarray]:

@@ -100,6 +100,19 @@ class DataInputs:
             for array, (_, i) in zip(self.arrays(last), self.items, strict=True)
         ]
 
+    def missing(self, starts: Sequence[np.ndarray]) -> list[str]:
+        """Return the sources that have NaN in what the last of some updates reads."""
+        return [
+            source.name
+            for i, reader in self._readers.items()
+            for source, rows in zip(
+                reader.sources,
+                reader.rows(int(starts[i][-1, 0]), int(starts[i][-1, 1]), 1),
+                strict=True,
+            )
+            if rows.dtype.kind == "f" and np.isnan(rows).any()
+        ]
+
     def tensors(self) -> list[Variable]:
         """Return inputs of a graph for the data."""
         return [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pymc_sgld.compile import Updates
-from pymc_sgld.errors import NonFiniteError
+from pymc_sgld.errors import DataError, NonFiniteError
 from pymc_sgld.minibatch.position import Coordinates
 
 
@@ -20,7 +20,7 @@ def explain(
     noise: np.ndarray,
     starts: Sequence[np.ndarray],
     others: list[np.ndarray],
-) -> NonFiniteError:
+) -> NonFiniteError | DataError:
     """Return the error for updates that did not stay finite.
 
     Parameters
@@ -41,6 +41,14 @@ def explain(
         if not is_finite(new, gradient, density):
             break
         position = new
+    missing = run.missing(rows)
+    if missing:
+        names = " and ".join(f'"{name}"' for name in missing)
+        return DataError(
+            f"SGLD: the rows of {names} that update {first_update + i} read have NaN. They had a "
+            "finite density when this SGLD was made: the data changed while sampling. Restore "
+            "them, and make a new SGLD."
+        )
     wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
     concerned = wrong if wrong.any() else ~wrong
     listing = quoted(coordinates, concerned)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 from pymc.blocking import PointType, StatsType
-from pymc.model import Model, modelcontext
+from pymc.model import Model
 from pymc.stats.convergence import SamplerWarning, WarningType
 from pymc.step_methods.arraystep import BlockedStep
 from pymc.step_methods.compound import Competence, StepMethodState
@@ -24,6 +24,7 @@ from pymc_sgld.arguments import (
     complete_point,
     flag,
     mapping,
+    model_of,
     names,
     number,
     placed,
@@ -175,7 +176,8 @@ class SGLD(BlockedStep):
     SettingError
         For an argument that cannot be used.
     SGLDWarning
-        Where the search for the centre did not settle, or a control variate is not used.
+        Where the search for the centre did not settle, a control variate is not used, or chunks of
+        a source are missing.
     MinibatchError
         For a model that cannot be minibatched, with the reason and the way out.
     DataError
@@ -214,7 +216,7 @@ class SGLD(BlockedStep):
 
     def __new__(cls, vars: Any = None, **kwargs: Any) -> Any:
         """Check the variables, and make a step for each of them where ``blocked=False``."""
-        model = modelcontext(kwargs.get("model"))
+        model = model_of(kwargs.get("model"))
         vars = value_variables(vars, model)
         check_all_sampled(vars, model)
         return super().__new__(cls, vars, **kwargs)
@@ -243,7 +245,7 @@ class SGLD(BlockedStep):
         initial_point: PointType | None = None,
         compile_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        model = modelcontext(model)
+        model = model_of(model)
         self.vars = value_variables(vars, model)
         self.blocked = blocked
         self.rng = get_random_generator(rng)

@@ -2,15 +2,26 @@
 
 import inspect
 
+import arviz as az
 import numpy as np
 import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 import pytest
 
-from pymc_sgld import SGLD, DataError, SettingError, schedules
+from pymc_sgld import (
+    SGLD,
+    DataError,
+    SettingError,
+    diagnose,
+    minibatch,
+    schedules,
+    step_halving,
+)
 from tests.graphs import QUICK
 from tests.test_step import X, build, y
+
+IDATA = az.from_dict({"posterior": {"beta": np.zeros((2, 4))}})
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +76,23 @@ def model():
 def test_bad_settings(model, arguments, message):
     with pytest.raises(SettingError, match=message):
         SGLD(**{"batch_size": 7, "step_size": 1e-3} | QUICK | arguments, model=model)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model: SGLD(model=model),
+        minibatch.report,
+        lambda model: step_halving(model, {}),
+        lambda model: diagnose(IDATA, model),
+    ],
+    ids=["SGLD", "report", "step_halving", "diagnose"],
+)
+def test_a_model_that_is_none(use):
+    for wrong in ("radon", IDATA):
+        kind = type(wrong).__name__
+        with pytest.raises(SettingError, match=rf"model is a {kind}, must be a pm\.Model: pass"):
+            use(wrong)
 
 
 def test_step_size_is_not_chosen_for_an_optimiser(model):

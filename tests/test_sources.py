@@ -2,12 +2,13 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from pymc_sgld import DataError, SettingError, sources
+from pymc_sgld import DataError, SettingError, SGLDWarning, sources
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.shared import LEAST
 from pymc_sgld.sources.source import Sliced, Stored
@@ -77,6 +78,12 @@ def of_dask(folder):
     return array.from_array(ROWS, chunks=(64, 4))
 
 
+def of_xarray_of_dask(folder):
+    pytest.importorskip("dask.array", reason="reads dask arrays")
+    xr.DataArray(ROWS, dims=("row", "column"), name="rows").to_netcdf(folder / "rows.nc")
+    return xr.open_dataarray(folder / "rows.nc", engine="h5netcdf", chunks={"row": 64})
+
+
 def of_batches(folder):
     return sources.batches(lambda: iter(np.array_split(ROWS, 7)), (3000, 4), folder=str(folder))
 
@@ -96,7 +103,8 @@ def test_every_kind_reads_its_rows_here_and_elsewhere(kind, tmp_path):
             block = each[start:stop]
             assert np.array_equal(block, ROWS[start:stop])
             assert block.dtype.isnative and block.flags.c_contiguous
-    assert source.chunk == (64 if kind in ("hdf5", "zarr", "parquet", "dask") else 1)
+    chunked = ("hdf5", "zarr", "parquet", "dask", "xarray_of_dask")
+    assert source.chunk == (64 if kind in chunked else 1)
 
 
 def test_numbers_are_as_narrow_as_they_are(tmp_path):
@@ -112,7 +120,9 @@ def test_numbers_are_as_narrow_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([1, 2], r'data\["x"\] is a builtins.list: a source of rows has a shape'),
+        ([1, 2], r'data\["x"\] is a list: a source of rows has a shape'),
+        ("x.npy", r'data\["x"\] is a str: a path, .*np.load\(\'x.npy\', mmap_mode="r"\)'),
+        (Path("x.npy"), r"is a pathlib.*: a path, .*np.load\('x.npy'"),
         (np.array(["a", "b"]), r"it must be of numbers"),
         (np.array(1.0), r"its shape is \(\): it must have rows"),
         (np.zeros((0, 2)), r"its shape is \(0, 2\): it must have rows"),
@@ -124,8 +134,10 @@ def test_what_is_no_source(given, message):
 
 
 def test_sources_have_names():
-    with pytest.raises(SettingError, match=r"data=\[1\] must be a dictionary"):
+    with pytest.raises(SettingError, match=r"data is a list: it must be a dictionary .*such as"):
         bind([1])
+    with pytest.raises(SettingError, match=r"data is a numpy.ndarray: it must be a dictionary"):
+        bind(ROWS)
     assert bind(None) == {}
 
 
@@ -143,6 +155,73 @@ def test_a_truncated_file(kind, tmp_path):
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(DataError, match=r'rows 2000 to 2100 of the source of "x" .*EOFError'):
         source[2000:2100]
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "xarray", "xarray_of_dask"])
+def test_an_hdf5_file_that_is_cut(kind, tmp_path):
+    """HDF5 reads zeros there, which are no error of its own."""
+    given = KINDS[kind](tmp_path)
+    [source] = bind({"x": given}).values()
+    source[0:10]
+    [path] = [path for path in tmp_path.iterdir() if path.suffix in (".h5", ".nc")]
+    os.truncate(path, path.stat().st_size // 3)
+    if kind == "hdf5":
+        assert not given[2000:2100].all()  # what it would read
+    with pytest.raises(DataError, match=r'rows 2000 to 2100 of the source of "x" .*(EOF|OS)Error'):
+        source[2000:2100]
+
+
+def test_files_that_were_cut_before(tmp_path):
+    """The libraries say so when they open them; for Parquet, with the name of the file."""
+    of_memory_map(tmp_path), of_hdf5(tmp_path), of_parquet(tmp_path)
+    for name in ("rows.npy", "rows.h5", "b.parquet"):
+        os.truncate(tmp_path / name, (tmp_path / name).stat().st_size // 2)
+    with pytest.raises(ValueError, match=r"greater than file size"):
+        np.load(tmp_path / "rows.npy", mmap_mode="r")
+    h5py = pytest.importorskip("h5py", reason="reads HDF5")
+    with pytest.raises(OSError, match=r"truncated file"):
+        h5py.File(tmp_path / "rows.h5", "r")
+    with pytest.raises(DataError, match=r"b.parquet cannot be read as Parquet: .*write it again"):
+        sources.parquet([tmp_path / "a.parquet", tmp_path / "b.parquet"], "x0")
+    with pytest.raises(FileNotFoundError, match=r"c.parquet"):
+        sources.parquet(tmp_path / "c.parquet", "x0")
+
+
+@pytest.mark.parametrize("shards", [None, (640, 4)])
+def test_chunks_of_zarr_that_are_lost(shards, tmp_path):
+    """A warning where they are missing at first, an error where one is lost later."""
+    zarr = pytest.importorskip("zarr", reason="reads zarr")
+    path = tmp_path / "rows.zarr"
+    array = zarr.create_array(path, shape=ROWS.shape, chunks=(64, 4), shards=shards, dtype="f8")
+    array[:] = ROWS
+    [source] = bind({"x": array}).values()
+    lost = path / "c" / "3" / "0"
+    lost.unlink()
+    first = 3 * (shards or (64,))[0]
+    with pytest.raises(DataError, match=r"rows .* cannot be read: ChunkNotFoundError"):
+        pickle.loads(pickle.dumps(source))[first : first + 5]
+    count = "1 of its 47" if shards is None else "10 of its 50"
+    with pytest.warns(SGLDWarning, match=rf'data\["x"\].*: {count} chunks .* read as 0\.0: write'):
+        [source] = bind({"x": array}).values()
+    assert not source[first : first + 5].any()  # which is right where zarr left zeros out
+    array[:] = ROWS
+    bind({"x": array})
+    array[first : first + 640] = 0.0
+    with pytest.warns(SGLDWarning, match=r"zarr left them out, and nothing is wrong"):
+        bind({"x": array})
+
+
+@pytest.mark.parametrize("chunks", [(64, 4), None])
+def test_rows_of_hdf5_that_were_never_written(chunks, tmp_path):
+    h5py = pytest.importorskip("h5py", reason="reads HDF5")
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        rows = file.create_dataset("rows", ROWS.shape, "f8", chunks=chunks)
+        if chunks:
+            rows[:1000] = ROWS[:1000]
+        with pytest.warns(SGLDWarning, match=r'data\["x"\].*chunks were never written .* as 0\.0'):
+            bind({"x": rows})
+        rows[:] = 0 * ROWS  # zeros that were written are data
+        bind({"x": rows})
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "zarr", "parquet"])

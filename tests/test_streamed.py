@@ -121,7 +121,7 @@ def test_choices_are_those_of_the_rows_in_memory():
     np.testing.assert_allclose(of_streamed.precision, of_memory.precision, rtol=1e-4)
     assert abs(np.log(streamed.schedule.step_size / memory.schedule.step_size)) < 0.3
     assert all(
-        source.sample is None for source in streamed._transition.run._inputs._readers[0]._sources
+        source.sample is None for source in streamed._transition.run._inputs._readers[0].sources
     )
 
 
@@ -223,7 +223,11 @@ def test_diagnose_reads_the_sources():
 @pytest.mark.parametrize(
     ("data", "settings", "message"),
     [
-        ({"Z": X}, {}, r"the pm.Data of the model are \['X', 'group'\], and its observed"),
+        (
+            {"Z": X},
+            {},
+            r"the pm.Data of the model are \['X', 'group'\], .* \['y'\]: name one of these",
+        ),
         (ROWS | {"X": X[:, :2]}, {}, r'data\["X"\] has the shape \(3000, 2\), and the model has'),
         (ROWS | {"X": X[:500]}, {}, r'500 rows of data\["X"\] and 3000 of data\["group"\]'),
         (ROWS | {"group": X[:, 0]}, {}, r'data\["group"\] is float32, which does not fit into'),
@@ -239,8 +243,8 @@ def test_arguments_that_do_not_fit(data, settings, message):
 @pytest.mark.parametrize(
     ("left_out", "message"),
     [
-        ("X", r'"X" has one entry for each row of the template, and no source: make it pm.Data'),
-        ("y", r'"y" has one entry for each row of the template'),
+        ("X", r'"X" has one entry for each row of the template, and no source: give it one, data='),
+        ("y", r'"y" has one entry for each row .* give it one, data=\{\.\.\., "y": source\}'),
         ("group", r'"group" has one entry for each row of the template'),
     ],
 )

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from pymc.model import Model
 
-from pymc_sgld.arguments import whole_number
+from pymc_sgld.arguments import model_of, whole_number
 from pymc_sgld.diagnostics.doubts import Doubt, doubts_of_mixing
 from pymc_sgld.diagnostics.matching import find_posterior
 from pymc_sgld.diagnostics.measured import FEWEST_DRAWS, Measured
@@ -73,8 +73,8 @@ def diagnose(
     Raises
     ------
     SettingError
-        If `idata` has no posterior, a variable is missing or is no number, or the model is not the
-        one that was sampled.
+        If `idata` has no posterior, a variable is missing or is no number, or the model is none or
+        not the one that was sampled.
 
     Warns
     -----
@@ -117,6 +117,7 @@ def diagnose(
     >>> report.trusted, round(float(report.table.loc["mu", "inflation"]))
     (False, 4)
     """
+    model = model if model is None else model_of(model)
     posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
     if gradients is not None:
         gradients = max(FEWEST_DRAWS, whole_number("gradients", gradients))

@@ -12,7 +12,7 @@ import pandas as pd
 import pymc as pm
 import xarray as xr
 
-from pymc_sgld.arguments import positive
+from pymc_sgld.arguments import model_of, positive
 from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance
 from pymc_sgld.diagnostics.matching import match_posteriors
 from pymc_sgld.diagnostics.richardson import BEYOND, UNKNOWN, Extrapolation, extrapolate
@@ -144,8 +144,8 @@ def step_halving(
     Raises
     ------
     SettingError
-        If `step` is no SGLD, has a schedule or the temperature 0, or another argument cannot be
-        used.
+        If `model` is no model, `step` is no SGLD, has a schedule or the temperature 0, or another
+        argument cannot be used.
 
     See Also
     --------
@@ -172,7 +172,7 @@ def step_halving(
     >>> found.step_size, found.half_step_size, found.order
     (0.3, 0.15, 1)
     """
-    model = pm.modelcontext(model)
+    model = model_of(model)
     tolerance = Tolerance(
         positive("mean_tolerance", mean_tolerance), positive("sd_tolerance", sd_tolerance)
     )

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pymc.blocking import PointType
-from pymc.model import Model, modelcontext
+from pymc.model import Model
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.arguments import complete_point, names, placed, value_variables
+from pymc_sgld.arguments import complete_point, model_of, names, placed, value_variables
 from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.model import SMALL, Minibatcher
 from pymc_sgld.minibatch.rows import Data
@@ -100,7 +100,7 @@ def report(
     variable rows batch   treatment data entries per update of the full gradient
            y 1000    50 minibatched y, x                200                  5 %
     """
-    model = modelcontext(model)
+    model = model_of(model)
     rows = Minibatcher(
         model,
         value_variables(vars, model),

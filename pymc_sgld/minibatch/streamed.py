@@ -91,7 +91,7 @@ def _data_of(model: Model, name: str) -> tuple[Variable, np.ndarray]:
     else:
         raise SettingError(
             f'data has "{name}", but the pm.Data of the model are {list(containers)}, and its '
-            f"observed variables {list(observed)}."
+            f"observed variables {list(observed)}: name one of these."
         )
     return variable, np.asarray(_value(variable))
 
@@ -173,10 +173,16 @@ class StreamedRows(RowSelection):
     def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
         """Return a constant that is the same in every row, and refuse any other."""
         if not (array == array[:1]).all():
-            names = " and ".join(f'"{source}"' for source in sources) or "a constant of the model"
+            if not sources:
+                raise RowsMixed(
+                    "a constant of the model has one entry for each row of the template, and no "
+                    "source: make it pm.Data, and give it one in data="
+                )
+            names = " and ".join(f'"{source}"' for source in sources)
+            entries = ", ".join(f'"{source}": source' for source in sources)
             raise RowsMixed(
-                f"{names} has one entry for each row of the template, and no source: make it "
-                "pm.Data, and give it one in data="
+                f"{names} has one entry for each row of the template, and no source: give it one, "
+                f"data={{..., {entries}}}"
             )
         same = pt.constant(array[:1], dtype=array.dtype.name)
         return pt.broadcast_to(same, (self.batch_size, *array.shape[1:]))

@@ -2,7 +2,8 @@
 
 ``source``   what a source is
 ``bind``     what the user gave, as sources
-``files``    memory maps, HDF5, Parquet
+``files``    memory maps, Parquet
+``chunked``  HDF5, zarr
 ``spool``    iterators
 ``shuffle``  a shuffled copy of sorted data
 ``shared``   arrays that worker processes map

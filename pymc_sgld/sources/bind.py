@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from pymc_sgld.errors import SettingError
-from pymc_sgld.sources.files import Hdf5, Mapped, memory_map_of
-from pymc_sgld.sources.source import Sliced, Source, Stored
+from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.sources.chunked import Hdf5, Zarr
+from pymc_sgld.sources.files import Mapped, memory_map_of
+from pymc_sgld.sources.source import Computed, Sliced, Source, Stored, is_computed
 
 
 def bind(data: Any) -> dict[str, Source]:
@@ -19,20 +22,31 @@ def bind(data: Any) -> dict[str, Source]:
     ------
     SettingError
         For something that is no source.
+
+    Warns
+    -----
+    SGLDWarning
+        Where some of the rows are not stored.
     """
     if data is None:
         return {}
     if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):
         raise SettingError(
-            f"data={data!r:.60} must be a dictionary from the names of pm.Data or observed "
-            "variables to sources of rows."
+            f"data is a {_kind(data)}: it must be a dictionary from the names of pm.Data or "
+            'observed variables to sources of rows, such as {"X": X}.'
         )
     return {name: _bind(name, given) for name, given in data.items()}
 
 
 def _bind(name: str, given: Any) -> Source:
     """Return a source for one name."""
-    what = f'data["{name}"] is a {type(given).__module__}.{type(given).__name__}: '
+    what = f'data["{name}"] is a {_kind(given)}: '
+    if isinstance(given, str | os.PathLike):
+        raise SettingError(
+            f"{what}a path, which does not say how to read it. Open the file: "
+            f'np.load({os.fspath(given)!r}, mmap_mode="r"), for instance, or '
+            "pymc_sgld.sources.parquet."
+        )
     if not isinstance(given, Source) and not all(
         hasattr(given, part) for part in ("shape", "dtype", "__getitem__")
     ):
@@ -46,7 +60,15 @@ def _bind(name: str, given: Any) -> Source:
         raise SettingError(f"{what}{error}") from None
     if not source.shape or not len(source):
         raise SettingError(f"{what}its shape is {source.shape}: it must have rows.")
+    if source.unwritten:
+        warnings.warn(what + source.unwritten, SGLDWarning, stacklevel=4)
     return source.named(name)
+
+
+def _kind(given: Any) -> str:
+    """Return the name of a type, with its module where that says something."""
+    module, name = type(given).__module__, type(given).__qualname__
+    return name if module == "builtins" else f"{module}.{name}"
 
 
 def _adapted(given: Any) -> Source:
@@ -55,6 +77,11 @@ def _adapted(given: Any) -> Source:
     if isinstance(given, np.ndarray):
         original = memory_map_of(given)
         return Stored(np.asarray(given)) if original is None else Mapped(given, original)
-    if type(given).__module__.partition(".")[0] == "h5py":
+    library = type(given).__module__.partition(".")[0]
+    if library == "h5py":
         return Hdf5(given)
+    if library == "zarr":
+        return Zarr(given)
+    if is_computed(given):
+        return Computed(given)
     return Sliced(given)

@@ -1,4 +1,4 @@
-"""Sources that live in files: memory maps, HDF5 and Parquet. What is pickled is their path."""
+"""Sources that live in files: memory maps and Parquet. What is pickled is their path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pymc_sgld.errors import SettingError
+from pymc_sgld.errors import DataError, SettingError
 from pymc_sgld.sources.source import Source
 
 
@@ -82,28 +82,6 @@ def memory_map_of(array: np.ndarray) -> np.memmap | None:
     return found if isinstance(current, mmap.mmap) else None
 
 
-class Hdf5(Source):
-    """Rows of an HDF5 dataset, which every process opens for itself."""
-
-    def __init__(self, dataset: Any) -> None:
-        super().__init__(dataset.shape, dataset.dtype, dataset.chunks[0] if dataset.chunks else 1)
-        self._path, self._dataset = os.path.abspath(dataset.file.filename), dataset.name
-        self._open: tuple[int, Any] = (os.getpid(), dataset)
-
-    def read(self, start: int, stop: int) -> Any:
-        """Return the rows."""
-        process, dataset = self._open
-        if process != os.getpid() or not dataset:
-            import h5py
-
-            dataset = h5py.File(self._path, "r")[self._dataset]
-            self._open = os.getpid(), dataset
-        return dataset[start:stop]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_open": (0, None)}
-
-
 class Parquet(Source):
     """Rows of Parquet files, one after the other; see :func:`parquet`."""
 
@@ -117,7 +95,13 @@ class Parquet(Source):
         lengths: list[int] = []
         found: list[np.dtype] = []
         for path in self._paths:
-            file = _parquet_file(path)
+            try:
+                file = _parquet_file(path)
+            except ValueError as error:
+                raise DataError(
+                    f"{path} cannot be read as Parquet: {error} A file that was cut has lost its "
+                    "end, where Parquet says what is in it: write it again."
+                ) from None
             missing = [name for name in self._columns if name not in file.schema_arrow.names]
             if missing:
                 raise SettingError(
@@ -176,6 +160,8 @@ def parquet(
     ------
     SettingError
         If a file has no such column, or the column no numbers.
+    DataError
+        If a file was cut, or is no Parquet.
 
     Examples
     --------

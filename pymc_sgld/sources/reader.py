@@ -31,6 +31,17 @@ def in_background[T](function: Callable[..., T], *arguments: Any) -> Future[T]:
     return future
 
 
+def _finish_reading() -> None:
+    """Wait for the threads that read: a fork would copy the locks that they hold, for ever held."""
+    for thread in threading.enumerate():
+        if thread.name == THREAD and thread is not threading.current_thread():
+            thread.join()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_finish_reading)
+
+
 def read_ahead[T](calls: Iterable[Callable[[], T]]) -> Iterator[T]:
     """Give the result of each call, while a thread makes the next one."""
     ahead: Future[T] | None = None
@@ -68,7 +79,7 @@ class Reader:
     """
 
     def __init__(self, sources: Sequence[Source], order: WindowOrder) -> None:
-        self._sources, self._order = list(sources), order
+        self.sources, self._order = list(sources), order
         self._streams: dict[int, _Stream] = {}
         self._used = False
         self._process = os.getpid()
@@ -116,7 +127,7 @@ class Reader:
 
     def _load(self, window: Window) -> list[np.ndarray]:
         found = []
-        for source in self._sources:
+        for source in self.sources:
             array = np.empty((len(window.places), *source.shape[1:]), source.dtype)
             filled = 0
             for start, stop in zip(window.starts, window.stops, strict=True):

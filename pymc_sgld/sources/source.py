@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from copy import copy
 from math import prod
@@ -35,9 +36,12 @@ class Source(ABC):
         The data of the model that it stands for.
     sample : ndarray or None
         Some of its rows, picked at random, while they are needed.
+    unwritten : str
+        What is to be said of rows that are not stored.
     """
 
     name = "a source"
+    unwritten = ""
     sample: np.ndarray | None = None
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, chunk: int = 1) -> None:
@@ -122,16 +126,60 @@ class Stored(Source):
         return super().__getstate__()
 
 
+class Length:
+    """The length of a file, which must not become less.
+
+    HDF5 reads what lies beyond the end of a file that was cut as zeros, without a word. So the
+    length is looked at after every read: what was read before is as it was.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = os.path.abspath(path) if path and os.path.isfile(path) else None
+        self._size = 0 if self._path is None else os.path.getsize(self._path)
+
+    def check(self) -> None:
+        """Raise an OSError if the file is gone, or EOFError if it was cut."""
+        if self._path is None:  # a folder, memory, or a file of another machine
+            return
+        size = os.path.getsize(self._path)
+        if size < self._size:
+            raise EOFError(f"{self._path} has {size} bytes, and had {self._size}")
+
+
 class Sliced(Source):
     """Rows of anything that has a shape, a dtype, and rows by slices."""
 
     def __init__(self, given: Any) -> None:
         self._given = given
+        encoding = getattr(given, "encoding", None)  # where xarray names the file
+        self._length = Length(encoding.get("source") if isinstance(encoding, dict) else None)
         super().__init__(given.shape, given.dtype, _chunk(given))
 
     def read(self, start: int, stop: int) -> Any:
         """Return the rows."""
+        rows = np.asarray(self._rows(start, stop))
+        self._length.check()
+        return rows
+
+    def _rows(self, start: int, stop: int) -> Any:
         return self._given[start:stop]
+
+
+class Computed(Sliced):
+    """Rows of a dask array, or of an xarray one made of them.
+
+    They are computed in the thread that asks for them: the threads of dask would be missing in a
+    process that was forked, which would wait for them for ever.
+    """
+
+    def _rows(self, start: int, stop: int) -> Any:
+        return self._given[start:stop].compute(scheduler="synchronous")
+
+
+def is_computed(given: Any) -> bool:
+    """Whether dask computes the rows."""
+    graph = getattr(given, "__dask_graph__", None)
+    return graph is not None and graph() is not None
 
 
 def _chunk(given: Any) -> int:

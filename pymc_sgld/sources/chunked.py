@@ -1,0 +1,77 @@
+"""Sources stored in chunks: HDF5 and zarr, which read what was never written as a fill value."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from typing import Any
+
+from pymc_sgld.sources.source import Length, Sliced, Source
+
+
+class Hdf5(Source):
+    """Rows of an HDF5 dataset, which every process opens for itself."""
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__(dataset.shape, dataset.dtype, dataset.chunks[0] if dataset.chunks else 1)
+        self._path, self._dataset = os.path.abspath(dataset.file.filename), dataset.name
+        self._open: tuple[int, Any] = (os.getpid(), dataset)
+        self._length = Length(self._path)
+        if dataset.chunks:
+            chunks = _count(dataset.shape, dataset.chunks)
+            missing = chunks - dataset.id.get_num_chunks()
+            self.unwritten = _unwritten(missing, chunks, dataset.fillvalue)
+        elif not (dataset.is_virtual or dataset.external or dataset.id.get_storage_size()):
+            self.unwritten = _unwritten(1, 1, dataset.fillvalue)
+
+    def read(self, start: int, stop: int) -> Any:
+        """Return the rows."""
+        process, dataset = self._open
+        if process != os.getpid() or not dataset:
+            import h5py
+
+            dataset = h5py.File(self._path, "r")[self._dataset]
+            self._open = os.getpid(), dataset
+        rows = dataset[start:stop]
+        self._length.check()
+        return rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_open": (0, None)}
+
+
+class Zarr(Sliced):
+    """Rows of a zarr array.
+
+    Where all chunks are there at first, one that is not there later is an error, if this version
+    of zarr can tell.
+    """
+
+    def __init__(self, array: Any) -> None:
+        stored = getattr(array, "shards", None) or array.chunks
+        chunks = _count(array.shape, stored) * _count(stored, array.chunks)
+        missing = chunks - array.nchunks_initialized  # which counts all chunks of a shard
+        self.unwritten = _unwritten(missing, chunks, array.fill_value)
+        if self.unwritten:
+            self.unwritten += (
+                f" If all that they hold is {array.fill_value}, zarr left them out, and nothing is "
+                'wrong: arrays that are made with config={"write_empty_chunks": True} have them.'
+            )
+        elif hasattr(getattr(array, "config", None), "read_missing_chunks"):
+            array = array.with_config({"read_missing_chunks": False})
+        super().__init__(array)
+
+
+def _count(shape: tuple[int, ...], chunk: tuple[int, ...]) -> int:
+    """Return the number of chunks of an array."""
+    return prod(-(-length // part) for length, part in zip(shape, chunk, strict=True))
+
+
+def _unwritten(missing: int, chunks: int, fill_value: Any) -> str:
+    """Say that chunks are missing."""
+    if missing <= 0:
+        return ""
+    return (
+        f"{missing} of its {chunks} chunks were never written or are lost, and read as "
+        f"{fill_value}: write them."
+    )
