@@ -18,8 +18,10 @@ from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
 from pymc_sgld.progress import progress
 from pymc_sgld.tuning.gaussian import SPARING, THOROUGH, Evaluate, Gaussian, settle
+from pymc_sgld.tuning.sample import Corrected, correct, sample_of
 from pymc_sgld.tuning.shapes import FULL_SIZE, Curvature, Full, Stretched
 
+_LOOKING = "looking for the centre of the posterior"
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
 _POOR = 0.05  # misfit from which on another start may do better
 
@@ -48,7 +50,7 @@ def approximate(
     SGLDWarning
         Where the search did not settle.
     """
-    with progress("looking for the centre of the posterior") as update:
+    with progress(_LOOKING) as update:
         if center is not None:
             return gaussian_at(data, center, others)
         found = find_gaussian(data, start, others, update)
@@ -76,16 +78,36 @@ def find_gaussian(
     report: Callable[[str], None] = lambda message: None,
 ) -> Gaussian:
     """Search as `approximate` does, and tell ``report`` what is being done."""
+    curvature = Curvature(data, others, start.dtype)
     passes = itertools.count(1)
+    evaluate = _evaluate(curvature, lambda: report(f"{_LOOKING}, pass {next(passes)} over all rows"))
+    sample = sample_of(data, len(start))
+    if sample is not None:
+        message = f"{_LOOKING} on a sample of {sample.rows:,} rows"
+        part = Curvature(sample, others, start.dtype)
+        drawn = Corrected(sample, others, start.dtype, _evaluate(part, lambda: report(message)))
+        found = correct(_search(drawn, drawn.evaluate, start), drawn, evaluate)
+        if found is not None:
+            return found
+    return _search(curvature, evaluate, start)
+
+
+def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
+    """Return a function that evaluates the log density, and tells of it before."""
 
     def evaluate(position: np.ndarray) -> tuple[float, np.ndarray]:
-        report(f"looking for the centre of the posterior, pass {next(passes)} over the data")
-        values, gradients = data.gradients(position.astype(start.dtype), others)
+        tell()
+        at = position.astype(curvature.dtype)
+        values, gradients = curvature.data.gradients(at, curvature.others)
         return float(values.sum()), gradients.sum(axis=0)
 
-    curvature = Curvature(data, others, start.dtype)
+    return evaluate
+
+
+def _search(curvature: Curvature, evaluate: Evaluate, start: np.ndarray) -> Gaussian:
+    """Search from the mode, and from the start where that may be better."""
     kind = Full if len(start) <= FULL_SIZE else Stretched
-    cheap = data.rows * len(start) <= _CHEAP
+    cheap = curvature.data.rows * len(start) <= _CHEAP
     effort = THOROUGH if cheap or kind is Stretched else SPARING
 
     def search(begin: np.ndarray) -> Gaussian:

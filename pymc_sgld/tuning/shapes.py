@@ -29,7 +29,7 @@ _SEED = 20190704  # fixed: what is found is a property of the model, not of a ch
 
 @dataclass(frozen=True)
 class Curvature:
-    """Minus the Hessian of the log density, by passes over all the data."""
+    """Minus the Hessian of the log density, by passes over the data."""
 
     data: FullData
     others: Sequence[np.ndarray]
@@ -54,8 +54,11 @@ class Shape(Protocol):
     def pull(self, gradients: np.ndarray) -> np.ndarray:
         """Return gradients by the coordinates ``z`` of `away`, row by row."""
 
-    def lengths(self, displacement: np.ndarray) -> np.ndarray:
-        """Return the ``z`` that a displacement belongs to."""
+    def lengths(self, displacements: np.ndarray) -> np.ndarray:
+        """Return the ``z`` that displacements belong to, row by row."""
+
+    def push(self, gradients: np.ndarray) -> np.ndarray:
+        """Return gradients by the position of gradients by ``z``, row by row."""
 
     @property
     def variances(self) -> np.ndarray:
@@ -67,6 +70,9 @@ class Shape(Protocol):
 
     def narrower(self) -> Shape:
         """Return half the covariance."""
+
+    def bent(self, bend: np.ndarray) -> Shape:
+        """Return a shape whose precision along each ``z`` is more by a share, shape (d,)."""
 
     def turned(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
@@ -91,7 +97,8 @@ class Full:
 
     def __init__(self, precision: np.ndarray) -> None:
         self.precision = precision
-        self.whitener = np.linalg.inv(np.linalg.cholesky(precision)).T
+        self._factor = np.linalg.cholesky(precision)
+        self.whitener = np.linalg.inv(self._factor).T
 
     @classmethod
     def at(cls, curvature: Curvature, position: np.ndarray) -> Full:
@@ -106,9 +113,13 @@ class Full:
         """Return ``W' g``."""
         return gradients @ self.whitener
 
-    def lengths(self, displacement: np.ndarray) -> np.ndarray:
+    def lengths(self, displacements: np.ndarray) -> np.ndarray:
         """Return ``W^-1 x``."""
-        return np.linalg.solve(self.whitener, displacement)
+        return displacements @ self._factor
+
+    def push(self, gradients: np.ndarray) -> np.ndarray:
+        """Return ``W'^-1 g``."""
+        return gradients @ self._factor.T
 
     @property
     def variances(self) -> np.ndarray:
@@ -123,6 +134,10 @@ class Full:
     def narrower(self) -> Full:
         """Return twice the precision."""
         return Full(2 * self.precision)
+
+    def bent(self, bend: np.ndarray) -> Full:
+        """Return the precision ``W'^-1 (I + D) W^-1``."""
+        return Full((self._factor * (1 + bend)) @ self._factor.T)
 
     def turned(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
@@ -215,10 +230,16 @@ class Stretched:
         """Return ``L' g``."""
         return self.covariance.pull(gradients)
 
-    def lengths(self, displacement: np.ndarray) -> np.ndarray:
+    def lengths(self, displacements: np.ndarray) -> np.ndarray:
         """Return ``L^-1 x``."""
-        scaled = displacement * self.precisions**0.5
-        return scaled + self.directions @ ((self.rates**0.5 - 1) * (self.directions.T @ scaled))
+        return self._narrowed(displacements * self.precisions**0.5)
+
+    def push(self, gradients: np.ndarray) -> np.ndarray:
+        """Return ``L'^-1 g``."""
+        return self._narrowed(gradients) * self.precisions**0.5
+
+    def _narrowed(self, z: np.ndarray) -> np.ndarray:
+        return z + (z @ self.directions * (self.rates**0.5 - 1)) @ self.directions.T
 
     @property
     def variances(self) -> np.ndarray:
@@ -233,6 +254,10 @@ class Stretched:
     def narrower(self) -> Stretched:
         """Return twice the precision."""
         return Stretched(2 * self.precisions, self.directions, self.rates)
+
+    def bent(self, bend: np.ndarray) -> Stretched:
+        """Return the same directions with another diagonal."""
+        return Stretched(self.precisions * (1 + bend), self.directions, self.rates)
 
     def turned(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
