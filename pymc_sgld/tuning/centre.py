@@ -1,5 +1,8 @@
 """Where the posterior is, and how wide: its best Gaussian approximation.
 
+Of large data a sample is searched, and what it lacks is made up for by a few passes over all rows:
+see ``sample``. Where that does not end well, and with fewer rows, all of them are searched.
+
 The mode is found first. It is a poor centre where the posterior is skewed, and where a scale of
 group effects tends to zero or infinity with all its effects: a hierarchical model may have no mode
 at all. So the mode is only where the search for the closest Gaussian starts: see ``gaussian``.
@@ -18,7 +21,7 @@ from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
 from pymc_sgld.progress import progress
 from pymc_sgld.tuning.gaussian import SPARING, THOROUGH, Evaluate, Gaussian, settle
-from pymc_sgld.tuning.sample import Corrected, correct, sample_of
+from pymc_sgld.tuning.sample import complete, sample_of
 from pymc_sgld.tuning.shapes import FULL_SIZE, Curvature, Full, Stretched
 
 _LOOKING = "looking for the centre of the posterior"
@@ -77,16 +80,21 @@ def find_gaussian(
     others: Sequence[np.ndarray],
     report: Callable[[str], None] = lambda message: None,
 ) -> Gaussian:
-    """Search as `approximate` does, and tell ``report`` what is being done."""
+    """Search as `approximate` does, and tell ``report`` what is being done.
+
+    Never on less than all rows alone: what is found on a sample is made that of all, or left.
+    """
     curvature = Curvature(data, others, start.dtype)
     passes = itertools.count(1)
-    evaluate = _evaluate(curvature, lambda: report(f"{_LOOKING}, pass {next(passes)} over all rows"))
+    evaluate = _evaluate(
+        curvature, lambda: report(f"{_LOOKING}, pass {next(passes)} over all rows")
+    )
     sample = sample_of(data, len(start))
     if sample is not None:
         message = f"{_LOOKING} on a sample of {sample.rows:,} rows"
         part = Curvature(sample, others, start.dtype)
-        drawn = Corrected(sample, others, start.dtype, _evaluate(part, lambda: report(message)))
-        found = correct(_search(drawn, drawn.evaluate, start), drawn, evaluate)
+        of_sample = _evaluate(part, lambda: report(message))
+        found = complete(_search(part, of_sample, start), of_sample, part, evaluate)
         if found is not None:
             return found
     return _search(curvature, evaluate, start)

@@ -57,6 +57,8 @@ class Gaussian:
         The lower bound of the log evidence, up to a constant: what the best one has most of.
     known : tuple of (ndarray, ndarray)
         Positions of it, and gradients of the log density of all rows there: where the search ended.
+    by_sample : bool
+        Whether the curvature of a sample of the rows was like that of all.
     """
 
     mean: np.ndarray
@@ -65,6 +67,7 @@ class Gaussian:
     misfit: float = 0.0
     evidence: float = -np.inf
     known: tuple[Known, ...] = ()
+    by_sample: bool = False
 
 
 class Effort(NamedTuple):
@@ -132,12 +135,14 @@ class Pair(NamedTuple):
             (high, above), (low, below) = evaluate(mean + away), evaluate(mean - away)
             bend = shape.pull(below - above) / 2 - z
             gradient = (above + below) / 2
+            move = shape.pull(gradient)
         known = (mean + away, above), (mean - away, below)
         bound = (high + low) / 2 + shape.log_size
-        return cls(away, gradient, shape.pull(gradient), bend, bound, known)
+        return cls(away, gradient, move, bend, bound, known)
 
     @property
     def is_finite(self) -> bool:
+        """Whether all of it is a number."""
         return bool(np.isfinite([self.bend.sum(), self.move.sum()]).all())
 
     @property
@@ -147,6 +152,7 @@ class Pair(NamedTuple):
 
     @property
     def misfit(self) -> float:
+        """The difference of the gradients of both densities, squared."""
         return float(np.mean(self.bend**2 + self.move**2))
 
 

@@ -54,11 +54,8 @@ class Shape(Protocol):
     def pull(self, gradients: np.ndarray) -> np.ndarray:
         """Return gradients by the coordinates ``z`` of `away`, row by row."""
 
-    def lengths(self, displacements: np.ndarray) -> np.ndarray:
-        """Return the ``z`` that displacements belong to, row by row."""
-
-    def push(self, gradients: np.ndarray) -> np.ndarray:
-        """Return gradients by the position of gradients by ``z``, row by row."""
+    def lengths(self, displacement: np.ndarray) -> np.ndarray:
+        """Return the ``z`` that a displacement belongs to."""
 
     @property
     def variances(self) -> np.ndarray:
@@ -97,8 +94,7 @@ class Full:
 
     def __init__(self, precision: np.ndarray) -> None:
         self.precision = precision
-        self._factor = np.linalg.cholesky(precision)
-        self.whitener = np.linalg.inv(self._factor).T
+        self.whitener = np.linalg.inv(np.linalg.cholesky(precision)).T
 
     @classmethod
     def at(cls, curvature: Curvature, position: np.ndarray) -> Full:
@@ -113,13 +109,9 @@ class Full:
         """Return ``W' g``."""
         return gradients @ self.whitener
 
-    def lengths(self, displacements: np.ndarray) -> np.ndarray:
+    def lengths(self, displacement: np.ndarray) -> np.ndarray:
         """Return ``W^-1 x``."""
-        return displacements @ self._factor
-
-    def push(self, gradients: np.ndarray) -> np.ndarray:
-        """Return ``W'^-1 g``."""
-        return gradients @ self._factor.T
+        return np.linalg.solve(self.whitener, displacement)
 
     @property
     def variances(self) -> np.ndarray:
@@ -137,7 +129,8 @@ class Full:
 
     def bent(self, bend: np.ndarray) -> Full:
         """Return the precision ``W'^-1 (I + D) W^-1``."""
-        return Full((self._factor * (1 + bend)) @ self._factor.T)
+        factor = np.linalg.cholesky(self.precision)
+        return Full((factor * (1 + bend)) @ factor.T)
 
     def turned(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
@@ -230,16 +223,10 @@ class Stretched:
         """Return ``L' g``."""
         return self.covariance.pull(gradients)
 
-    def lengths(self, displacements: np.ndarray) -> np.ndarray:
+    def lengths(self, displacement: np.ndarray) -> np.ndarray:
         """Return ``L^-1 x``."""
-        return self._narrowed(displacements * self.precisions**0.5)
-
-    def push(self, gradients: np.ndarray) -> np.ndarray:
-        """Return ``L'^-1 g``."""
-        return self._narrowed(gradients) * self.precisions**0.5
-
-    def _narrowed(self, z: np.ndarray) -> np.ndarray:
-        return z + (z @ self.directions * (self.rates**0.5 - 1)) @ self.directions.T
+        scaled = displacement * self.precisions**0.5
+        return scaled + self.directions @ ((self.rates**0.5 - 1) * (self.directions.T @ scaled))
 
     @property
     def variances(self) -> np.ndarray:
