@@ -173,7 +173,7 @@ def test_points_whose_gradients_are_known(of_logistic):
 
 def test_rows_on_disk(of_logistic, tmp_path):
     """The sample is the one that is in memory already."""
-    data, start, (full, _) = of_logistic
+    _, start, (full, _) = of_logistic
     for name, array in (("X", X.astype("float32")), ("y", Y)):
         np.save(tmp_path / f"{name}.npy", array)
     maps = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("X", "y")}
@@ -250,9 +250,14 @@ def test_group_effects_and_their_scale(kind, monkeypatch):
     assert np.sqrt(np.mean(((alone.mean - full.mean) / sd) ** 2)) > 1
 
 
-def test_rounds_on_quadratic_functions():
-    """A precision that is off by a tenth, a mean by fifteen standard deviations."""
-    precision, of_sample = np.diag([1.0, 4.0]), np.diag([1.1, 3.9])
+@pytest.mark.parametrize(("off", "most"), [(0.1, 0.02), (0.2, 0.2)])
+def test_rounds_on_quadratic_functions(off, most):
+    """A precision that is off by a share, and a mean by fifteen standard deviations.
+
+    Two pairs agree on the precision. Where it is news to the search on the sample, that search
+    turns it back.
+    """
+    precision, of_sample = np.diag([1.0, 4.0]), np.diag([1 + off, 4 / (1 + off)])
     mean = np.array([7.0, -3.0])
 
     def evaluate(position):
@@ -270,10 +275,10 @@ def test_rounds_on_quadratic_functions():
     begin = settle(np.zeros(2), Full(of_sample), evaluate_sample, curvature, SPARING)
     found = sample.complete(begin, evaluate_sample, curvature, evaluate)
     assert found is not None
-    np.testing.assert_allclose(found.mean, mean, atol=0.01)
-    away = found.shape.whitener.T @ precision @ found.shape.whitener
-    assert np.abs(away - np.eye(2)).max() < 0.02  # two pairs agree, and there are no chances
+    np.testing.assert_allclose(found.mean, mean, atol=0.02)
     assert np.linalg.norm(begin.mean - mean) > 7
+    left = found.shape.whitener.T @ precision @ found.shape.whitener
+    assert np.abs(left - np.eye(2)).max() < most
 
 
 def test_a_sample_of_another_posterior_is_left():
