@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,10 @@ from pytensor.graph.utils import MethodNotDefined
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients import Centre
 from pymc_sgld.minibatch.blocks import read_blocks
-from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.sources.source import Source
 
+_SEED = 20190706  # fixed: what is found is a property of the model, not of a chain
 _MODE = Mode("py", "fast_compile")  # NumPy's code: fast for long blocks, and nothing to compile
 
 
@@ -33,6 +37,7 @@ class FullData:
 
     def __init__(self, density: LogDensity) -> None:
         self._density = density
+        self._scales = [1.0] * len(density.tables)
         position = density.position
         self._tangent = position.type("tangent")
         self._counted = [
@@ -56,6 +61,26 @@ class FullData:
     def rows(self) -> int:
         """How many rows a pass reads."""
         return sum(table.total_size for table in self._density.tables)
+
+    def sample(self, rows: int) -> FullData:
+        """Return the same with some rows of each large table, which count for all of its rows.
+
+        Of a source they come from those that are in memory. What is compiled is shared.
+
+        Parameters
+        ----------
+        rows : int
+            Rows of a table, picked at random, as far as there are so many; a table of less than
+            twice as many stays whole.
+        """
+        new = copy(self)
+        tables = tuple(_sampled(table, rows) for table in self._density.tables)
+        new._density = replace(self._density, tables=tables)
+        new._scales = [
+            scale * old.total_size / table.total_size
+            for scale, old, table in zip(self._scales, self._density.tables, tables, strict=True)
+        ]
+        return new
 
     def gradients(
         self, position: np.ndarray, others: Sequence[np.ndarray]
@@ -151,5 +176,27 @@ class FullData:
         seen = 0
         for start, block in read_blocks(table):
             new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
-            yield [new.astype(self._density.position.dtype), *block, *whole]
+            counted = new * np.asarray(self._scales[i - 1], self._density.position.dtype)
+            yield [counted, *block, *whole]
             seen = start + table.batch_size
+
+
+def _sampled(table: Table, rows: int) -> Table:
+    """Return a table with some rows of another, in blocks of the same length, or the table."""
+    samples = [source.sample for source in table.sources]
+    if any(sample is None for sample in samples):
+        return table
+    known = min([table.total_size, *[len(sample) for sample in samples if sample is not None]])
+    size = table.batch_size * min(-(-rows // table.batch_size), known // table.batch_size)
+    if not size or table.total_size < 2 * size:
+        return table
+    picked = np.sort(np.random.default_rng(_SEED).choice(table.total_size, size, replace=False))
+
+    def some(array: np.ndarray | Source) -> np.ndarray:
+        if isinstance(array, np.ndarray):
+            return array[picked]
+        assert array.sample is not None
+        return array.sample[:size]  # they are in random order
+
+    data = [replace(item, array=some(item.array)) for item in table.data]
+    return replace(table, total_size=size, data=data)

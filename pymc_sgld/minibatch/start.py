@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
-from pytensor.graph.basic import Variable
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.math import softplus
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.terms import Term
 
-_MODE = Mode("py", "stabilize")
+
+@node_rewriter([softplus])
+def _softplus_of_arrays(fgraph: FunctionGraph, node: Apply) -> list[Variable]:
+    """Return ``log(1 + exp(x))`` in NumPy's functions: its own code is called for each entry."""
+    [x] = node.inputs
+    return [(pt.maximum(x, 0) + pt.log1p(pt.exp(-pt.abs(x)))).astype(node.outputs[0].type.dtype)]
+
+
+_AFTER_STABILIZATION = 1.50000005
+_MODE = Mode("py", "stabilize").register((in2out(_softplus_of_arrays), _AFTER_STABILIZATION))
 
 
 def check_start(

@@ -1,5 +1,8 @@
 """Where the posterior is, and how wide: its best Gaussian approximation.
 
+Of large data a sample is searched, and what it lacks is made up for by a few passes over all rows:
+see ``sample``. Where that does not end well, and with fewer rows, all of them are searched.
+
 The mode is found first. It is a poor centre where the posterior is skewed, and where a scale of
 group effects tends to zero or infinity with all its effects: a hierarchical model may have no mode
 at all. So the mode is only where the search for the closest Gaussian starts: see ``gaussian``.
@@ -18,8 +21,10 @@ from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
 from pymc_sgld.progress import progress
 from pymc_sgld.tuning.gaussian import SPARING, THOROUGH, Evaluate, Gaussian, settle
+from pymc_sgld.tuning.sample import complete, sample_of
 from pymc_sgld.tuning.shapes import FULL_SIZE, Curvature, Full, Stretched
 
+_LOOKING = "looking for the centre of the posterior"
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
 _POOR = 0.05  # misfit from which on another start may do better
 
@@ -48,7 +53,7 @@ def approximate(
     SGLDWarning
         Where the search did not settle.
     """
-    with progress("looking for the centre of the posterior") as update:
+    with progress(_LOOKING) as update:
         if center is not None:
             return gaussian_at(data, center, others)
         found = find_gaussian(data, start, others, update)
@@ -75,17 +80,42 @@ def find_gaussian(
     others: Sequence[np.ndarray],
     report: Callable[[str], None] = lambda message: None,
 ) -> Gaussian:
-    """Search as `approximate` does, and tell ``report`` what is being done."""
+    """Search as `approximate` does, and tell ``report`` what is being done.
+
+    Never on less than all rows alone: what is found on a sample is made that of all, or left.
+    """
+    curvature = Curvature(data, others, start.dtype)
     passes = itertools.count(1)
+    evaluate = _evaluate(
+        curvature, lambda: report(f"{_LOOKING}, pass {next(passes)} over all rows")
+    )
+    sample = sample_of(data, len(start))
+    if sample is not None:
+        message = f"{_LOOKING} on a sample of {sample.rows:,} rows"
+        part = Curvature(sample, others, start.dtype)
+        of_sample = _evaluate(part, lambda: report(message))
+        found = complete(_search(part, of_sample, start), of_sample, part, evaluate)
+        if found is not None:
+            return found
+    return _search(curvature, evaluate, start)
+
+
+def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
+    """Return a function that evaluates the log density, and tells of it before."""
 
     def evaluate(position: np.ndarray) -> tuple[float, np.ndarray]:
-        report(f"looking for the centre of the posterior, pass {next(passes)} over the data")
-        values, gradients = data.gradients(position.astype(start.dtype), others)
+        tell()
+        at = position.astype(curvature.dtype)
+        values, gradients = curvature.data.gradients(at, curvature.others)
         return float(values.sum()), gradients.sum(axis=0)
 
-    curvature = Curvature(data, others, start.dtype)
+    return evaluate
+
+
+def _search(curvature: Curvature, evaluate: Evaluate, start: np.ndarray) -> Gaussian:
+    """Search from the mode, and from the start where that may be better."""
     kind = Full if len(start) <= FULL_SIZE else Stretched
-    cheap = data.rows * len(start) <= _CHEAP
+    cheap = curvature.data.rows * len(start) <= _CHEAP
     effort = THOROUGH if cheap or kind is Stretched else SPARING
 
     def search(begin: np.ndarray) -> Gaussian:

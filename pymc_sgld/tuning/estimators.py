@@ -20,6 +20,7 @@ from pymc_sgld.tuning.noise import (
     missing_in_batches,
     noise_samples,
 )
+from pymc_sgld.tuning.sample import sample_of
 from pymc_sgld.tuning.settings import Asked, Search
 from pymc_sgld.tuning.shapes import Curvature, Full, Stretched
 from pymc_sgld.tuning.step_size import Prediction, WidePrediction
@@ -97,7 +98,10 @@ class EstimatorNoise:
             return Prediction(shape.precision, covariances, factor, averaged, accumulated)
         assert isinstance(shape, Stretched)
         if self._rates is None:
-            curvature = Curvature(self._data, self._others, self._gaussian.mean.dtype)
+            data, size = self._data, len(self._gaussian.mean)
+            if self._gaussian.by_sample:
+                data = sample_of(data, size) or data
+            curvature = Curvature(data, self._others, self._gaussian.mean.dtype)
             values = np.abs(shape.spectrum(curvature, self._gaussian.mean, matrix)[0])
             self._rates = np.array([max(values.min(), 1e-6 * values.max()), values.max()])
         pulled = [matrix.pull(half) for half in noise]

@@ -16,6 +16,7 @@ Opper and Archambeau (2009), The variational Gaussian approximation revisited, e
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,10 +28,14 @@ from pymc_sgld.tuning.shapes import Curvature, Shape
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 """Gives the log density at a position, and its gradient, shape (d,)."""
 
+Known = tuple[np.ndarray, np.ndarray]
+"""A position, and the gradient of the log density of all rows there, both of shape (d,)."""
+
 _SEED = 20190701  # fixed: what is found is a property of the model, not of a chain
 _WINDOW = 8  # steps over which the mean is averaged
 _SETTLED = 0.1  # posterior standard deviations that the average may still move, root mean square
-_NEWS = 0.2  # relative change of the curvature, root mean square, that asks for a Hessian
+NEWS = 0.2  # relative change of the curvature, root mean square, that asks for a Hessian
+_KNOWN = 4  # points whose gradients are kept
 _ALIGNED = (20, 80)  # Hessians after which a shape is aligned again
 
 
@@ -50,6 +55,10 @@ class Gaussian:
         :math:`E_q |\Lambda^{-1/2} (\nabla \log p - \nabla \log q)|^2 / d`, the Fisher divergence.
     evidence : float
         The lower bound of the log evidence, up to a constant: what the best one has most of.
+    known : tuple of (ndarray, ndarray)
+        Positions of it, and gradients of the log density of all rows there: where the search ended.
+    by_sample : bool
+        Whether the curvature of a sample of the rows was like that of all.
     """
 
     mean: np.ndarray
@@ -57,6 +66,8 @@ class Gaussian:
     settled: bool = True
     misfit: float = 0.0
     evidence: float = -np.inf
+    known: tuple[Known, ...] = ()
+    by_sample: bool = False
 
 
 class Effort(NamedTuple):
@@ -81,13 +92,12 @@ def settle(
     rng = np.random.default_rng(_SEED)
     path, hessians = _Path(), 0
     for step in range(effort.most_steps):
-        pair = _Pair.at(mean, shape, evaluate, rng.standard_normal(len(mean)))
+        pair = Pair.at(mean, shape, evaluate, rng.standard_normal(len(mean)))
         if not pair.is_finite:
             shape = shape.narrower()  # it reaches where there is no density
             path.means.clear()
             continue
-        path.misfits.append(pair.misfit)
-        path.bounds.append(pair.bound)
+        path.add(pair)
         if pair.is_news and hessians < effort.most_hessians:
             place = mean + pair.away if step % 2 else mean - pair.away
             shape = shape.turned(curvature, place, min(0.3, 2 / max(1, hessians - 8)), rng)
@@ -102,40 +112,47 @@ def settle(
     return path.gaussian(mean, shape, settled=False)
 
 
-class _Pair(NamedTuple):
+class Pair(NamedTuple):
     """Two points of a Gaussian, on either side of its mean, and what is found there.
 
-    ``move`` is where the mean should go, ``bend`` how far the curvature between the points is from
-    that of the Gaussian, both of shape (d,) and in standard deviations; ``bound`` is the lower
-    bound of the log evidence.
+    ``gradient`` is the mean of both, ``move`` where it says that the mean should go, ``bend`` how
+    far the curvature between the points is from that of the Gaussian, of shape (d,), the latter in
+    standard deviations; ``bound`` is the lower bound of the log evidence, ``known`` the points.
     """
 
     away: np.ndarray
+    gradient: np.ndarray
     move: np.ndarray
     bend: np.ndarray
     bound: float
+    known: tuple[Known, Known]
 
     @classmethod
-    def at(cls, mean: np.ndarray, shape: Shape, evaluate: Evaluate, z: np.ndarray) -> _Pair:
+    def at(cls, mean: np.ndarray, shape: Shape, evaluate: Evaluate, z: np.ndarray) -> Pair:
         """Evaluate the density at the points of a Gaussian that belong to ``z`` and ``-z``."""
         away = shape.away(z)
         with np.errstate(all="ignore"):
             (high, above), (low, below) = evaluate(mean + away), evaluate(mean - away)
             bend = shape.pull(below - above) / 2 - z
-            move = shape.pull(above + below) / 2
-        return cls(away, move, bend, (high + low) / 2 + shape.log_size)
+            gradient = (above + below) / 2
+            move = shape.pull(gradient)
+        known = (mean + away, above), (mean - away, below)
+        bound = (high + low) / 2 + shape.log_size
+        return cls(away, gradient, move, bend, bound, known)
 
     @property
     def is_finite(self) -> bool:
+        """Whether all of it is a number."""
         return bool(np.isfinite([self.bend.sum(), self.move.sum()]).all())
 
     @property
     def is_news(self) -> bool:
         """Whether the width should change."""
-        return bool(np.mean(self.bend**2) > _NEWS**2)
+        return bool(np.mean(self.bend**2) > NEWS**2)
 
     @property
     def misfit(self) -> float:
+        """The difference of the gradients of both densities, squared."""
         return float(np.mean(self.bend**2 + self.move**2))
 
 
@@ -146,6 +163,13 @@ class _Path:
     means: list[np.ndarray] = field(default_factory=list)
     misfits: list[float] = field(default_factory=list)
     bounds: list[float] = field(default_factory=list)
+    known: deque[Known] = field(default_factory=lambda: deque(maxlen=_KNOWN))
+
+    def add(self, pair: Pair) -> None:
+        """Take down what a pair says of the Gaussian."""
+        self.misfits.append(pair.misfit)
+        self.bounds.append(pair.bound)
+        self.known.extend(pair.known)
 
     def drift(self, shape: Shape) -> float:
         """Return how far the average mean has moved, in standard deviations."""
@@ -162,4 +186,5 @@ class _Path:
             return Gaussian(late, shape, settled, np.inf)
         half = slice(len(self.misfits) // 2, None)
         misfit, evidence = np.mean(self.misfits[half]), np.mean(self.bounds[half])
-        return Gaussian(late, shape, settled, float(misfit), float(evidence))
+        known = tuple(self.known)
+        return Gaussian(late, shape, settled, float(misfit), float(evidence), known)

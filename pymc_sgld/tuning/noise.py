@@ -20,7 +20,7 @@ from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.sources.source import Source
-from pymc_sgld.tuning.gaussian import Gaussian
+from pymc_sgld.tuning.gaussian import Gaussian, Known
 
 POSITIONS, BATCHES = 32, 64
 _SLOW = 4  # times fewer of both, where NumPy's code loops over the rows of a batch
@@ -168,23 +168,32 @@ def missing_in_batches(
 ) -> np.ndarray:
     """Return how much of the gradient of all rows the mean of batches misses beyond its error.
 
+    They are compared where the gradient of all rows is known, or else at positions of the Gaussian.
+
     Returns
     -------
     ndarray, shape (d,)
         Root mean squares over positions, in posterior standard deviations: of a coordinate that
         depends on rows in none of the batches, about the share of its precision in these rows.
     """
-    rng = np.random.default_rng(_SEED + 1)
     shape, unit = gaussian.shape, np.sqrt(gaussian.shape.variances)
     misses, errors = np.zeros((2, len(unit)))
     with np.errstate(all="ignore"):
-        for _ in range(_COMPARED):
-            z = rng.standard_normal(len(unit))
-            position = gaussian.mean + shape.away(z)
-            estimates = gradients(position, BATCHES)
-            full = data.gradients(position.astype(gradients.dtype), others)[1].sum(axis=0)
+        known = gaussian.known or _known(data, gaussian, others, gradients.dtype)
+        for position, full in known:
+            estimates = gradients(position, BATCHES * _COMPARED // len(known))
             apart = shape.away(shape.pull(estimates - full)) / unit
-            misses += apart.mean(axis=0) ** 2 / _COMPARED
-            errors += apart.var(axis=0, ddof=1) / BATCHES / _COMPARED
+            misses += apart.mean(axis=0) ** 2 / len(known)
+            errors += apart.var(axis=0, ddof=1) / len(apart) / len(known)
     beyond = np.where(misses > _BEYOND * errors, misses, 0)
     return np.nan_to_num(np.sqrt(beyond))
+
+
+def _known(
+    data: FullData, gaussian: Gaussian, others: Sequence[np.ndarray], dtype: str
+) -> list[Known]:
+    """Return gradients of all rows at positions of a Gaussian."""
+    rng = np.random.default_rng(_SEED + 1)
+    z = rng.standard_normal((_COMPARED, len(gaussian.mean)))
+    positions = gaussian.mean + gaussian.shape.away(z)
+    return [(at, data.gradients(at.astype(dtype), others)[1].sum(axis=0)) for at in positions]

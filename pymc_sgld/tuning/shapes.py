@@ -29,7 +29,7 @@ _SEED = 20190704  # fixed: what is found is a property of the model, not of a ch
 
 @dataclass(frozen=True)
 class Curvature:
-    """Minus the Hessian of the log density, by passes over all the data."""
+    """Minus the Hessian of the log density, by passes over the data."""
 
     data: FullData
     others: Sequence[np.ndarray]
@@ -67,6 +67,9 @@ class Shape(Protocol):
 
     def narrower(self) -> Shape:
         """Return half the covariance."""
+
+    def bent(self, bend: np.ndarray) -> Shape:
+        """Return a shape whose precision along each ``z`` is more by a share, shape (d,)."""
 
     def turned(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
@@ -123,6 +126,11 @@ class Full:
     def narrower(self) -> Full:
         """Return twice the precision."""
         return Full(2 * self.precision)
+
+    def bent(self, bend: np.ndarray) -> Full:
+        """Return the precision ``W'^-1 (I + D) W^-1``."""
+        factor = np.linalg.cholesky(self.precision)
+        return Full((factor * (1 + bend)) @ factor.T)
 
     def turned(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
@@ -233,6 +241,10 @@ class Stretched:
     def narrower(self) -> Stretched:
         """Return twice the precision."""
         return Stretched(2 * self.precisions, self.directions, self.rates)
+
+    def bent(self, bend: np.ndarray) -> Stretched:
+        """Return the same directions with another diagonal."""
+        return Stretched(self.precisions * (1 + bend), self.directions, self.rates)
 
     def turned(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
