@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import arviz as az
 import numpy as np
 import pandas as pd
-import posteriors
+import known_posteriors as posteriors
 import pymc as pm
 
 from pymc_sgld import SGLD, SGLDWarning
