@@ -1,0 +1,28 @@
+"""Microseconds per update of all samplers, for a model and a batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+from speed import same_dynamics
+from speed.models import Problem
+from speed.peers import samplers
+from speed.timing import compared, in_turn
+
+STEP_SIZE = 1e-9  # so small that no chain leaves: what an update costs does not depend on it
+
+
+def measure(problem: Problem, batch_size: int, peers: Sequence[str], repeats: int) -> pd.DataFrame:
+    """Return a table with a line for each sampler, ``pymc_sgld`` first: ratios are to it."""
+    position = same_dynamics.start(problem)
+    found = samplers("pymc_sgld", problem, batch_size)
+    reference = found["pymc_sgld"].gradient(position)
+    for peer in peers:
+        found |= samplers(peer, problem, batch_size)
+    for name, sampler in found.items():
+        same_dynamics.check(name, sampler, problem, reference)
+    runs = {name: partial(sampler.run, position, STEP_SIZE) for name, sampler in found.items()}
+    seconds = in_turn(runs, repeats)
+    return compared({n: 1e6 * s / problem.updates for n, s in seconds.items()}, "pymc_sgld")
