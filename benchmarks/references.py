@@ -16,8 +16,8 @@ import sys
 import time
 
 import arviz as az
-import numpy as np
 import known_posteriors as posteriors
+import numpy as np
 import pymc as pm
 from known_posteriors.hierarchical import noncentred_eight_schools
 from known_posteriors.posterior import DATA

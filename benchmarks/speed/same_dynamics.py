@@ -9,6 +9,7 @@ another convention is a factor of two in one of them, or in both.
 from __future__ import annotations
 
 import numpy as np
+
 from speed.models import Problem
 from speed.peers import Sampler
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
+
 from speed import same_dynamics
 from speed.models import Problem
 from speed.peers import samplers
@@ -26,3 +27,16 @@ def measure(problem: Problem, batch_size: int, peers: Sequence[str], repeats: in
     runs = {name: partial(sampler.run, position, STEP_SIZE) for name, sampler in found.items()}
     seconds = in_turn(runs, repeats)
     return compared({n: 1e6 * s / problem.updates for n, s in seconds.items()}, "pymc_sgld")
+
+
+def by_rows(problems: Sequence[Problem], batch_size: int, repeats: int) -> pd.DataFrame:
+    """Return the same of this package for data of several sizes: ratios are to the first."""
+    runs, updates = {}, {}
+    for problem in problems:
+        name = f"{problem.rows:,} rows"
+        sampler = samplers("pymc_sgld", problem, batch_size)["pymc_sgld"]
+        runs[name] = partial(sampler.run, same_dynamics.start(problem), STEP_SIZE)
+        updates[name] = problem.updates
+    seconds = in_turn(runs, repeats)
+    first = next(iter(runs))
+    return compared({n: 1e6 * s / updates[n] for n, s in seconds.items()}, first)

@@ -6,14 +6,19 @@ what this package reads too.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import blackjax
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from speed.models import Problem
 from speed.peers import Sampler
+
+# of one thread, as everything else; JAX reads it when it is first used
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
 
 
 def _logistic_prior(p):

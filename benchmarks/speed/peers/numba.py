@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numba
 import numpy as np
+
 from speed.models import Problem
 from speed.peers import Sampler
 
@@ -78,7 +79,7 @@ def _network(position, data, start, stop, scale, gradient):
 GRADIENTS = {"logistic": _logistic, "hierarchical": _hierarchical, "network": _network}
 
 
-def loop(gradient_of_rows: Callable) -> Callable:
+def loop(gradient_of_rows: Callable, noise: bool = True) -> Callable:
     """Return a compiled function that runs an update for each of ``starts``."""
 
     @jit
@@ -88,7 +89,9 @@ def loop(gradient_of_rows: Callable) -> Callable:
         for start in starts:
             gradient_of_rows(position, data, start, start + batch_size, scale, gradient)
             for j in range(len(position)):
-                position[j] += step_size / 2 * gradient[j] + root * rng.standard_normal()
+                position[j] += step_size / 2 * gradient[j]
+                if noise:
+                    position[j] += root * rng.standard_normal()
 
     return updates
 

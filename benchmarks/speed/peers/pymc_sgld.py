@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pymc as pm
 import pytensor
-from speed.models import Problem
-from speed.peers import Sampler
 
 from pymc_sgld import SGLD
+from speed.models import Problem
+from speed.peers import Sampler
 
 UPDATES_OF_A_DRAW = 100
 TEXTBOOK = {"gradient": "minibatch", "preconditioner": "identity"}
@@ -22,9 +23,9 @@ class StepSize:
         return np.full(len(count), self.now)
 
 
-def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
-    """Return the step method, with all that a draw of so many updates does in Python."""
-    model, step_size = problem.model(), StepSize()
+def make(problem: Problem, batch_size: int, model: pm.Model) -> tuple[SGLD, StepSize]:
+    """Return a step method at the start of a chain, and what sets its step size."""
+    step_size = StepSize()
     with pytensor.config.change_flags(floatX=problem.dtype):
         step = SGLD(
             batch_size=batch_size,
@@ -34,6 +35,13 @@ def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
             **TEXTBOOK,
         )
     step.setup_chain(np.random.default_rng(0), 0, 10**9)
+    return step, step_size
+
+
+def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
+    """Return the step method, with all that a draw of so many updates does in Python."""
+    model = problem.model()
+    step, step_size = make(problem, batch_size, model)
     names = [c.value_name for c in step.coordinates]
 
     def run(position: np.ndarray, size: float) -> np.ndarray:

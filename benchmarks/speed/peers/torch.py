@@ -9,9 +9,10 @@ import warnings
 
 import numpy as np
 import torch
+from torch.nn.functional import log_softmax, softplus
+
 from speed.models import Problem
 from speed.peers import Sampler
-from torch.nn.functional import log_softmax, softplus
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # of what it imports
