@@ -67,15 +67,16 @@ def build(name: str, rows: int | None) -> Problem:
 
 def updates(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Give a table for each model and batch size."""
-    from speed.updates import measure
+    from speed.updates import measure, side_by_side
 
     for name in arguments.models:
-        problem = build(name, arguments.rows)
+        problem, found = build(name, arguments.rows), {}
         for size in arguments.batch_sizes:
-            yield (
-                f"{problem.title}, batches of {size}",
-                measure(problem, size, peers, arguments.repeats),
-            )
+            table = measure(problem, size, peers, arguments.repeats)
+            found[f"batches of {size}"] = table
+            if not arguments.markdown:
+                yield f"{problem.title}, batches of {size}", table
+        yield f"{problem.title}: µs per update (times that of pymc_sgld)", side_by_side(found)
 
 
 def rows(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from speed import same_dynamics
 from speed.models import Problem
 from speed.peers import samplers
-from speed.timing import compared, in_turn
+from speed.timing import compared, in_turn, shown
 
 STEP_SIZE = 1e-9  # so small that no chain leaves: what an update costs does not depend on it
 
@@ -27,6 +27,17 @@ def measure(problem: Problem, batch_size: int, peers: Sequence[str], repeats: in
     runs = {name: partial(sampler.run, position, STEP_SIZE) for name, sampler in found.items()}
     seconds = in_turn(runs, repeats)
     return compared({n: 1e6 * s / problem.updates for n, s in seconds.items()}, "pymc_sgld")
+
+
+def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return one table of several: medians, and in brackets the ratio and its range."""
+    columns = {}
+    for name, table in tables.items():
+        figures = table.map(shown)
+        ranges = figures["ratio, least"] + "–" + figures["ratio, most"]
+        columns[name] = figures["µs per update"] + " (" + figures["ratio"] + "; " + ranges + ")"
+        columns[name].iloc[0] = figures["µs per update"].iloc[0]
+    return pd.DataFrame(columns)
 
 
 def by_rows(problems: Sequence[Problem], batch_size: int, repeats: int) -> pd.DataFrame:
