@@ -65,6 +65,11 @@ def build(name: str, rows: int | None) -> Problem:
     return MODELS[name](rows) if rows and name != "network" else MODELS[name]()
 
 
+def progress(message: str) -> None:
+    """Say what is being measured, beside the tables."""
+    print(f"measuring: {message} ...", file=sys.stderr, flush=True)
+
+
 def updates(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Give a table for each model and batch size."""
     from speed.updates import measure, side_by_side
@@ -72,6 +77,7 @@ def updates(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[s
     for name in arguments.models:
         problem, found = build(name, arguments.rows), {}
         for size in arguments.batch_sizes:
+            progress(f"{name}, batches of {size}")
             table = measure(problem, size, peers, arguments.repeats)
             found[f"batches of {size}"] = table
             if not arguments.markdown:
@@ -85,6 +91,7 @@ def rows(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[str,
 
     for name in arguments.models:
         if name != "network":
+            progress(name)
             most = build(name, arguments.rows)
             few = build(name, min(10_000, most.rows))
             yield f"{name}, by the number of rows", by_rows([few, most], 128, arguments.repeats)
@@ -162,7 +169,7 @@ def main() -> None:
             peers.append(peer)
     with threadpool_limits(1):
         for part in arguments.parts:
-            print(f"\nmeasuring: {part} ...", file=sys.stderr, flush=True)
+            progress(part)
             for title, table in PARTS[part](arguments, peers):
                 print(f"\n{title}\n\n{printed(table, arguments.markdown)}", flush=True)
 
