@@ -21,9 +21,9 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import arviz as az
+import known_posteriors as posteriors
 import numpy as np
 import pandas as pd
-import posteriors
 import pymc as pm
 
 from pymc_sgld import SGLD, SGLDWarning

@@ -94,12 +94,12 @@ def of_sgld(model: pm.Model, repeats: int) -> tuple[dict[str, float], xr.DataTre
     return found, idata
 
 
-def of_nuts(model: pm.Model, rows: int) -> tuple[dict[str, float], xr.DataTree]:
-    """Return the costs of NUTS, and its draws."""
+def of_nuts(model: pm.Model, rows: int, **length: int) -> tuple[dict[str, float], xr.DataTree]:
+    """Return the costs of NUTS by nutpie, and its draws; ``length`` has ``draws`` and ``tune``."""
     compiling, compiled = seconds(lambda: nutpie.compile_pymc_model(model))
     settings = {"chains": 2, "cores": 1, "progress_bar": False, "seed": 1, "save_warmup": True}
     nutpie.sample(compiled, draws=5, tune=5, **settings)  # compile what is left
-    sampling, idata = seconds(lambda: nutpie.sample(compiled, **settings))
+    sampling, idata = seconds(lambda: nutpie.sample(compiled, **settings, **length))
     stats = idata.warmup_sample_stats, idata.sample_stats
     gradients = sum(int(each["n_steps"].sum()) for each in stats)
     scale = ESS / least_ess(idata)

@@ -16,11 +16,11 @@ import sys
 import time
 
 import arviz as az
+import known_posteriors as posteriors
 import numpy as np
-import posteriors
 import pymc as pm
-from posteriors.hierarchical import noncentred_eight_schools
-from posteriors.posterior import DATA
+from known_posteriors.hierarchical import noncentred_eight_schools
+from known_posteriors.posterior import DATA
 
 ENOUGH, MIXED = 2_000, 1.005
 LONGER = 4  # times as many draws in the next run

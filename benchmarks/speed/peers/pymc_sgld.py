@@ -1,0 +1,60 @@
+"""SGLD of this package: an unmodified PyMC model, shuffled once and read in blocks of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pymc as pm
+import pytensor
+
+from pymc_sgld import SGLD
+from speed.models import Problem
+from speed.peers import Sampler
+
+UPDATES_OF_A_DRAW = 100
+TEXTBOOK = {"gradient": "minibatch", "preconditioner": "identity"}
+
+
+class StepSize:
+    """A schedule: the step size of the present run, so that one compiled step serves them all."""
+
+    now = 1.0
+
+    def __call__(self, count: np.ndarray) -> np.ndarray:
+        return np.full(len(count), self.now)
+
+
+def make(problem: Problem, batch_size: int, model: pm.Model) -> tuple[SGLD, StepSize]:
+    """Return a step method at the start of a chain, and what sets its step size."""
+    step_size = StepSize()
+    with pytensor.config.change_flags(floatX=problem.dtype):
+        step = SGLD(
+            batch_size=batch_size,
+            step_size=step_size,
+            steps_per_draw=UPDATES_OF_A_DRAW,
+            model=model,
+            **TEXTBOOK,
+        )
+    step.setup_chain(np.random.default_rng(0), 0, 10**9)
+    return step, step_size
+
+
+def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
+    """Return the step method, with all that a draw of so many updates does in Python."""
+    model = problem.model()
+    step, step_size = make(problem, batch_size, model)
+    names = [c.value_name for c in step.coordinates]
+
+    def run(position: np.ndarray, size: float) -> np.ndarray:
+        step_size.now = size
+        point = dict(zip(names, problem.split(position).values(), strict=True))
+        for _ in range(problem.updates // UPDATES_OF_A_DRAW):
+            point, _ = step.step(point)
+        return np.concatenate([np.ravel(point[name]) for name in names])
+
+    def gradient(position: np.ndarray) -> np.ndarray:
+        """Return PyMC's own gradient: the updates are compared with it as they run."""
+        with pytensor.config.change_flags(floatX=problem.dtype):
+            point = dict(zip(names, problem.split(position).values(), strict=True))
+            return np.asarray(model.compile_dlogp()(point))
+
+    return {"pymc_sgld": Sampler(run, gradient)}

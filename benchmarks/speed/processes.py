@@ -1,0 +1,28 @@
+"""Measurements in processes of their own: a module of this folder is run, and prints its result."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parents[1]
+
+
+def result_of(module: str, *arguments: object, **environment: str) -> object:
+    """Run a module and return what its last line says in JSON.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails, with what it said.
+    """
+    paths = [str(BENCHMARKS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
