@@ -7,6 +7,7 @@ updates     microseconds per update beside BlackJAX (random rows, and contiguous
 rows        the same of this package for 10^4 and 10^6 rows, which should not depend on them
 profile     where the microseconds of an update go
 memory      peak memory of each sampler, in a process of its own
+backends    the same of this package with Numba, C and JAX, and what they take to compile
 cold-start  seconds to the first draw beside PyMC's NUTS, with empty and with warm caches
 ess         effective sample size per second beside nutpie and PyMC's NUTS, 10^4 to 10^6 rows
 
@@ -116,6 +117,15 @@ def memory(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[st
     yield f"Peak memory in MB, logistic, {size:,} rows", measure(peers, size, 128)
 
 
+def backends(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Give a table for each model."""
+    from speed.backends import measure
+
+    for name in arguments.models:
+        progress(name)
+        yield f"{name}, batches of 128", measure(name, 128, arguments.repeats)
+
+
 def cold_start(
     arguments: argparse.Namespace, peers: list[str]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -142,6 +152,7 @@ PARTS = {
     "rows": rows,
     "profile": profile,
     "memory": memory,
+    "backends": backends,
     "cold-start": cold_start,
     "ess": ess,
 }

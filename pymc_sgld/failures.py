@@ -78,16 +78,23 @@ def is_finite(*arrays: np.ndarray) -> bool:
     return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
-def is_stable(step_size: float, gradients: np.ndarray, products: np.ndarray) -> bool:
+def is_stable(
+    step_size: float, first: tuple[np.ndarray, np.ndarray], last: tuple[np.ndarray, np.ndarray]
+) -> bool:
     """Whether the gradients did not explode in the updates of a draw.
 
     Steps that are too large for the curvature swing out further every time, finite for a while. In
     units of the inflation of the variance, what they then reach is absurd.
+
+    Parameters
+    ----------
+    step_size : float
+    first, last : tuple of (ndarray, ndarray)
+        Gradients of two updates, and their products with the preconditioner, shape (d,).
     """
     with np.errstate(over="ignore"):
-        first, last = np.einsum("kd,kd->k", gradients[[0, -1]], products[[0, -1]])
-        unit = step_size / 4 / gradients.shape[1]
-        return bool(unit * last < 1e3 * max(unit * first, 1.0))
+        unit = step_size / 4 / len(first[0])
+        return bool(unit * (last[0] @ last[1]) < 1e3 * max(unit * (first[0] @ first[1]), 1.0))
 
 
 def _gentler(coordinates: Sequence[Coordinates], entries: np.ndarray) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,6 +26,8 @@ from pymc_sgld.tuning.gaussian import Gaussian
 MOST_STEPS_PER_DRAW = 1000
 OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
 JUDGED = 20  # draws after which the noise is judged, and again after as many
+_ENTRIES_OF_A_PART = 2**17  # updates times coordinates that are run at once: some MB
+_LEAST_OF_A_PART = 4  # updates, so that no part has one
 ATTEMPTS = 12  # to start, or to go on while tuning, each with half the step size
 
 
@@ -192,32 +196,49 @@ class Transition:
         updates, paired = self.updates_of_draw(chain), chain.has_shadow
         count = np.arange(chain.updates, chain.updates + updates)
         step_sizes = evaluate(self.schedule, count) * chain.refinement
-        shape = ((1 + paired) * updates, len(start))
-        fine = rng.standard_normal(shape, dtype=self.run.dtype)
-        fresh = (fine[::2] + fine[1::2]) / np.sqrt(2, dtype=fine.dtype) if paired else fine
-        read_sizes, noise = step_sizes, _injected(fresh, chain.previous_noise)
-        if updates == 1:  # an update that moves nothing: the noise of gradients needs two
-            read_sizes = np.append(step_sizes, 0)
-            noise = np.concatenate([noise, np.zeros_like(noise)])
-        rows = self.run.starts(rng, chain.row_seed, chain.updates, len(read_sizes))
-        new, gradients, products, density = self.run(start, read_sizes, noise, rows, others)
-        chain.batches += updates
-        finite = is_finite(new, gradients, density)
         may_fail = self.judge.chosen and chain.is_tuning
-        if may_fail and not (finite and is_stable(step_sizes[0], gradients, products)):
-            return None
-        if not finite:
-            first, where = chain.updates, self.coordinates
-            raise explain(self.run, where, first, start, read_sizes, noise, rows, others)
+        contrast, before, previous = chain.contrast, copy(chain.contrast), chain.previous_noise
+        position, began = start, None
+        for part in self._parts(updates, len(start)):
+            sizes, first = step_sizes[part], chain.updates + part.start
+            shape = ((1 + paired) * len(sizes), len(start))
+            fine = rng.standard_normal(shape, dtype=self.run.dtype)
+            fresh = (fine[::2] + fine[1::2]) / np.sqrt(2, dtype=fine.dtype) if paired else fine
+            read_sizes, noise = sizes, _injected(fresh, previous)
+            if updates == 1:  # an update that moves nothing: the noise of gradients needs two
+                read_sizes = np.append(sizes, 0)
+                noise = np.concatenate([noise, np.zeros_like(noise)])
+            rows = self.run.starts(rng, chain.row_seed, first, len(read_sizes))
+            new, gradients, products, density = self.run(position, read_sizes, noise, rows, others)
+            chain.batches += len(sizes)
+            began = began or (gradients[0], products[0])
+            finite = is_finite(new, gradients, density)
+            ended = gradients[-1], products[-1]
+            if may_fail and not (finite and is_stable(step_sizes[0], began, ended)):
+                chain.contrast = before
+                return None
+            if not finite:
+                where = self.coordinates
+                raise explain(self.run, where, first, position, read_sizes, noise, rows, others)
+            if paired:
+                self._run_shadow(chain, rng, position, sizes, fine, others)
+            position, previous = new, fresh[-1] if previous.size else previous
         if paired:
-            shadow = self._run_shadow(chain, rng, start, step_sizes, fine, others)
-            chain.contrast.compare(parameters(new), parameters(shadow))
+            contrast.compare(parameters(position), parameters(contrast.position))
         chain.updates += updates
         chain.last_step_size = float(step_sizes[-1])
-        if chain.previous_noise.size:
-            chain.previous_noise = fresh[-1]
+        chain.previous_noise = previous
         reading = chain.noise_monitor.read(read_sizes, gradients, products)
-        return Draw(new, gradients[updates - 1], reading)
+        return Draw(position, gradients[len(sizes) - 1], reading)
+
+    def _parts(self, updates: int, size: int) -> list[slice]:
+        """Return parts of a draw: with very many coordinates their noise takes much memory.
+
+        The gradients of the last part are read.
+        """
+        most = updates if self.run.static else max(_LEAST_OF_A_PART, _ENTRIES_OF_A_PART // size)
+        ends = np.linspace(0, updates, -(-updates // most) + 1).round().astype(int)
+        return [slice(a, b) for a, b in pairwise(ends.tolist())]
 
     def _run_shadow(
         self,
@@ -227,8 +248,8 @@ class Transition:
         step_sizes: np.ndarray,
         fine: np.ndarray,
         others: list[np.ndarray],
-    ) -> np.ndarray:
-        """Run what the draw did with half the step size, on the same Brownian path."""
+    ) -> None:
+        """Run what a draw did with half the step size, on the same Brownian path."""
         contrast, updates = chain.contrast, len(step_sizes)
         if not contrast.position.size:
             contrast.position, contrast.previous_noise = start, chain.previous_noise
@@ -244,7 +265,6 @@ class Transition:
             contrast.updates += updates
             chain.batches += updates
             contrast.failed |= not is_finite(contrast.position, gradients, density)
-        return contrast.position
 
 
 def _injected(fresh: np.ndarray, previous: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pymc as pm
 import pytest
 
-from pymc_sgld import SGLD, NonFiniteError, SGLDWarning, compare
+from pymc_sgld import SGLD, NonFiniteError, SGLDWarning, compare, transition
 from pymc_sgld.batching import Reshuffle, WithReplacement, independent
 from pymc_sgld.diagnostics.trust import untrusted_chains
 from pymc_sgld.failures import is_stable
@@ -363,6 +363,47 @@ def test_restored_in_the_middle_of_a_contrast(default):
     assert np.isfinite(results[0][2]).all()
 
 
+def test_a_draw_in_parts_is_the_same_draw(default, monkeypatch):
+    """Very many coordinates are run in parts: the same numbers, for the shadow as well."""
+    assert default.steps_per_draw > 4
+    whole = drawn(default)
+    monkeypatch.setattr(transition, "_ENTRIES_OF_A_PART", 1)
+    assert [len(range(10)[part]) for part in default._transition._parts(10, 1)] == [3, 4, 3]
+    parts = drawn(default)
+    assert np.abs(parts[1]).max() > 0
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10)
+
+
+def drawn(step):
+    """Return the draws of a chain, the differences that its shadow made, and what it has read."""
+    names = "gradient_norm", "rows_seen", "updates", "step_size"
+    found = [
+        [float(point["theta"]), *[stats[name] for name in names]] for point, stats in run(step, 300)
+    ]
+    return found, step.chain.contrast._differences, step.chain.contrast.position
+
+
+def test_an_attempt_that_fails_leaves_the_shadow_where_it_was(default, monkeypatch):
+    """Also where its first parts went well."""
+    monkeypatch.setattr(transition, "_ENTRIES_OF_A_PART", 1)
+    default.setup_chain(np.random.default_rng(4), 300, 10)
+    point, shadows = default._point(default._origin, {}), []
+    while not (default.chain.has_shadow and default.chain.contrast.position.size):
+        point, _ = default.step(point)
+    stable, calls = transition.is_stable, iter([True, False])
+
+    def fails_once(*arguments):
+        shadows.append(default.chain.contrast.position)
+        return next(calls, stable(*arguments))
+
+    monkeypatch.setattr(transition, "is_stable", fails_once)
+    default.step(point)
+    before, moved, again = shadows[:3]
+    assert not np.array_equal(before, moved)
+    np.testing.assert_array_equal(before, again)
+
+
 def test_tuning_refines_a_step_that_is_too_large(monkeypatch):
     """The noise around the centre said less than the chain meets."""
     with gaussian_mean():
@@ -458,11 +499,11 @@ def test_model_without_second_derivatives():
 
 def test_steps_that_swing_out_are_failures():
     """Finite, and on the way to infinity; noise of any size and a far start are not."""
-    noisy = _rng.normal(size=(10, 2)) * 1e3
-    assert is_stable(1e-7, noisy, noisy)
-    assert is_stable(0.3, noisy[::-1] * np.logspace(0, -3, 10)[:, None], noisy)
-    swinging = np.array([[1.0], [-1e2], [1e4], [-1e6]])
-    assert not is_stable(10.0, swinging, swinging)
+    first, last = _rng.normal(size=(2, 2)) * 1e3
+    assert is_stable(1e-7, (first, first), (last, last))
+    assert is_stable(0.3, (first, first), (last / 1e3, last / 1e3))
+    swinging = np.array([1.0]), np.array([-1e6])
+    assert not is_stable(10.0, (swinging[0], swinging[0]), (swinging[1], swinging[1]))
 
 
 def test_readings_that_overflowed_are_not_trusted():

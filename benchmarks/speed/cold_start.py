@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import tempfile
 import time
@@ -14,7 +13,7 @@ import pymc as pm
 
 from pymc_sgld import SGLD
 from speed.models import logistic
-from speed.processes import result_of
+from speed.processes import result_of, with_caches
 
 SETTINGS = {"step_size": 1e-7, "gradient": "minibatch", "preconditioner": "identity"}
 
@@ -49,13 +48,9 @@ def measure(rows: int, batch_size: int) -> pd.DataFrame:
     found: dict[str, dict[str, float]] = {}
     for sampler in ("SGLD, textbook", "SGLD, default", "PyMC's NUTS"):
         with tempfile.TemporaryDirectory() as caches:
-            flags = os.environ.get("PYTENSOR_FLAGS", "")
-            environment = {
-                "PYTENSOR_FLAGS": f"{flags},base_compiledir={caches}".lstrip(","),
-                "NUMBA_CACHE_DIR": caches,
-            }
+            task = "speed.cold_start", sampler, rows, batch_size
             found[sampler] = {
-                state: result_of("speed.cold_start", sampler, rows, batch_size, **environment)
+                state: result_of(*task, **with_caches(caches))
                 for state in ("empty caches, s", "warm caches, s")
             }
     return pd.DataFrame(found).T

@@ -11,6 +11,15 @@ from pathlib import Path
 BENCHMARKS = Path(__file__).parents[1]
 
 
+def with_caches(folder: str) -> dict[str, str]:
+    """Return the environment in which compiled code is kept in a folder."""
+    flags = os.environ.get("PYTENSOR_FLAGS", "")
+    return {
+        "PYTENSOR_FLAGS": f"{flags},base_compiledir={folder}".lstrip(","),
+        "NUMBA_CACHE_DIR": folder,
+    }
+
+
 def result_of(module: str, *arguments: object, **environment: str) -> object:
     """Run a module and return what its last line says in JSON.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pymc as pm
 import pytensor
@@ -23,7 +25,9 @@ class StepSize:
         return np.full(len(count), self.now)
 
 
-def make(problem: Problem, batch_size: int, model: pm.Model) -> tuple[SGLD, StepSize]:
+def make(
+    problem: Problem, batch_size: int, model: pm.Model, mode: str | None = None
+) -> tuple[SGLD, StepSize]:
     """Return a step method at the start of a chain, and what sets its step size."""
     step_size = StepSize()
     with pytensor.config.change_flags(floatX=problem.dtype):
@@ -32,16 +36,17 @@ def make(problem: Problem, batch_size: int, model: pm.Model) -> tuple[SGLD, Step
             step_size=step_size,
             steps_per_draw=UPDATES_OF_A_DRAW,
             model=model,
+            compile_kwargs={} if mode is None else {"mode": mode},
             **TEXTBOOK,
         )
     step.setup_chain(np.random.default_rng(0), 0, 10**9)
     return step, step_size
 
 
-def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
-    """Return the step method, with all that a draw of so many updates does in Python."""
-    model = problem.model()
-    step, step_size = make(problem, batch_size, model)
+def runs(
+    problem: Problem, step: SGLD, step_size: StepSize
+) -> Callable[[np.ndarray, float], np.ndarray]:
+    """Return a function that runs updates, with all that a draw of so many does in Python."""
     names = [c.value_name for c in step.coordinates]
 
     def run(position: np.ndarray, size: float) -> np.ndarray:
@@ -51,10 +56,19 @@ def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
             point, _ = step.step(point)
         return np.concatenate([np.ravel(point[name]) for name in names])
 
+    return run
+
+
+def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
+    """Return the step method."""
+    model = problem.model()
+    step, step_size = make(problem, batch_size, model)
+    names = [c.value_name for c in step.coordinates]
+
     def gradient(position: np.ndarray) -> np.ndarray:
         """Return PyMC's own gradient: the updates are compared with it as they run."""
         with pytensor.config.change_flags(floatX=problem.dtype):
             point = dict(zip(names, problem.split(position).values(), strict=True))
             return np.asarray(model.compile_dlogp()(point))
 
-    return {"pymc_sgld": Sampler(run, gradient)}
+    return {"pymc_sgld": Sampler(runs(problem, step, step_size), gradient)}
