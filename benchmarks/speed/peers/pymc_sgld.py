@@ -12,7 +12,7 @@ from pymc_sgld import SGLD
 from speed.models import Problem
 from speed.peers import Sampler
 
-UPDATES_OF_A_DRAW = 100
+UPDATES_OF_A_DRAW, MANY = 100, 1000
 TEXTBOOK = {"gradient": "minibatch", "preconditioner": "identity"}
 
 
@@ -26,7 +26,11 @@ class StepSize:
 
 
 def make(
-    problem: Problem, batch_size: int, model: pm.Model, mode: str | None = None
+    problem: Problem,
+    batch_size: int,
+    model: pm.Model,
+    mode: str | None = None,
+    updates_of_a_draw: int = UPDATES_OF_A_DRAW,
 ) -> tuple[SGLD, StepSize]:
     """Return a step method at the start of a chain, and what sets its step size."""
     step_size = StepSize()
@@ -34,7 +38,7 @@ def make(
         step = SGLD(
             batch_size=batch_size,
             step_size=step_size,
-            steps_per_draw=UPDATES_OF_A_DRAW,
+            steps_per_draw=updates_of_a_draw,
             model=model,
             compile_kwargs={} if mode is None else {"mode": mode},
             **TEXTBOOK,
@@ -52,7 +56,7 @@ def runs(
     def run(position: np.ndarray, size: float) -> np.ndarray:
         step_size.now = size
         point = dict(zip(names, problem.split(position).values(), strict=True))
-        for _ in range(problem.updates // UPDATES_OF_A_DRAW):
+        for _ in range(problem.updates // step.steps_per_draw):
             point, _ = step.step(point)
         return np.concatenate([np.ravel(point[name]) for name in names])
 
@@ -71,4 +75,9 @@ def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
             point = dict(zip(names, problem.split(position).values(), strict=True))
             return np.asarray(model.compile_dlogp()(point))
 
-    return {"pymc_sgld": Sampler(runs(problem, step, step_size), gradient)}
+    found = {"pymc_sgld": Sampler(runs(problem, step, step_size), gradient)}
+    if not problem.updates % MANY:
+        step, step_size = make(problem, batch_size, model, updates_of_a_draw=MANY)
+        name = f"pymc_sgld, {MANY:,} updates a draw"
+        found[name] = Sampler(runs(problem, step, step_size), gradient)
+    return found
