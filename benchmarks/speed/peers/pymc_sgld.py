@@ -43,7 +43,7 @@ def make(
             compile_kwargs={} if mode is None else {"mode": mode},
             **TEXTBOOK,
         )
-    step.setup_chain(np.random.default_rng(0), 0, 10**9)
+    step.setup_chain(np.random.default_rng(0), 0, 10**5)
     return step, step_size
 
 
