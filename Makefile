@@ -16,7 +16,7 @@ help:
 	@echo 'make types       mypy on the package'
 	@echo 'make docs        the documentation, into docs/_build/html'
 	@echo 'make figures     the figures of the documentation, and the numbers beside them'
-	@echo 'make benchmark   speed and memory beside other libraries and NUTS; takes an hour'
+	@echo 'make benchmark   speed and memory beside other libraries and NUTS; takes an hour, and torch'
 	@echo 'make choosing    the rules for batch size and step size beside runs'
 	@echo 'make flat-cost   rows and seconds for an effective sample size as the data grow, beside NUTS'
 	@echo 'make large       8 GB of data on disk: seconds, memory, and the posterior (size=GB)'
@@ -62,7 +62,7 @@ figures:
 	$(python) docs/figures/plots
 
 benchmark:
-	@$(environment) benchmark
+	@$(environment) benchmark peers
 	$(python) benchmarks/overhead.py
 
 choosing:

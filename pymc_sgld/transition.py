@@ -236,7 +236,9 @@ class Transition:
 
         The gradients of the last part are read.
         """
-        most = updates if self.run.static else max(_LEAST_OF_A_PART, _ENTRIES_OF_A_PART // size)
+        most = max(_LEAST_OF_A_PART, _ENTRIES_OF_A_PART // size)
+        if updates <= most or self.run.static:
+            return [slice(0, updates)]
         ends = np.linspace(0, updates, -(-updates // most) + 1).round().astype(int)
         return [slice(a, b) for a, b in pairwise(ends.tolist())]
 
