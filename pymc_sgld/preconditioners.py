@@ -112,6 +112,7 @@ class LowRank:
     name = "laplace_low_rank"
 
     def __init__(self, scales: np.ndarray, directions: np.ndarray, stretches: np.ndarray) -> None:
+        directions = np.ascontiguousarray(directions)  # updates read it row by row
         self.arrays: tuple[np.ndarray, ...] = (scales, directions, stretches - 1)
         self._roots = np.sqrt(stretches) - 1
 

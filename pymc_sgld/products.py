@@ -36,6 +36,8 @@ def _product_as_sum(fgraph: FunctionGraph, node: Apply) -> list[Variable] | None
     if left.type.ndim != 2 or right.type.ndim != 2:
         return None
     [product] = node.outputs
+    if "float" not in product.type.dtype:  # a sum of truth values is none
+        return None
     if right.type.shape[1] == 1:
         return _times_column(left, right, product)
     if left.type.shape[0] == 1:

@@ -62,8 +62,9 @@ def test_products_with_a_vector_are_sums(graph, expected):
         (x @ x.T, X @ X.T),
         (pt.linalg.inv(x.T @ x) @ c, np.linalg.solve(X.T @ X, b)),
         (pt.constant(np.asfortranarray(X)) @ c, X @ b),
+        (pt.gt(x, 0) @ pt.gt(c, 0), (X > 0) @ (b > 0)),
     ],
-    ids=["two matrices", "rows that may be apart in memory", "columns together in memory"],
+    ids=["two matrices", "rows that may be apart", "columns together", "truth values"],
 )
 def test_other_products_stay(graph, expected):
     found, left = run(graph, with_sums(PLAIN))

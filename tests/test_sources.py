@@ -224,6 +224,25 @@ def test_rows_of_hdf5_that_were_never_written(chunks, tmp_path):
         bind({"x": rows})
 
 
+def test_a_virtual_hdf5_dataset_with_holes(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="reads HDF5")
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["rows"] = ROWS[:100]
+    part = h5py.VirtualSource("part.h5", "rows", ROWS[:100].shape)
+    with h5py.File(tmp_path / "whole.h5", "w") as file:
+        for name, length in (("half", 200), ("whole", 100)):
+            layout = h5py.VirtualLayout((length, 4), "f8")
+            layout[:100] = part
+            file.create_virtual_dataset(name, layout, fillvalue=-1)
+    with h5py.File(tmp_path / "whole.h5") as file:
+        bind({"x": file["whole"]})
+        with pytest.warns(SGLDWarning, match=r"400 of its entries are missing .* read as -1\.0"):
+            bind({"x": file["half"]})
+        (tmp_path / "part.h5").unlink()
+        with pytest.warns(SGLDWarning, match=r"the files \['part\.h5'\] are missing behind it"):
+            bind({"x": file["whole"]})
+
+
 @pytest.mark.parametrize("kind", ["hdf5", "zarr", "parquet"])
 def test_a_file_that_is_gone(kind, tmp_path):
     [source] = bind({"x": KINDS[kind](tmp_path)}).values()

@@ -21,7 +21,9 @@ class Hdf5(Source):
             chunks = _count(dataset.shape, dataset.chunks)
             missing = chunks - dataset.id.get_num_chunks()
             self.unwritten = _unwritten(missing, chunks, dataset.fillvalue)
-        elif not (dataset.is_virtual or dataset.external or dataset.id.get_storage_size()):
+        elif dataset.is_virtual:
+            self.unwritten = _unmapped(dataset)
+        elif not (dataset.external or dataset.id.get_storage_size()):
             self.unwritten = _unwritten(1, 1, dataset.fillvalue)
 
     def read(self, start: int, stop: int) -> Any:
@@ -65,6 +67,21 @@ class Zarr(Sliced):
 def _count(shape: tuple[int, ...], chunk: tuple[int, ...]) -> int:
     """Return the number of chunks of an array."""
     return prod(-(-length // part) for length, part in zip(shape, chunk, strict=True))
+
+
+def _unmapped(dataset: Any) -> str:
+    """Say that a virtual dataset has entries, or files, that are not there."""
+    parts, folder = dataset.virtual_sources(), os.path.dirname(dataset.file.filename)
+    absent = [
+        part.file_name
+        for part in parts
+        if part.file_name != "." and not os.path.exists(os.path.join(folder, part.file_name))
+    ]
+    mapped = sum(part.vspace.get_select_npoints() for part in parts)
+    if not absent and mapped >= prod(dataset.shape):
+        return ""
+    what = f"the files {absent}" if absent else f"{prod(dataset.shape) - mapped} of its entries"
+    return f"{what} are missing behind it, and read as {dataset.fillvalue}: write them."
 
 
 def _unwritten(missing: int, chunks: int, fill_value: Any) -> str:

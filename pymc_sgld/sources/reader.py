@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,8 @@ def _finish_reading() -> None:
     """Wait for the threads that read: a fork would copy the locks that they hold, for ever held."""
     for thread in threading.enumerate():
         if thread.name == THREAD and thread is not threading.current_thread():
-            thread.join()
+            with suppress(RuntimeError):  # it has not begun
+                thread.join()
 
 
 if hasattr(os, "register_at_fork"):

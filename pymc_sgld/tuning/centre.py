@@ -27,6 +27,7 @@ from pymc_sgld.tuning.shapes import FULL_SIZE, Curvature, Full, Stretched
 _LOOKING = "looking for the centre of the posterior"
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
 _POOR = 0.05  # misfit from which on another start may do better
+_WRONG = 0.5  # the same where passes are dear: gradients are no longer those of the Gaussian
 
 
 def approximate(
@@ -122,7 +123,7 @@ def _search(curvature: Curvature, evaluate: Evaluate, start: np.ndarray) -> Gaus
         return settle(begin, kind.at(curvature, begin), evaluate, curvature, effort)
 
     found = search(_climb(evaluate, start))
-    if found.settled and (found.misfit < _POOR or not cheap):
+    if found.settled and found.misfit < (_POOR if cheap else _WRONG):
         return found
     # the mode may be a spike without mass: a scale of group effects at zero
     other = search(start.astype("float64"))

@@ -40,7 +40,7 @@ WORTHWHILE = 5  # times the rows of a sample, from which it saves more than it c
 LEAST, MOST = 32_768, 262_144  # rows of a sample
 _A_COORDINATE, _SHARE = 100, 0.01  # the same for each coordinate, and of all rows
 _ROUNDS = 6
-_RIGHT = 0.1  # standard deviations that the mean may be off along any coordinate
+_RIGHT = 0.1  # standard deviations that the mean may be off in any direction
 _FAR = 0.5  # relative error of the curvature along a coordinate with which it is not used
 _SEED = 20190707  # fixed: what is found is a property of the model, not of a chain
 
@@ -51,7 +51,8 @@ def sample_of(data: FullData, size: int) -> FullData | None:
     if data.rows < WORTHWHILE * rows:
         return None
     sample = data.sample(rows)
-    return sample if data.rows >= WORTHWHILE * sample.rows else None
+    enough = sample.rows >= _A_COORDINATE * size  # of a source there are as many as were kept
+    return sample if enough and data.rows >= WORTHWHILE * sample.rows else None
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def complete(
         bend = z * pair.bend - mend
         tilt, shape = pair.gradient - drawn.gradient, shape.bent(mend)
         move = shape.pull(tilt)
-        mean, distance = mean + shape.away(move), float(np.abs(move).max())
+        mean, distance = mean + shape.away(move), float(np.linalg.norm(move))
         rate = max(float(np.abs(bend).max()), distance / moved if moved else 0.0)
         if not wrong and distance * rate < _RIGHT:  # what is left of it
             misfit = float(np.mean(pair.bend**2 + drawn.move**2))
