@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 
 def in_turn(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
@@ -16,12 +17,13 @@ def in_turn(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str,
     else. The first turn is not counted: it compiles, and fills the caches.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            if repeat:
-                times[name].append(time.process_time() - start)
+    with threadpool_limits(1):  # of all libraries that are loaded by now
+        for repeat in range(repeats + 1):
+            for name, run in runs.items():
+                start = time.process_time()
+                run()
+                if repeat:
+                    times[name].append(time.process_time() - start)
     return {name: np.array(values) for name, values in times.items()}
 
 
