@@ -1,5 +1,7 @@
 """What several files of tests share."""
 
+import signal
+
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
@@ -13,3 +15,11 @@ def figures_without_a_screen():
     yield
     plt.close("all")
     plt.switch_backend(backend)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts_arrive():
+    """Also where the tests run in the background, for which shells ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

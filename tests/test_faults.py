@@ -70,14 +70,6 @@ def nothing_is_left():
     assert wait_for(lambda: set(os.listdir("/dev/shm")) <= named)  # others come and go
 
 
-@pytest.fixture(autouse=True)
-def interrupts_arrive():
-    """Also where the tests run in the background, for which shells ignore interrupts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def model():
     with pm.Model() as model:
         pm.Normal("y", pm.Normal("mean"), 1, observed=ROWS[:10])
