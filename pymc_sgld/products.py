@@ -24,10 +24,11 @@ _KEEPS_ROWS = (Reshape, SpecifyShape, Subtensor)
 
 def with_sums(mode: Mode) -> Mode:
     """Return a mode that compiles products with vectors as sums; those of two matrices stay."""
-    return mode.register((in2out(_product_as_sum, name="products_as_sums"), _POSITION))
+    # no decorator: compiled functions hold the rewriter, and are pickled
+    rewriter = node_rewriter([Dot, Blockwise])(_product_as_sum)
+    return mode.register((in2out(rewriter, name="products_as_sums"), _POSITION))
 
 
-@node_rewriter([Dot, Blockwise])
 def _product_as_sum(fgraph: FunctionGraph, node: Apply) -> list[Variable] | None:
     """Replace the product of (n, k) and (k, m) where n or m is one."""
     if not isinstance(getattr(node.op, "core_op", node.op), Dot):

@@ -1,5 +1,7 @@
 """What is compiled: one function a step, whatever happens afterwards."""
 
+import pickle
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -45,14 +47,22 @@ def nodes(function):
     return found
 
 
+def assert_moves_like(one, other, point):
+    for step in (one, other):
+        step.setup_chain(np.random.default_rng(1), 0, 5)
+    np.testing.assert_array_equal(one.step(point)[0]["beta"], other.step(point)[0]["beta"])
+
+
 def test_a_step_is_one_compiled_function_without_matrix_products(compiled, logistic):
     step = SGLD(model=logistic)
     assert len(compiled) == 1
     [function] = compiled
     # compiling a product takes longer than all the rest
     assert not any(isinstance(op, Dot) for op in nodes(function))
+    assert_moves_like(pickle.loads(pickle.dumps(step)), step, logistic.initial_point())
+    assert len(compiled) == 2  # a function is pickled as its graph
     run = {"cores": 1, "chains": 2, "progressbar": False, "quiet": True, "random_seed": 1}
     with logistic:
         for _ in range(2):
             pm.sample(40, tune=40, step=step, compute_convergence_checks=False, **run)
-    assert len(compiled) == 1 + 2 * 2  # PyMC compiles for each chain what it stores of a draw
+    assert len(compiled) == 2 + 2 * 2  # PyMC compiles for each chain what it stores of a draw
