@@ -1,6 +1,7 @@
 """A sample of rows to begin the search with: what is found is the posterior of all rows."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pymc as pm
@@ -133,6 +134,13 @@ def test_few_rows_are_not_sampled(of_logistic):
     assert sample.sample_of(data, 500) is None  # 50,000 rows would be a quarter
     few, _ = data_of(logistic(X[: 4 * LEAST], Y[: 4 * LEAST]))
     assert sample.sample_of(few, SIZE) is None
+
+
+def test_a_source_of_which_too_few_rows_were_kept_is_not_sampled():
+    kept = SimpleNamespace(rows=10_000)
+    wide = SimpleNamespace(rows=10**7, sample=lambda rows: kept)
+    assert sample.sample_of(wide, 100) is kept
+    assert sample.sample_of(wide, 101) is None
 
 
 # the posterior
@@ -279,6 +287,48 @@ def test_rounds_on_quadratic_functions(off, most):
     assert np.linalg.norm(begin.mean - mean) > 7
     left = found.shape.whitener.T @ precision @ found.shape.whitener
     assert np.abs(left - np.eye(2)).max() < most
+
+
+def test_the_mean_is_right_in_every_direction():
+    """Half a sd off along each of 100 coordinates, with a curvature that is 15 % off.
+
+    A round leaves .075 sd along each coordinate, which is .75 sd along their diagonal.
+    """
+    mean, unit = np.full(100, 0.5), Full(np.eye(100))
+
+    def evaluate(position):
+        away = position - mean
+        return float(-1.15 * away @ away / 2), -1.15 * away
+
+    def evaluate_sample(position):
+        return float(-position @ position / 2), -position
+
+    class Curved(Curvature):
+        def matrix(self, position):
+            return np.eye(100)
+
+    curvature = Curved(None, [], "float64")
+    found = sample.complete(Gaussian(0 * mean, unit), evaluate_sample, curvature, evaluate)
+    assert np.linalg.norm(found.mean - mean) < sample._RIGHT
+
+
+@pytest.mark.parametrize(("misfit", "searches"), [(0.4, 1), (0.6, 2)])
+def test_a_poor_gaussian_of_large_data_is_looked_for_again(misfit, searches, monkeypatch):
+    """Also where it settled: from the start, and the one of more evidence is taken."""
+    unit = Full(np.eye(2))
+    poor = Gaussian(np.ones(2), unit, True, misfit, evidence=-3.0)
+    better = Gaussian(np.zeros(2), unit, True, 0.1, evidence=-2.0)
+    found = iter([poor, better])
+    monkeypatch.setattr(centre, "settle", lambda *arguments: next(found))
+    monkeypatch.setattr(centre, "_climb", lambda evaluate, start: start)
+
+    class Large(Curvature):
+        def matrix(self, position):
+            return np.eye(2)
+
+    large = Large(SimpleNamespace(rows=10**7), [], "float64")
+    expected = [poor, better][searches - 1]
+    assert centre._search(large, lambda position: None, np.zeros(2)) is expected
 
 
 def test_a_sample_of_another_posterior_is_left():
