@@ -197,7 +197,8 @@ class Transition:
         count = np.arange(chain.updates, chain.updates + updates)
         step_sizes = evaluate(self.schedule, count) * chain.refinement
         may_fail = self.judge.chosen and chain.is_tuning
-        contrast, before, previous = chain.contrast, copy(chain.contrast), chain.previous_noise
+        contrast, previous = chain.contrast, chain.previous_noise
+        before = copy(contrast) if may_fail else contrast
         position, began = start, None
         for part in self._parts(updates, len(start)):
             sizes, first = step_sizes[part], chain.updates + part.start
@@ -212,7 +213,7 @@ class Transition:
             new, gradients, products, density = self.run(position, read_sizes, noise, rows, others)
             chain.batches += len(sizes)
             began = began or (gradients[0], products[0])
-            finite = is_finite(new, gradients, density)
+            finite = is_finite(new, density)  # a gradient that is not moves the position for good
             ended = gradients[-1], products[-1]
             if may_fail and not (finite and is_stable(step_sizes[0], began, ended)):
                 chain.contrast = before
@@ -261,12 +262,12 @@ class Transition:
         halves = np.repeat(step_sizes / 2, 2)
         for part in (slice(None, updates), slice(updates, None)):
             rows = self.run.starts(rng, chain.row_seed ^ 1 << 61, contrast.updates, updates)
-            contrast.position, gradients, _, density = self.run(
+            contrast.position, _, _, density = self.run(
                 contrast.position, halves[part], noise[part], rows, others
             )
             contrast.updates += updates
             chain.batches += updates
-            contrast.failed |= not is_finite(contrast.position, gradients, density)
+            contrast.failed |= not is_finite(contrast.position, density)
 
 
 def _injected(fresh: np.ndarray, previous: np.ndarray) -> np.ndarray:

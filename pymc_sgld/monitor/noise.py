@@ -114,19 +114,19 @@ class NoiseMonitor:
         """
         if not self.temperature:
             return Reading(1, np.nan, np.nan, np.full(gradients.shape[1], np.nan))
-        left = 1 - step_sizes[:-1, None] / 2 if self.matched else 1
-        apart = gradients[1:] - left * gradients[:-1]
-        moved = multiplied[1:] - left * multiplied[:-1]
-        late = step_sizes[:-1] * (self.share / 8 / self.temperature)
+        moving, size = step_sizes[:-1], gradients.shape[1]
+        left = 1 - moving[:, None] / 2 if self.matched else 1
+        weights = moving * (self.share / (8 * self.temperature * len(moving)))
         with np.errstate(over="ignore", invalid="ignore"):  # on its way to infinity
+            apart = gradients[1:] - left * gradients[:-1]
+            moved = multiplied[1:] - left * multiplied[:-1]
             if self.averaged:
-                added = late @ np.einsum("kd,kd->k", apart, moved) / apart.size
+                added = (weights @ (apart * moved)).sum() / size
             else:
-                squares = step_sizes @ np.einsum("kd,kd->k", gradients, multiplied)
-                moves = np.count_nonzero(step_sizes) * gradients.shape[1]
-                added = squares / (4 * self.temperature * moves)
-            alpha = late.mean() * self.temperature * self._follow(apart, moved)
-            return Reading(1, 1 + float(added), float(alpha), late @ (moved * moved) / len(late))
+                squares = (step_sizes @ (gradients * multiplied)).sum()
+                added = squares / (4 * self.temperature * np.count_nonzero(step_sizes) * size)
+            alpha = weights.sum() * self.temperature * self._follow(apart, moved)
+            return Reading(1, 1 + float(added), float(alpha), weights @ (moved * moved))
 
     def _follow(self, apart: np.ndarray, moved: np.ndarray) -> float:
         """Return the noise along the direction of most noise, then turn it by what is new."""
@@ -144,9 +144,9 @@ class NoiseMonitor:
         rate = max(1 / self._seen, 0.01)
         self._strength += (found - self._strength) * rate
         if self._strength > 0:
-            turn = rate / (len(along) * self._strength)
-            self.direction = self.direction + turn * (along @ moved)
-            self.dual = self.dual + turn * (along @ apart)
+            turned = along * (rate / (len(along) * self._strength))
+            self.direction = self.direction + turned @ moved
+            self.dual = self.dual + turned @ apart
             scale = np.sqrt(self.direction @ self.dual)
             self.direction, self.dual = self.direction / scale, self.dual / scale
         return found
