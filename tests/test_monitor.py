@@ -13,7 +13,7 @@ from pymc_sgld.batching import Reshuffle, WithReplacement, independent
 from pymc_sgld.diagnostics.trust import untrusted_chains
 from pymc_sgld.failures import is_stable
 from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
-from pymc_sgld.monitor.noise import NoiseMonitor, Reading
+from pymc_sgld.monitor.noise import READ, NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.tuning.step_size import Prediction
 from tests.graphs import QUICK, TEXTBOOK
@@ -457,6 +457,18 @@ def test_an_update_that_moves_nothing_does_not_count():
     steps = np.array([0.1, 0.0])
     one = NoiseMonitor(False, 1.0, 1.0, False).read(steps, gradients, gradients)
     np.testing.assert_allclose(one.inflation - 1, 0.1 / 4 * gradients[0] @ gradients[0] / 3)
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_of_many_updates_the_last_are_read(averaged):
+    gradients, steps = _rng.normal(size=(100, 3)), np.geomspace(1, 0.1, 100)
+    last = slice(-READ, None)
+    one = NoiseMonitor(averaged, 1.0, 1.0, True).read(steps, gradients, 2 * gradients)
+    other = NoiseMonitor(averaged, 1.0, 1.0, True).read(
+        steps[last], gradients[last], 2 * gradients[last]
+    )
+    assert (one.inflation, one.threshold) == (other.inflation, other.threshold)
+    np.testing.assert_array_equal(one.noise, other.noise)
 
 
 def test_rows_of_the_shadow_are_counted(default):

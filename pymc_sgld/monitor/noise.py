@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+READ = 30  # updates of a draw, its last ones: more would take longer, and say little more
+
 
 @dataclass
 class Reading:
@@ -104,7 +106,8 @@ class NoiseMonitor:
         Parameters
         ----------
         step_sizes : ndarray, shape (k,)
-            Of at least two updates; the last may be one that moves nothing, of size 0.
+            Of at least two updates, of which the last ``READ`` are read; the last may be one that
+            moves nothing, of size 0.
         gradients, multiplied : ndarray, shape (k, d)
             :math:`\hat g` and :math:`M \hat g`.
 
@@ -114,6 +117,8 @@ class NoiseMonitor:
         """
         if not self.temperature:
             return Reading(1, np.nan, np.nan, np.full(gradients.shape[1], np.nan))
+        step_sizes = step_sizes[-READ:]
+        gradients, multiplied = gradients[-READ:], multiplied[-READ:]
         moving, size = step_sizes[:-1], gradients.shape[1]
         left = 1 - moving[:, None] / 2 if self.matched else 1
         weights = moving * (self.share / (8 * self.temperature * len(moving)))
