@@ -18,6 +18,7 @@ from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
+from pymc_sgld.normals import WORTHWHILE, standard_normal
 from pymc_sgld.schedules import Schedule, evaluate
 from pymc_sgld.threads import one_thread
 from pymc_sgld.tuning.choices import refine
@@ -74,8 +75,11 @@ class Transition:
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile, by a call that moves nothing, where all chains profit from it."""
         updates = self.steps_per_draw if self.run.static else 1
-        rows = self.run.starts(np.random.default_rng(0), 0, 0, updates)
+        rng = np.random.default_rng(0)
+        rows = self.run.starts(rng, 0, 0, updates)
         nothing = np.zeros((updates, len(position)), dtype=self.run.dtype)
+        of_a_draw = 2 * self.steps_per_draw * len(position)  # with a shadow
+        standard_normal(rng, (min(of_a_draw, WORTHWHILE),), self.run.dtype)
         _, gradient, _, _ = self.run(position, nothing[:, 0], nothing, rows, others)
         if not is_finite(gradient):
             names = quoted(self.coordinates, ~np.isfinite(gradient[-1]))
@@ -203,7 +207,7 @@ class Transition:
         for part in self._parts(updates, len(start)):
             sizes, first = step_sizes[part], chain.updates + part.start
             shape = ((1 + paired) * len(sizes), len(start))
-            fine = rng.standard_normal(shape, dtype=self.run.dtype)
+            fine = standard_normal(rng, shape, self.run.dtype)
             fresh = (fine[::2] + fine[1::2]) / np.sqrt(2, dtype=fine.dtype) if paired else fine
             read_sizes, noise = sizes, _injected(fresh, previous)
             if updates == 1:  # an update that moves nothing: the noise of gradients needs two
