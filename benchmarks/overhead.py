@@ -129,11 +129,13 @@ def backends(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[
 def cold_start(
     arguments: argparse.Namespace, peers: list[str]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Give the seconds to the first draw."""
+    """Give a table for each model."""
     from speed.cold_start import measure
 
     size = min(10_000, arguments.rows or 10_000)
-    yield f"Seconds to the first draw, logistic, {size:,} rows", measure(size, 128)
+    for name in arguments.models:
+        progress(name)
+        yield f"Seconds to the first draw, {name}, {size:,} rows", measure(name, size, 128)
 
 
 def ess(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:

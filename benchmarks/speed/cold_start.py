@@ -10,45 +10,53 @@ import time
 
 import pandas as pd
 import pymc as pm
+import pytensor
 
 from pymc_sgld import SGLD
-from speed.models import logistic
+from speed.models import MODELS, Problem
 from speed.processes import result_of, with_caches
 
 SETTINGS = {"step_size": 1e-7, "gradient": "minibatch", "preconditioner": "identity"}
+
+
+SAMPLERS = "SGLD, textbook", "SGLD, default", "PyMC's NUTS"
 
 
 class Arrived(Exception):
     """The first draw is there."""
 
 
-def first_draw(sampler: str, rows: int, batch_size: int) -> float:
+def first_draw(problem: Problem, sampler: str, batch_size: int) -> float:
     """Return seconds from the call to the first draw, data and model being there."""
-    model = logistic(rows).model()
+    with pytensor.config.change_flags(floatX=problem.dtype):
+        model = problem.model()
+        start = time.perf_counter()
+        with model, contextlib.suppress(Arrived):
+            sample(sampler, batch_size)
+        return time.perf_counter() - start
 
+
+def sample(sampler: str, batch_size: int) -> None:
     def callback(trace, draw) -> None:
         raise Arrived
 
     settings = {"chains": 1, "cores": 1, "progressbar": False, "callback": callback, "quiet": True}
-    settings |= {"compute_convergence_checks": False}
-    start = time.perf_counter()
-    with model, contextlib.suppress(Arrived):
-        if sampler == "SGLD, default":
-            pm.sample(draws=10, tune=0, step=SGLD(batch_size=batch_size), **settings)
-        elif sampler == "SGLD, textbook":
-            step = SGLD(batch_size=batch_size, **SETTINGS)
-            pm.sample(draws=10, tune=0, step=step, **settings)
-        else:
-            pm.sample(draws=10, tune=10, nuts_sampler="pymc", **settings)
-    return time.perf_counter() - start
+    settings |= {"draws": 10, "compute_convergence_checks": False}
+    if sampler == "PyMC's NUTS":
+        pm.sample(tune=10, nuts_sampler="pymc", **settings)
+    else:
+        chosen = SETTINGS if sampler == "SGLD, textbook" else {}
+        pm.sample(tune=0, step=SGLD(batch_size=batch_size, **chosen), **settings)
 
 
-def measure(rows: int, batch_size: int) -> pd.DataFrame:
+def measure(name: str, rows: int, batch_size: int) -> pd.DataFrame:
     """Return a table with a line for each sampler, in seconds."""
     found: dict[str, dict[str, float]] = {}
-    for sampler in ("SGLD, textbook", "SGLD, default", "PyMC's NUTS"):
+    for sampler in SAMPLERS:
+        if name == "network" and sampler == "SGLD, default":  # which takes minutes to choose
+            continue
         with tempfile.TemporaryDirectory() as caches:
-            task = "speed.cold_start", sampler, rows, batch_size
+            task = "speed.cold_start", name, sampler, rows, batch_size
             found[sampler] = {
                 state: result_of(*task, **with_caches(caches))
                 for state in ("empty caches, s", "warm caches, s")
@@ -57,4 +65,5 @@ def measure(rows: int, batch_size: int) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    print(json.dumps(first_draw(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    problem = MODELS[sys.argv[1]](int(sys.argv[3]))
+    print(json.dumps(first_draw(problem, sys.argv[2], int(sys.argv[4]))))

@@ -6,6 +6,7 @@ import json
 import resource
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def of_this_process(peer: str, rows: int, batch_size: int) -> dict[str, dict[str
     """Return megabytes, of the first sampler of a peer."""
     import_module(f"speed.peers.{peer}")
     libraries = peak()
-    problem = logistic(rows)
+    problem = replace(
+        logistic(rows), updates=100
+    )  # of one draw: for several there are two samplers
     simulated = peak()
     name, sampler = next(iter(samplers(peer, problem, batch_size).items()))
     sampler.run(same_dynamics.start(problem), 1e-9)

@@ -83,7 +83,7 @@ def logistic(rows: int = 1_000_000) -> Problem:
     for block in in_blocks(rows):
         rng.standard_normal(out=X[block])
         y[block] = X[block] @ beta > rng.logistic(size=len(y[block]))
-    return Problem("logistic", "float64", (X, y), {"beta": (50,)}, 4000)
+    return Problem("logistic", "float64", (X, y), {"beta": (50,)}, 12_000)
 
 
 def pymc_logistic(X: np.ndarray, y: np.ndarray) -> pm.Model:
@@ -104,7 +104,7 @@ def hierarchical(rows: int = 1_000_000) -> Problem:
         mean = intercept[group[block]] + X[block] @ beta
         outcome[block] = mean + rng.standard_normal(len(mean))
     shapes = {"beta": (5,), "log_spread": (), "intercept": (400,), "log_noise": ()}
-    return Problem("hierarchical", "float64", (X, group, outcome), shapes, 4000)
+    return Problem("hierarchical", "float64", (X, group, outcome), shapes, 12_000)
 
 
 def pymc_hierarchical(X: np.ndarray, group: np.ndarray, outcome: np.ndarray) -> pm.Model:
