@@ -143,10 +143,14 @@ def ess(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[str, 
     if find_spec("nutpie") is None:
         print("\nnutpie: not installed, so there are no effective sample sizes", flush=True)
         return
-    from speed.ess import table
+    from speed.ess import measure
 
-    most = arguments.rows or 1_000_000
-    yield "Effective sample size per second", table([n for n in SIZES if n <= most])
+    columns = {}
+    most = arguments.rows or max(SIZES)
+    for size in [size for size in SIZES if size <= most] or [most]:
+        progress(f"{size:,} rows")
+        columns[f"{size:,} rows"] = measure(size)
+    yield "Effective sample size per second", pd.DataFrame(columns)
 
 
 PARTS = {

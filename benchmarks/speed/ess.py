@@ -7,10 +7,8 @@ has its default settings, with and without the seconds that it takes to choose t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
-import pandas as pd
 import pymc as pm
 import xarray as xr
 from flat_cost import ESS, SETTINGS, least_ess, logistic_regression, of_nuts, of_sgld, seconds
@@ -56,8 +54,3 @@ def measure(rows: int, repeats: int = 3) -> dict[str, object]:
         "compare, SGLD and nutpie": compare(idata, reference).attrs["verdict"].split(":")[0],
         "compare, SGLD and PyMC's NUTS": compare(idata, by_pymc).attrs["verdict"].split(":")[0],
     }
-
-
-def table(sizes: Sequence[int]) -> pd.DataFrame:
-    """Return a table with a column for each number of rows."""
-    return pd.DataFrame({f"{rows:,} rows": measure(rows) for rows in sizes})
