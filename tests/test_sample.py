@@ -151,7 +151,7 @@ def test_logistic_regression_by_a_sample(of_logistic):
     data, start, (full, passes_of_full) = of_logistic
     found, passes = search(data, start)
     assert found.by_sample and not full.by_sample and found.settled
-    assert passes <= 6 < 30 < passes_of_full
+    assert passes <= 8 < 30 < passes_of_full
     assert np.sqrt(np.mean(apart(found, full) ** 2)) < 0.1
     low, high = edges(SIZE, LEAST, weights_at(full.mean))
     assert low < rates(found, full)[0] and rates(found, full)[-1] < high
@@ -187,7 +187,7 @@ def test_rows_on_disk(of_logistic, tmp_path):
     maps = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("X", "y")}
     streamed, _ = data_of(logistic(X[:20].astype("float32"), Y[:20]), sources=maps)
     found, passes = search(streamed, start)
-    assert found.by_sample and passes <= 6
+    assert found.by_sample and passes <= 8
     assert np.sqrt(np.mean(apart(found, full) ** 2)) < 0.1
     part = part_of(streamed, SIZE)
     assert all(isinstance(item.array, np.ndarray) for item in part._density.tables[0].data)
@@ -204,7 +204,7 @@ def test_several_tables(monkeypatch):
     data, start = data_of(model)
     full = searched_in_full(data, start)[0]
     found, passes = search(data, start)
-    assert found.by_sample and passes <= 8
+    assert found.by_sample and passes <= 10
     assert np.sqrt(np.mean(apart(found, full) ** 2)) < 0.1
 
 
@@ -251,7 +251,7 @@ def test_group_effects_and_their_scale(kind, monkeypatch):
     data, start = data_of(model)
     full = searched_in_full(data, start)[0]
     found, passes = search(data, start)
-    assert found.by_sample and passes <= 10 and isinstance(found.shape, kind)
+    assert found.by_sample and passes <= 12 and isinstance(found.shape, kind)
     sd = np.sqrt(full.shape.variances)
     assert np.sqrt(np.mean(((found.mean - full.mean) / sd) ** 2)) < 0.1
     alone = searched_in_full(part_of(data, 15), start)[0]
@@ -351,6 +351,39 @@ def test_a_sample_of_another_posterior_is_left():
         return -np.inf, np.full(2, np.nan)
 
     assert sample.complete(found, quadratic, curvature, outside) is None
+
+
+def accepted_along(excess, seeds=20, size=50):
+    """Return how often a sample is used that lacks so much precision along a random direction."""
+    rng, unit, used = np.random.default_rng(12), Full(np.eye(size)), 0
+
+    def quadratic(position):
+        return float(-position @ position / 2), -position
+
+    for _ in range(seeds):
+        along = rng.normal(size=size)
+        along *= np.sqrt(excess) / np.linalg.norm(along)
+
+        def stretched(position, along=along):
+            gradient = -position - along * (along @ position)
+            return float(position @ gradient / 2), gradient
+
+        class Curved(Curvature):
+            def matrix(self, position):
+                return np.eye(size)
+
+        curvature = Curved(None, [], "float64")
+        found = sample.complete(Gaussian(np.zeros(size), unit), quadratic, curvature, stretched)
+        used += found is not None
+    return used
+
+
+def test_a_direction_that_is_no_coordinate(monkeypatch):
+    """Signs show little of it along each of 50 coordinates; the last pair shows all of it."""
+    assert accepted_along(1.0) == accepted_along(5.0) == 0
+    assert accepted_along(0.3) == 20
+    monkeypatch.setattr(sample, "_apart", lambda *arguments: 0.0)
+    assert accepted_along(1.0) > 10
 
 
 @pytest.mark.parametrize("shape", [Full(np.array([[2.0, 0.5], [0.5, 1.0]])), None])

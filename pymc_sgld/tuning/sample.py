@@ -16,8 +16,10 @@ the curvature of the sample is off by, about :math:`2 \sqrt{d / N_s}`.
 
 The same points show the curvature. With :math:`a = W z` and signs :math:`z_i = \pm 1`, the
 difference of their gradients along a coordinate of :math:`z` is the curvature along it, up to what
-the others add by chance. What two pairs agree on is mended. Where the sample is too far off,
-because it has too few of some rare rows, it is not used.
+the others add by chance. What two pairs agree on is mended. A direction that is no coordinate shows
+in how both densities change along :math:`z`: a last pair lies in the direction of the difference,
+where a step of power iteration leads. Where the sample is too far off, because it has too few of
+some rare rows, it is not used.
 
 References
 ----------
@@ -41,7 +43,7 @@ LEAST, MOST = 32_768, 262_144  # rows of a sample
 _A_COORDINATE, _SHARE = 100, 0.01  # the same for each coordinate, and of all rows
 _ROUNDS = 6
 _RIGHT = 0.1  # standard deviations that the mean may be off in any direction
-_FAR = 0.5  # relative error of the curvature along a coordinate with which it is not used
+_FAR = 0.5  # relative error of the curvature in a direction with which it is not used
 _SEED = 20190707  # fixed: what is found is a property of the model, not of a chain
 
 
@@ -80,7 +82,7 @@ def complete(
     of_sample, curvature
         Its log density.
     of_all : callable
-        The log density of all rows, which each round evaluates twice.
+        The log density of all rows, which each round evaluates twice, and the end twice more.
     """
     rng = np.random.default_rng(_SEED)
     tilted = Tilted(of_sample, np.zeros(len(found.mean)))
@@ -103,12 +105,23 @@ def complete(
         mean, distance = mean + shape.away(move), float(np.linalg.norm(move))
         rate = max(float(np.abs(bend).max()), distance / moved if moved else 0.0)
         if not wrong and distance * rate < _RIGHT:  # what is left of it
+            if _apart(found, lacks, of_all, tilted) > _FAR:
+                return None
             misfit = float(np.mean(pair.bend**2 + drawn.move**2))
             misfit = max(found.misfit, misfit)
             return Gaussian(mean, shape, True, misfit, pair.bound, pair.known, by_sample=True)
         moved, tilted = distance, Tilted(of_sample, tilted.tilt + tilt)
         found = settle(mean, shape, tilted, curvature, SPARING)
     return None
+
+
+def _apart(found: Gaussian, along: np.ndarray, one: Evaluate, other: Evaluate) -> float:
+    """Return how far apart the curvatures of two densities are in a direction, relatively."""
+    norm = float(np.linalg.norm(along))
+    if not norm:
+        return 0.0
+    pairs = [Pair.at(found.mean, found.shape, each, along / norm) for each in (one, other)]
+    return float(np.linalg.norm(pairs[0].bend - pairs[1].bend))
 
 
 def _agreed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
