@@ -11,7 +11,16 @@ from functools import partial
 
 import pymc as pm
 import xarray as xr
-from flat_cost import ESS, SETTINGS, least_ess, logistic_regression, of_nuts, of_sgld, seconds
+from flat_cost import (
+    ESS,
+    SETTINGS,
+    draws_of_nuts,
+    least_ess,
+    logistic_regression,
+    of_nuts,
+    of_sgld,
+    seconds,
+)
 
 from pymc_sgld import compare
 
@@ -25,16 +34,11 @@ def of_pymc_nuts(model: pm.Model, draws: int, tune: int) -> tuple[float, xr.Data
         return seconds(partial(pm.sample, draws, tune=tune, nuts_sampler="pymc", **settings))
 
 
-def draws_of_nuts(rows: int) -> int:
-    """Return the draws of a chain, and as many before them: fewer where they take minutes."""
-    return 1000 if rows <= 100_000 else 200
-
-
 def measure(rows: int, repeats: int = 3) -> dict[str, object]:
     """Return a column of the table."""
     model, draws = logistic_regression(rows), draws_of_nuts(rows)
     sgld, idata = of_sgld(model, repeats)
-    nutpie, reference = of_nuts(model, rows, draws=draws, tune=draws)
+    nutpie, reference = of_nuts(model, rows)
     nuts_seconds, by_pymc = of_pymc_nuts(model, draws, draws)
     alone, whole = ESS / sgld["s"], ESS / (sgld["s"] + sgld["choose"])
     of_nutpie, of_pymc = ESS / nutpie["s"], least_ess(by_pymc) / nuts_seconds
