@@ -149,7 +149,8 @@ def ess(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[str, 
     most = arguments.rows or max(SIZES)
     for size in [size for size in SIZES if size <= most] or [most]:
         progress(f"{size:,} rows")
-        columns[f"{size:,} rows"] = measure(size)
+        with threadpool_limits(1):  # of the libraries that were loaded by now
+            columns[f"{size:,} rows"] = measure(size)
     yield "Effective sample size per second", pd.DataFrame(columns)
 
 

@@ -442,6 +442,18 @@ def test_the_verdict_of_chains_that_have_not_mixed_says_to_run_longer(biased_run
     assert "the bulk ESS is " in verdict
 
 
+@pytest.mark.parametrize(("factor", "by_chance"), [(1.15, True), (1.5, False)])
+def test_what_may_be_chance_is_said(factor, by_chance):
+    """Draws of alternating sign know their mean well, as those of NUTS do, but not their sd."""
+    signs = np.where(np.arange(150) % 2, 1, -1)
+    reference = posterior(mu=signs * np.abs(normal(5, 2, 150)))
+    table = compare(posterior(mu=factor * normal(6, 4, 3000)), reference)
+    assert table.loc["mu", "reference_ess_bulk"] > 700
+    assert table.loc["mu", "sd_ratio"] > 1.1 and not table.loc["mu", "agrees"]
+    chance = "no figure is outside the tolerance by more than 3 of its errors"
+    assert (chance in table.attrs["verdict"]) is by_chance
+
+
 def unequal_chains(seed):
     """Chains of one mean and unequal scales: R-hat above 1.01, a mean that is well known."""
     return normal(seed, 4, 1000) * np.array([[1.0], [2.0], [1.0], [2.0]])

@@ -20,9 +20,8 @@ from flat_cost import (
     of_nuts,
     of_sgld,
     seconds,
+    verdict,
 )
-
-from pymc_sgld import compare
 
 
 def of_pymc_nuts(model: pm.Model, draws: int, tune: int) -> tuple[float, xr.DataTree]:
@@ -55,6 +54,6 @@ def measure(rows: int, repeats: int = 3) -> dict[str, object]:
         "ESS of SGLD": least_ess(idata),
         "ESS of nutpie": least_ess(reference),
         "ESS of PyMC's NUTS": least_ess(by_pymc),
-        "compare, SGLD and nutpie": compare(idata, reference).attrs["verdict"].split(":")[0],
-        "compare, SGLD and PyMC's NUTS": compare(idata, by_pymc).attrs["verdict"].split(":")[0],
+        "compare, SGLD and nutpie": verdict(idata, reference),
+        "compare, SGLD and PyMC's NUTS": verdict(idata, by_pymc),
     }

@@ -13,6 +13,9 @@ R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400
 """Below this bulk effective sample size the diagnostics are unreliable themselves (ibid.)."""
 
+DOUBTFUL = 3
+"""Monte-Carlo errors by which a figure may be outside the tolerance by chance."""
+
 FEWEST_DRAWS = 4
 """Draws per chain below which there is neither R-hat nor effective sample size."""
 
@@ -49,6 +52,8 @@ def describe(
     sentences = [f"{first}{worst_figures(table)}{not_comparable(table, match)}."]
     failing = table[~table["agrees"]]
     reasons = monte_carlo_reasons(failing if len(failing) else table, tolerance)
+    if not reasons and len(failing) and may_be_chance(failing, tolerance):
+        reasons = [f"no figure is outside the tolerance by more than {DOUBTFUL} of its errors"]
     if reasons and len(failing):
         sentences.append(f"Run longer first, this may be Monte-Carlo error: {'; '.join(reasons)}.")
     elif reasons:
@@ -157,6 +162,16 @@ def monte_carlo_reasons(table: pd.DataFrame, tolerance: Tolerance) -> list[str]:
     if (error > tolerance.sd).any():
         reasons.append(f"the error of the sd ratio is {error.max():.3g} ({error.idxmax()})")
     return reasons
+
+
+def may_be_chance(table: pd.DataFrame, tolerance: Tolerance) -> bool:
+    """Whether no figure is outside the tolerance beyond doubt."""
+    excess = (
+        table["mean_shift"].abs() - tolerance.mean,
+        (table["sd_ratio"] - 1).abs() - tolerance.sd,
+    )
+    errors = table["mean_shift_mcse"], table["sd_ratio_mcse"]
+    return all((e <= DOUBTFUL * error).all() for e, error in zip(excess, errors, strict=True))
 
 
 def too_small(match: Match) -> list[str]:
