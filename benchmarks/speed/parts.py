@@ -19,6 +19,7 @@ from pymc_sgld.batching import make_order
 from pymc_sgld.compile import Updates
 from pymc_sgld.gradients import Centre, Estimate, control_variate, minibatch
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.normals import standard_normal
 from pymc_sgld.preconditioners import Dense, Identity, Preconditioner
 from speed import same_dynamics
 from speed.models import Problem
@@ -58,7 +59,7 @@ def python_parts(problem: Problem, batch_size: int, model: pm.Model) -> dict[str
 
     work = {
         "a draw": draw,
-        "noise": lambda: rng.standard_normal(shape),
+        "noise": lambda: standard_normal(rng, shape, gradients.dtype),
         "row order": order,
         "monitor": lambda: chain.noise_monitor.read(step_sizes, gradients, gradients),
     }
