@@ -53,7 +53,7 @@ def measure(name: str, rows: int, batch_size: int) -> pd.DataFrame:
     """Return a table with a line for each sampler, in seconds."""
     found: dict[str, dict[str, float]] = {}
     for sampler in SAMPLERS:
-        if name == "network" and sampler == "SGLD, default":  # which takes minutes to choose
+        if name == "network" and sampler == "SGLD, default":  # 79,510 coordinates
             continue
         with tempfile.TemporaryDirectory() as caches:
             task = "speed.cold_start", name, sampler, rows, batch_size
