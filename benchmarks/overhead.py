@@ -145,9 +145,8 @@ def ess(arguments: argparse.Namespace, peers: list[str]) -> Iterator[tuple[str, 
         return
     from speed.ess import measure
 
-    columns = {}
-    most = arguments.rows or max(SIZES)
-    for size in [size for size in SIZES if size <= most] or [most]:
+    columns, most = {}, arguments.rows or max(SIZES)
+    for size in [n for n in SIZES if n <= most] or [most]:
         progress(f"{size:,} rows")
         with threadpool_limits(1):  # of the libraries that were loaded by now
             columns[f"{size:,} rows"] = measure(size)

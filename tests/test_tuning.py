@@ -13,8 +13,11 @@ from pymc_sgld.batching import Reshuffle, independent
 from pymc_sgld.dynamics import euler_maruyama, leimkuhler_matthews
 from pymc_sgld.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.tuning import centre
 from pymc_sgld.tuning.centre import find_gaussian
 from pymc_sgld.tuning.choices import _batch_size
+from pymc_sgld.tuning.gaussian import Gaussian
+from pymc_sgld.tuning.shapes import Full
 from pymc_sgld.tuning.step_size import LARGEST, Prediction
 from tests.graphs import QUICK
 
@@ -318,6 +321,20 @@ def test_search_that_does_not_settle():
         pm.Normal("y", pt.exp(pm.Flat("b", initval=0.0)), 1, observed=-np.ones(50))
         with pytest.warns(SGLDWarning, match="did not settle"):
             SGLD(**CHOSEN)
+
+
+@pytest.mark.parametrize(("misfit", "searches"), [(0.4, 1), (0.6, 2)])
+def test_a_poor_gaussian_of_large_data_is_looked_for_again(misfit, searches, monkeypatch):
+    """Also where it settled: from the start, and the one of more evidence is taken."""
+    unit = Full(np.eye(2))
+    poor = Gaussian(np.ones(2), unit, True, misfit, evidence=-3.0)
+    better = Gaussian(np.zeros(2), unit, True, 0.1, evidence=-2.0)
+    found = iter([poor, better])
+    monkeypatch.setattr(centre, "settle", lambda *arguments: next(found))
+    monkeypatch.setattr(centre, "_climb", lambda evaluate, start: start)
+    large = SimpleNamespace(data=SimpleNamespace(rows=10**7), matrix=lambda position: np.eye(2))
+    expected = [poor, better][searches - 1]
+    assert centre._search(large, lambda position: None, np.zeros(2)) is expected
 
 
 def test_float32():

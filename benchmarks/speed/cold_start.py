@@ -17,8 +17,6 @@ from speed.models import MODELS, Problem
 from speed.processes import result_of, with_caches
 
 SETTINGS = {"step_size": 1e-7, "gradient": "minibatch", "preconditioner": "identity"}
-
-
 SAMPLERS = "SGLD, textbook", "SGLD, default", "PyMC's NUTS"
 
 
@@ -37,6 +35,8 @@ def first_draw(problem: Problem, sampler: str, batch_size: int) -> float:
 
 
 def sample(sampler: str, batch_size: int) -> None:
+    """Sample the model of the context, and end it with an error at the first draw."""
+
     def callback(trace, draw) -> None:
         raise Arrived
 
@@ -53,7 +53,7 @@ def measure(name: str, rows: int, batch_size: int) -> pd.DataFrame:
     """Return a table with a line for each sampler, in seconds."""
     found: dict[str, dict[str, float]] = {}
     for sampler in SAMPLERS:
-        if name == "network" and sampler == "SGLD, default":  # 79,510 coordinates
+        if name == "network" and sampler == "SGLD, default":  # too many coordinates
             continue
         with tempfile.TemporaryDirectory() as caches:
             task = "speed.cold_start", name, sampler, rows, batch_size
