@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.utils import MethodNotDefined
 
+from pymc_sgld.backend import NUMPY, Backend, is_compiled
 from pymc_sgld.errors import SettingError
-from pymc_sgld.gradients import Centre
+from pymc_sgld.gradients import Centre, gradient_of
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.sources.source import Source
 
 _SEED = 20190706  # fixed: what is found is a property of the model, not of a chain
-_MODE = Mode("py", "fast_compile")  # NumPy's code: fast for long blocks, and nothing to compile
+PASSES, PASSES_A_COORDINATE = 400, 30  # that a search takes, about
 
 
 class FullData:
@@ -33,10 +33,16 @@ class FullData:
     ----------
     density : LogDensity
         The log density for blocks of rows; a block is evaluated at once.
+    backend : Backend
+        What compiles a function that is called so often that this saves time.
+    passes : float, optional
+        About how many gradients will be asked for; by default as many as a search takes.
     """
 
-    def __init__(self, density: LogDensity) -> None:
-        self._density = density
+    def __init__(
+        self, density: LogDensity, backend: Backend = NUMPY, passes: float | None = None
+    ) -> None:
+        self.density, self._backend = density, backend
         self._scales = [1.0] * len(density.tables)
         position = density.position
         self._tangent = position.type("tangent")
@@ -53,14 +59,26 @@ class FullData:
                 for graph in table.likelihoods.values()
             ]
             self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
-        self._gradients = [density.gradient(graph, position) for graph in self._sums]
-        self._values: dict[int, Callable[..., Any]] = {}
+        self._gradients = [gradient_of([graph], density) for graph in self._sums]
+        size = position.type.shape[0]
+        self._passes = PASSES + PASSES_A_COORDINATE * size if passes is None else passes
+        self._functions: dict[int, Callable[..., Any]] = {}
         self._products: dict[int, Callable[..., Any] | None] = {}
 
     @property
     def rows(self) -> int:
         """How many rows a pass reads."""
-        return sum(table.total_size for table in self._density.tables)
+        return sum(table.total_size for table in self.density.tables)
+
+    def batches(self, density: LogDensity, calls: float) -> FullData:
+        """Return the same for blocks of another length, compiled if this is: they share most."""
+        compiled = any(is_compiled(function) for function in self._functions.values())
+        return FullData(density, self._backend, np.inf if compiled else calls)
+
+    @property
+    def coordinates(self) -> tuple[Coordinates, ...]:
+        """The variables in the position."""
+        return self.density.coordinates
 
     def sample(self, rows: int) -> FullData:
         """Return the same with some rows of each large table, which count for all of its rows.
@@ -74,11 +92,11 @@ class FullData:
             twice as many stays whole.
         """
         new = copy(self)
-        tables = tuple(_sampled(table, rows) for table in self._density.tables)
-        new._density = replace(self._density, tables=tables)
+        tables = tuple(_sampled(table, rows) for table in self.density.tables)
+        new.density = replace(self.density, tables=tables)
         new._scales = [
             scale * old.total_size / table.total_size
-            for scale, old, table in zip(self._scales, self._density.tables, tables, strict=True)
+            for scale, old, table in zip(self._scales, self.density.tables, tables, strict=True)
         ]
         return new
 
@@ -88,14 +106,96 @@ class FullData:
         """Return the value of each part, shape (parts,), and its gradient, shape (parts, d)."""
         values = np.zeros(len(self._sums))
         gradients = np.zeros((len(self._sums), len(position)))
-        for i, (graph, gradient) in enumerate(zip(self._sums, self._gradients, strict=True)):
-            if i not in self._values:
-                self._values[i] = self._compile(i, [], [graph, gradient])
-            for block in self._blocks(i):
-                value, part = self._values[i](position, *others, *block)
-                values[i] += value
-                gradients[i] += part
+        for i, parts in self._together():
+            function = self._function(i, parts)
+            for number, block in enumerate(self._blocks(i)):
+                found = function(position, *others, *block)
+                for k, part in enumerate(parts):
+                    if part or not number:  # the prior counts once
+                        values[part] += found[2 * k]
+                        gradients[part] += found[2 * k + 1]
         return values, gradients
+
+    def of_rows(
+        self,
+        i: int,
+        position: np.ndarray,
+        others: Sequence[np.ndarray],
+        rows: Sequence[np.ndarray],
+    ) -> np.ndarray:
+        """Return the gradient of the log-likelihood of some rows of a table, shape (d,).
+
+        Parameters
+        ----------
+        i : int
+            The part: 1 for the first table.
+        position, others
+            Where.
+        rows : sequence of ndarray
+            The data of as many rows as a block has.
+        """
+        return self._of_block(i, position, others, rows)[i]
+
+    def without_rows(
+        self,
+        position: np.ndarray,
+        others: Sequence[np.ndarray],
+        rows: Mapping[int, Sequence[np.ndarray]],
+    ) -> np.ndarray:
+        """Return the gradient of the prior and of the tables that fit into a block, shape (d,).
+
+        Parameters
+        ----------
+        position, others
+            Where.
+        rows : dict
+            Any block of each of the other tables, which it has no part in.
+        """
+        found = np.zeros(len(position))
+        for i, _ in self._together():
+            block = rows.get(i) or [item.array for item in self.density.tables[i - 1].data]
+            gradients = self._of_block(i, position, others, block)
+            found += sum(part for k, part in gradients.items() if k not in rows)
+        return found
+
+    def _of_block(
+        self,
+        i: int,
+        position: np.ndarray,
+        others: Sequence[np.ndarray],
+        rows: Sequence[np.ndarray],
+    ) -> dict[int, np.ndarray]:
+        """Return the gradients of the parts that are evaluated with the rows of a block."""
+        parts = dict(self._together())[i]
+        whole = [item.array for item in self.density.whole]
+        counted = np.ones(self._block_length(i), self.density.position.dtype)
+        found = self._function(i, parts)(position, *others, counted, *rows, *whole)
+        return {part: found[2 * k + 1] for k, part in enumerate(parts)}
+
+    def _together(self) -> list[tuple[int, list[int]]]:
+        """Return the tables to go through, each with the parts that are evaluated on the way.
+
+        The prior comes along with the first table: one function less to compile.
+        """
+        tables = range(1, len(self._sums))
+        if not tables:
+            return [(0, [0])]
+        return [(i, [0, i] if i == 1 else [i]) for i in tables]
+
+    def _function(self, i: int, parts: Sequence[int]) -> Callable[..., Any]:
+        """Return a function that gives the value and the gradient of parts for a block."""
+        if i not in self._functions:
+            outputs = [graph for k in parts for graph in (self._sums[k], self._gradients[k])]
+            blocks = len(range(0, self._length(i), self._block_length(i))) if i else 1
+            calls = self._passes * blocks
+            self._functions[i] = self._backend.function(self._inputs(i), outputs, calls)
+        return self._functions[i]
+
+    def _length(self, i: int) -> int:
+        return self.density.tables[i - 1].total_size
+
+    def _block_length(self, i: int) -> int:
+        return self.density.tables[i - 1].batch_size
 
     def hessians(self, position: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
         """Return the Hessian of each part, shape (parts, d, d), by one product a column.
@@ -111,30 +211,23 @@ class FullData:
                     hessians[i, :, column] += product(position, tangent, [*others, *block])
         return (hessians + hessians.swapaxes(1, 2)) / 2
 
-    def hessian_product(
-        self, position: np.ndarray, tangent: np.ndarray, others: Sequence[np.ndarray]
-    ) -> np.ndarray:
-        """Return the Hessian of all parts together times a vector, shape (d,)."""
-        found = np.zeros(len(position))
-        for i in range(len(self._sums)):
-            product = self._product(i)
-            for block in self._blocks(i):
-                found += product(position, tangent, [*others, *block])
-        return found
-
     def _product(self, i: int) -> Callable[..., np.ndarray]:
         """Return a function that multiplies the Hessian of a part with a vector."""
+        inputs = self._inputs(i)
         if i not in self._products:
             try:
                 graph = pt.sum(self._gradients[i] * self._tangent)
-                product = self._density.gradient(graph, self._density.position)
-                self._products[i] = self._compile(i, [self._tangent], [product])
+                product = self.density.gradient(graph, self.density.position)
+                inputs = [inputs[0], self._tangent, *inputs[1:]]
+                blocks = -(-self._length(i) // self._block_length(i)) if i else 1
+                calls = blocks * self.density.position.type.shape[0]
+                self._products[i] = self._backend.function(inputs, [product], calls)
             except (MethodNotDefined, SettingError):
                 self._products[i] = None
         compiled = self._products[i]
         if compiled is not None:
             return lambda position, tangent, rest: compiled(position, tangent, *rest)[0]
-        gradient = self._compile(i, [], [self._gradients[i]])
+        gradient = NUMPY.function(inputs, [self._gradients[i]], 1)
 
         def difference(position: np.ndarray, tangent: np.ndarray, rest: list) -> np.ndarray:
             scale = np.cbrt(np.finfo(position.dtype).eps) * max(1.0, np.abs(position @ tangent))
@@ -151,32 +244,26 @@ class FullData:
         hessians = self.hessians(position, others) if second_order else None
         return Centre(position, list(others), gradients, hessians)
 
-    def _compile(
-        self, i: int, extra: list[Variable], outputs: list[Variable]
-    ) -> Callable[..., Any]:
-        density = self._density
+    def _inputs(self, i: int) -> list[Variable]:
+        """Return the inputs of a function of blocks of a table, or of the prior alone (0)."""
+        density = self.density
         by_row: list[Variable] = []
         if i:
             by_row = [self._counted[i - 1], *[d.variable for d in density.tables[i - 1].data]]
         whole = [item.variable for item in density.whole]
-        return pytensor.function(
-            [density.position, *extra, *density.others.values(), *by_row, *whole],
-            outputs,
-            mode=_MODE,
-            on_unused_input="ignore",
-        )
+        return [density.position, *density.others.values(), *by_row, *whole]
 
     def _blocks(self, i: int) -> Iterator[list[np.ndarray]]:
         """Give the data of each block, with a one for each row that is counted in it."""
-        whole = [item.array for item in self._density.whole]
+        whole = [item.array for item in self.density.whole]
         if not i:
             yield whole
             return
-        table = self._density.tables[i - 1]
+        table = self.density.tables[i - 1]
         seen = 0
         for start, block in read_blocks(table):
             new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
-            counted = new * np.asarray(self._scales[i - 1], self._density.position.dtype)
+            counted = new * np.asarray(self._scales[i - 1], self.density.position.dtype)
             yield [counted, *block, *whole]
             seen = start + table.batch_size
 

@@ -90,7 +90,7 @@ def minibatch(density: LogDensity, centre: Centre | None = None) -> Estimate:
         graph if table.full else np.asarray(table.scale, graph.type.dtype) * graph
         for table, graph in terms
     ]
-    gradient = _gradient([density.log_prior, *scaled], density)
+    gradient = gradient_of([density.log_prior, *scaled], density)
     conditions = [c for of_term in density.conditions.values() for c in of_term]
     if conditions:
         inside = pt.all([pt.all(condition) for condition in conditions])
@@ -174,7 +174,7 @@ class _AtCentre:
         self._density = density
         batched = [i for i, table in enumerate(density.tables) if not table.full]
         self.parts = [1 + i for i in batched]  # of the arrays of a centre: the prior comes first
-        self._gradient = _gradient(
+        self._gradient = gradient_of(
             [
                 np.asarray(density.tables[i].scale, density.position.dtype)
                 * density.log_likelihoods[i]
@@ -194,14 +194,14 @@ class _AtCentre:
     def product(self, vector: Variable) -> Variable:
         """Return the product of the batch's Hessian at the centre with a vector."""
         tangent = self._density.position.type("tangent")
-        product = _gradient([pt.sum(self._gradient * tangent)], self._density)
+        product = gradient_of([pt.sum(self._gradient * tangent)], self._density)
         return self._moved(product, {tangent: vector})
 
     def _moved(self, graph: Variable, more: dict[Variable, Variable] | None = None) -> Variable:
         return clone_replace([graph], self._replacements | (more or {}), rebuild_strict=False)[0]
 
 
-def _gradient(graphs: list[Variable], density: LogDensity) -> Variable:
+def gradient_of(graphs: list[Variable], density: LogDensity) -> Variable:
     """Return the gradient of a sum of scalars by the position."""
     parts = density.gradient(pt.add(*graphs) if len(graphs) > 1 else graphs[0], density.pieces)
     return pt.concatenate([part.flatten() for part in parts]).astype(density.position.dtype)

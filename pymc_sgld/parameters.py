@@ -8,10 +8,10 @@ import numpy as np
 import pytensor
 from pymc.blocking import PointType
 from pymc.model import Model
-from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.minibatch.lower import lower
+from pymc_sgld.numpy_mode import QUICK
 
 
 class ParameterValues:
@@ -36,7 +36,7 @@ class ParameterValues:
             self._function = pytensor.function(
                 model.value_vars,
                 lower(model.replace_rvs_by_values(free)),
-                mode=Mode("py", "fast_compile"),
+                mode=QUICK,
                 on_unused_input="ignore",
             )
         self.names = []

@@ -33,6 +33,7 @@ from pymc_sgld.arguments import (
     value_variables,
     whole_number,
 )
+from pymc_sgld.backend import Backend
 from pymc_sgld.batching import ORDERS, independent, make_order
 from pymc_sgld.chain import Chain, Draw
 from pymc_sgld.compile import Updates
@@ -253,7 +254,7 @@ class SGLD(BlockedStep):
         self.temperature = number("temperature", temperature, 0)
         self.gradient = choice("gradient", gradient, ESTIMATORS)
         self.batching = choice("batching", batching, ORDERS)
-        backend = mapping("compile_kwargs", compile_kwargs, '{"mode": "JAX"}')
+        compile_kwargs = mapping("compile_kwargs", compile_kwargs, '{"mode": "JAX"}')
         schedule = schedule_or_none(step_size, self.temperature)
         self.integrator = choose_integrator(integrator, schedule, self.gradient)
         self.bias_target = positive("bias_target", bias_target)
@@ -275,14 +276,16 @@ class SGLD(BlockedStep):
         self.coordinates = density.coordinates
         self._others = {name: v.type.dtype for name, v in density.others.items()}
         self._sources = density.sources
-        asked = Asked(self.gradient, preconditioner, batching, self._averaged, self.bias_target)
+        backend = Backend(compile_kwargs)
+        averaged, target = self._averaged, self.bias_target
+        asked = Asked(self.gradient, preconditioner, batching, averaged, target, backend)
         with one_thread():
             search = self._search(point, place)
             settings = choose(rows, density, asked, search, schedule is None, size is None)
         self._describe(settings)
         self._values = ParameterValues(model, self.vars, point)
         self._origin = self._inputs(model.initial_point())[0]
-        self._transition = self._compile(settings, schedule, steps, backend)
+        self._transition = self._compile(settings, schedule, steps, compile_kwargs)
         if schedule is None:
             self.default_tune_steps = TUNE
         self.chain = self._transition.start(self.rng, 0, 0)

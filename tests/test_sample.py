@@ -12,8 +12,9 @@ from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.tuning import centre, sample
+from pymc_sgld.tuning.curvature import Curvature
 from pymc_sgld.tuning.gaussian import SPARING, Gaussian, Pair, settle
-from pymc_sgld.tuning.shapes import Curvature, Full, Stretched
+from pymc_sgld.tuning.shapes import Full, Stretched
 
 N, SIZE, LEAST, BLOCK = 200_000, 5, 8192, 8192
 _rng = np.random.default_rng(21)
@@ -90,7 +91,7 @@ class Constant(Curvature):
     """That of a quadratic function."""
 
     def __init__(self, precision):
-        super().__init__(None, [], "float64")
+        super().__init__(NoData(), [], "float64")
         self.precision = precision
 
     def matrix(self, position):
@@ -124,7 +125,7 @@ def test_sampled_rows_count_for_all_of_them():
     of_prior_and_small = [0, 2]
     np.testing.assert_allclose(some[of_prior_and_small], whole[of_prior_and_small], rtol=1e-12)
     np.testing.assert_allclose(found[of_prior_and_small], exact[of_prior_and_small], rtol=1e-12)
-    density: LogDensity = part._density
+    density: LogDensity = part.density
     rows = {item.array.tobytes() for item in density.tables[0].data}
     assert len(rows) == 2 and all(len(item.array) == 512 for item in density.tables[0].data)
     x, y = (item.array.ravel() for item in density.tables[0].data)
@@ -201,7 +202,7 @@ def test_rows_on_disk(of_logistic, tmp_path):
     assert found.by_sample and passes <= 6
     assert np.sqrt(np.mean(apart(found, full) ** 2)) < 0.1
     part = part_of(streamed, SIZE)
-    assert all(isinstance(item.array, np.ndarray) for item in part._density.tables[0].data)
+    assert all(isinstance(item.array, np.ndarray) for item in part.density.tables[0].data)
 
 
 def test_several_tables(monkeypatch):
@@ -235,7 +236,7 @@ def test_rare_rows_that_a_sample_misses():
     """All rows are searched in the end, as if there had been no sample."""
     data, start = data_of(rare_category(4))
     part = part_of(data, 3)
-    categories = [item.array for item in part._density.tables[0].data if item.array.max() < 3]
+    categories = [item.array for item in part.density.tables[0].data if item.array.max() < 3]
     assert not (categories[0] == 2).any()  # otherwise this would test nothing
     full, passes_of_full = searched_in_full(data, start)
     found, passes = search(data, start)

@@ -235,17 +235,17 @@ def test_noise_is_seen(run):
 
 
 def test_control_variate_that_is_worse_than_none(monkeypatch):
-    """One of the wrong sign, which has the right mean."""
-    from pymc_sgld import gradients
+    """One of the wrong sign."""
+    from pymc_sgld.tuning import noise
 
-    controlled = gradients.control_variate
+    class Opposite(noise.BatchGradients):
+        def _of_batch(self, i, at, rows):
+            plain = self._data.of_rows(i, at, self._others, rows)
+            if self._centre is None:
+                return plain
+            return 2 * plain - super()._of_batch(i, at, rows)
 
-    def opposite(density, centre):
-        estimate = controlled(density, centre)
-        plain = gradients.minibatch(density)
-        return gradients.Estimate(2 * plain.gradient - estimate.gradient, estimate.arrays)
-
-    monkeypatch.setitem(gradients.ESTIMATORS, "control_variate", opposite)
+    monkeypatch.setattr("pymc_sgld.tuning.estimators.BatchGradients", Opposite)
     message = r"[34].* times the variance of the plain"
     with regression(), pytest.warns(SGLDWarning, match=message) as record:
         step = SGLD(batch_size=30, step_size=0.1, **CHOSEN)

@@ -10,12 +10,12 @@ from pymc_sgld.diagnostics.sample import Array, Sample
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.unconstrained import Gradients
 from pymc_sgld.errors import MinibatchError
-from pymc_sgld.gradients import ESTIMATORS, Centre
+from pymc_sgld.gradients import Centre
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import LAPLACE, Identity, Preconditioner, laplace
 from pymc_sgld.tuning.estimators import slowest_order
 from pymc_sgld.tuning.gaussian import Gaussian
-from pymc_sgld.tuning.noise import BatchGradients, noise_covariances
+from pymc_sgld.tuning.noise import BATCHES, POSITIONS, BatchGradients, noise_covariances
 from pymc_sgld.tuning.shapes import Full
 from pymc_sgld.tuning.step_size import Prediction
 
@@ -126,9 +126,10 @@ def _noise(
         position = sample.mean.astype(density.position.dtype)
         centre = gradients.data.centre(position, others, name == "taylor")
 
+    data = gradients.data.batches(density, 2 * POSITIONS * BATCHES)
+
     def measure(estimator: str) -> Array:
-        estimate = ESTIMATORS[estimator](density, centre)
-        batches = BatchGradients(density, estimate, others, str(settings["batching"]))
+        batches = BatchGradients(data, estimator, centre, others, str(settings["batching"]))
         return noise_covariances(batches, spread)
 
     noise = measure(name)

@@ -12,7 +12,6 @@ from arviz_base.labels import BaseLabeller
 from arviz_base.sel_utils import xarray_sel_iter
 from pymc.blocking import PointType
 from pymc.model import Model
-from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
@@ -24,6 +23,7 @@ from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.lower import lower
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.numpy_mode import QUICK
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.source import Source
 from pymc_sgld.threads import one_thread
@@ -167,7 +167,7 @@ def _unconstrain(posterior: xr.Dataset, model: Model) -> dict[str, np.ndarray]:
     function = pytensor.function(
         list(inputs.values()),
         outputs,
-        mode=Mode("py", "fast_compile"),
+        mode=QUICK,
         on_unused_input="ignore",
     )
     chains, draws = next(iter(values.values())).shape[:2]

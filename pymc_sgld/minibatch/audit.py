@@ -15,7 +15,6 @@ import pytensor
 import pytensor.tensor as pt
 from pymc.blocking import PointType
 from pymc.logprob.utils import ParameterValueError
-from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import toposort
 
@@ -23,8 +22,8 @@ from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.minibatch.terms import Term
+from pymc_sgld.numpy_mode import QUICK
 
-_MODE = Mode("py", "fast_compile")
 # each node of a graph costs a few microseconds a batch, without compilation
 _CHEAP = 100_000
 
@@ -97,7 +96,7 @@ def _expect(
     function = pytensor.function(
         list(value_vars),
         [*values, *[part for of_term in gradients for part in of_term if part is not None]],
-        mode=_MODE,
+        mode=QUICK,
         on_unused_input="ignore",
     )
     for candidate in _candidates(density, point):
@@ -152,7 +151,7 @@ def _compare_rows(
             *[item.variable for item in [*table.data, *density.whole]],
         ],
         [rows, density.gradient(pt.sum(rows * counted), position)],
-        mode=_MODE,
+        mode=QUICK,
         on_unused_input="ignore",
     )
     all_rows = expected.value.reshape((len(expected.value), -1)).sum(axis=1, dtype="float64")
@@ -193,7 +192,7 @@ def _compare_sums(
     evaluate = pytensor.function(
         [density.position, *density.others.values(), *[d.variable for d in density.whole]],
         [graph, density.gradient(graph, density.position)],
-        mode=_MODE,
+        mode=QUICK,
         on_unused_input="ignore",
     )
     value, gradient = evaluate(*inputs, *[item.array for item in density.whole])

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.numpy_mode import QUICK
 from pymc_sgld.progress import progress
 
 _SAMPLE, _SAMPLE_BYTES, _LEAST_SAMPLE = 262_144, 2**26, 4096  # rows that are kept
@@ -91,7 +91,7 @@ def _row_check(table: Table, density: LogDensity) -> Callable[..., dict[str, np.
     function = pytensor.function(
         [density.position, *others, *variables],
         list(right.values()),
-        mode=Mode("py", "fast_compile"),
+        mode=QUICK,
         on_unused_input="ignore",
     )
 

@@ -23,6 +23,7 @@ from pytensor.xtensor.type import XTensorType
 from pymc_sgld.minibatch.graphs import rebuild, tensor
 from pymc_sgld.minibatch.rules import has_rule
 from pymc_sgld.minibatch.sparse import is_product, is_sparse, product
+from pymc_sgld.numpy_mode import AS_IT_IS, STABLE
 
 
 class FixedValues:
@@ -109,11 +110,10 @@ class FixedValues:
         if variable in self._arrays:
             return self._arrays[variable]
         if variable not in self._cache:
-            plain = Mode("py", None)  # each op's NumPy code, run once: nothing to compile
             try:
-                [self._cache[variable]] = self.evaluate([variable], {}, plain)
+                [self._cache[variable]] = self.evaluate([variable], {}, AS_IT_IS)
             except np.exceptions.AxisError:  # PyMC's CAR sums a number, which rewriting removes
-                [self._cache[variable]] = self.evaluate([variable], {}, Mode("py", "stabilize"))
+                [self._cache[variable]] = self.evaluate([variable], {}, STABLE)
         return self._cache[variable]
 
     def evaluate(

@@ -5,28 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pytensor.tensor as pt
-from pytensor.compile.mode import Mode
-from pytensor.graph.basic import Apply, Variable
-from pytensor.graph.fg import FunctionGraph
-from pytensor.graph.rewriting.basic import in2out, node_rewriter
+from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.math import softplus
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.minibatch.fixed import FixedValues
 from pymc_sgld.minibatch.terms import Term
-
-
-@node_rewriter([softplus])
-def _softplus_of_arrays(fgraph: FunctionGraph, node: Apply) -> list[Variable]:
-    """Return ``log(1 + exp(x))`` in NumPy's functions: its own code is called for each entry."""
-    [x] = node.inputs
-    return [(pt.maximum(x, 0) + pt.log1p(pt.exp(-pt.abs(x)))).astype(node.outputs[0].type.dtype)]
-
-
-_AFTER_STABILIZATION = 1.50000005
-_MODE = Mode("py", "stabilize").register((in2out(_softplus_of_arrays), _AFTER_STABILIZATION))
+from pymc_sgld.numpy_mode import STABLE
 
 
 def check_start(
@@ -55,7 +40,7 @@ def check_start(
     graphs = [graph for term in whole for graph in (term.graph, *term.conditions)]
     templates = {each.leaf: each.template for term in terms for each in term.streamed}
     try:
-        values = iter(fixed.evaluate(graphs, {**inputs, **templates}, _MODE))
+        values = iter(fixed.evaluate(graphs, {**inputs, **templates}, STABLE))
         for term in whole:
             found = [next(values) for _ in range(1 + len(term.conditions))]
             if term.streamed:
@@ -77,7 +62,7 @@ def _by_batches(
     leaves = {item.variable: item.array for item in declared.data}
     graphs = [term.graph, *term.conditions]
     has_rows = [any(variable in leaves for variable in ancestors([graph])) for graph in graphs]
-    function = fixed.function(graphs, [*inputs, *leaves], _MODE)
+    function = fixed.function(graphs, [*inputs, *leaves], STABLE)
     collected: list[list[np.ndarray]] = [[] for _ in graphs]
     for start in declared.starts():
         batch = slice(start, start + declared.batch_size)

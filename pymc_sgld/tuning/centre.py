@@ -20,9 +20,10 @@ from scipy.optimize import minimize
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
 from pymc_sgld.progress import progress
+from pymc_sgld.tuning.curvature import Curvature
 from pymc_sgld.tuning.gaussian import SPARING, THOROUGH, Evaluate, Gaussian, settle
 from pymc_sgld.tuning.sample import complete, sample_of
-from pymc_sgld.tuning.shapes import FULL_SIZE, Curvature, Full, Stretched
+from pymc_sgld.tuning.shapes import FULL_SIZE, Full, Stretched
 
 _LOOKING = "looking for the centre of the posterior"
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from pymc_sgld.arguments import choice
@@ -19,7 +17,7 @@ from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.centre import approximate
-from pymc_sgld.tuning.estimators import EstimatorNoise
+from pymc_sgld.tuning.estimators import EstimatorNoise, largest_batch
 from pymc_sgld.tuning.order import check_order
 from pymc_sgld.tuning.settings import Asked, Search, Settings
 from pymc_sgld.tuning.step_size import Prediction, largest_step
@@ -126,32 +124,31 @@ def choose(
         if search.center is not None:
             check_center()
         estimate = ESTIMATORS["minibatch"](density, None)
-        plain = partial(ESTIMATORS["minibatch"], centre=None)
-        check_order(rows, density, plain, search.others, search.start, asked.bias_target)
+        check_order(rows, density, "minibatch", None, search.others, search.start, asked)
         return Settings(density, asked.gradient, estimate, given)
     check_size(len(search.start), asked.gradient)
-    data = FullData(density if density.full else rows.blocks(BLOCK))
+    data = FullData(density if density.full else rows.blocks(BLOCK), asked.backend)
     gaussian = approximate(data, search.start, search.others, search.center)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     gradient = asked.gradient if density.full else noise.better_estimator(density)
-    prediction, estimate = noise.predict(gradient, density)
+    prediction = noise.predict(gradient, density)
     largest = largest_step(gaussian.misfit)
     open_size = tunes_batch and not any(term.declared for term in rows.terms)
     if tunes_step and open_size and not density.full:
         larger = _batch_size(density, prediction, asked.bias_target, largest)
-        if larger > max(table.batch_size for table in density.tables if not table.full):
+        if larger > largest_batch(density):
             density = rows.density(larger)
-            prediction, estimate = noise.predict(gradient, density)
+            prediction = noise.predict(gradient, density)
     # a control variate has more noise where draws are spread wider: b becomes b / (1 - b)
     target = asked.bias_target / (1 + asked.bias_target)
     step_size = float(f"{prediction.step_size(target, largest):.3g}")
     apart = prediction.updates_apart(step_size)
     if not density.full:
         noise.check_rare_rows(gradient, density)
-        expanded = partial(noise.estimate, gradient)
-        check_order(rows, density, expanded, search.others, gaussian, asked.bias_target)
+        check_order(rows, density, gradient, noise.centre, search.others, gaussian, asked)
     kept = None if matrix.name == "laplace" else prediction
+    estimate = noise.estimate(gradient, density)
     return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept)
 
 
@@ -163,7 +160,7 @@ def _batch_size(
     As long as it does, the step is about proportional to the size: the rows that a draw reads stay
     the same, and the updates become fewer.
     """
-    batch_size = max(table.batch_size for table in density.tables if not table.full)
+    batch_size = largest_batch(density)
     rows = max(table.total_size for table in density.tables)
     high = largest / prediction.rates[-1]
     short = high / prediction.step_size(bias_target, largest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from pymc_sgld.full_data import FullData
 from pymc_sgld.gradients import ESTIMATORS, Centre, Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import Preconditioner
+from pymc_sgld.tuning.curvature import Curvature
 from pymc_sgld.tuning.gaussian import Gaussian
 from pymc_sgld.tuning.noise import (
+    BATCHES,
     POSITIONS,
     BatchGradients,
     missing_in_batches,
@@ -22,7 +25,7 @@ from pymc_sgld.tuning.noise import (
 )
 from pymc_sgld.tuning.sample import sample_of
 from pymc_sgld.tuning.settings import Asked, Search
-from pymc_sgld.tuning.shapes import Curvature, Full, Stretched
+from pymc_sgld.tuning.shapes import Full, Stretched
 from pymc_sgld.tuning.step_size import Prediction, WidePrediction
 
 _MISSING = 0.1  # of a gradient, in posterior standard deviations, that batches may not see
@@ -57,14 +60,16 @@ class EstimatorNoise:
         self._data, self._gaussian, self._asked, self._others = data, gaussian, asked, others
         self._preconditioner = preconditioner
         self._rates: np.ndarray | None = None
-        self._centre: Centre | None = None
+        self._batches: FullData | None = None
+        self._noise: dict[str, tuple[list[np.ndarray], LogDensity]] = {}
 
     def better_estimator(self, density: LogDensity) -> str:
         """Return the estimator that was asked for, or the plain one if that has less noise."""
         asked = self._asked.gradient
         if asked == "minibatch":
             return asked
-        ratio = self._size(asked, density) / self._size("minibatch", density)
+        plain = self._measure("minibatch", density, POSITIONS // 4)
+        ratio = self._size(self._noise_of(asked, density)[0]) / self._size(plain)
         if ratio <= 1:
             return asked
         warnings.warn(
@@ -77,14 +82,23 @@ class EstimatorNoise:
         )
         return "minibatch"
 
-    def predict(self, gradient: str, density: LogDensity) -> tuple[Prediction, Estimate]:
-        """Return the bias that an estimator will have, and the estimator."""
+    def predict(self, gradient: str, density: LogDensity) -> Prediction:
+        """Return the bias that an estimator will have.
+
+        The noise is measured once. Larger batches have less, by their size: a little less than
+        that where they are a good part of the rows, without replacement.
+        """
         if density.full:
             none = 2 * [np.zeros((1, len(self._gaussian.mean)))]
-            return self._prediction(none, independent), ESTIMATORS["minibatch"](density, None)
-        noise, estimate = self._measure(gradient, density, POSITIONS)
+            return self._prediction(none, independent)
+        noise, measured = self._noise_of(gradient, density)
+        larger = largest_batch(density) / largest_batch(measured)
         accumulated = slowest_order(density, self._asked.batching).accumulated
-        return self._prediction(noise, accumulated), estimate
+        return self._prediction([half / np.sqrt(larger) for half in noise], accumulated)
+
+    def estimate(self, gradient: str, density: LogDensity) -> Estimate:
+        """Return an estimate, around the centre."""
+        return ESTIMATORS[gradient](density, None if density.full else self.centre)
 
     def _prediction(
         self, noise: list[np.ndarray], accumulated: Callable[[np.ndarray], np.ndarray]
@@ -113,11 +127,10 @@ class EstimatorNoise:
         The mean of many estimates is the gradient of all rows, up to its error; rows that are in
         none of the batches are missing in the one and not in the other.
         """
-        gaussian = self._gaussian
-        gradients = BatchGradients(
-            density, self.estimate(gradient, density), self._others, self._asked.batching
-        )
-        missing = missing_in_batches(self._data, gradients, gaussian, self._others)
+        measured = self._noise_of(gradient, density)[1]
+        gradients = self._gradients(gradient, measured)
+        batches = BATCHES * largest_batch(density) // largest_batch(measured)  # as many rows
+        missing = missing_in_batches(self._data, gradients, self._gaussian, self._others, batches)
         worst = int(np.argmax(missing))
         if missing[worst] > _MISSING:
             warnings.warn(
@@ -129,25 +142,39 @@ class EstimatorNoise:
                 stacklevel=4,
             )
 
-    def _measure(
-        self, gradient: str, density: LogDensity, positions: int
-    ) -> tuple[list[np.ndarray], Estimate]:
-        estimate = self.estimate(gradient, density)
-        gradients = BatchGradients(density, estimate, self._others, self._asked.batching)
-        return noise_samples(gradients, self._gaussian, positions), estimate
+    def _noise_of(self, gradient: str, density: LogDensity) -> tuple[list[np.ndarray], LogDensity]:
+        """Return the noise of an estimator, and the batches that it was measured with."""
+        if gradient not in self._noise:
+            noise = self._measure(gradient, density, POSITIONS)
+            self._noise[gradient] = noise, density
+        return self._noise[gradient]
 
-    def estimate(self, gradient: str, density: LogDensity) -> Estimate:
-        """Return an estimate, around the centre."""
-        if self._centre is None:
-            position = self._gaussian.mean.astype(density.position.dtype)
-            second_order = self._asked.gradient == "taylor"
-            self._centre = self._data.centre(position, self._others, second_order)
-        return ESTIMATORS[gradient](density, self._centre)
+    def _measure(self, gradient: str, density: LogDensity, positions: int) -> list[np.ndarray]:
+        return noise_samples(self._gradients(gradient, density), self._gaussian, positions)
 
-    def _size(self, gradient: str, density: LogDensity) -> float:
-        """Return the trace of M V, from a quick measurement."""
-        noise, _ = self._measure(gradient, density, POSITIONS // 4)
+    def _gradients(self, gradient: str, density: LogDensity) -> BatchGradients:
+        """Return what evaluates an estimate batch by batch."""
+        if self._batches is None:
+            calls = 2 * POSITIONS * BATCHES
+            self._batches = self._data.batches(density, calls)
+        return BatchGradients(
+            self._batches, gradient, self.centre, self._others, self._asked.batching
+        )
+
+    @cached_property
+    def centre(self) -> Centre:
+        """The centre, with what estimators need there."""
+        position = self._gaussian.mean.astype(self._data.density.position.dtype)
+        return self._data.centre(position, self._others, self._asked.gradient == "taylor")
+
+    def _size(self, noise: list[np.ndarray]) -> float:
+        """Return the trace of M V."""
         return float(sum((self._preconditioner.pull(half) ** 2).sum() for half in noise)) + 1e-300
+
+
+def largest_batch(density: LogDensity) -> int:
+    """Return the rows of the largest batch."""
+    return max(table.batch_size for table in density.tables if not table.full)
 
 
 def slowest_order(density: LogDensity, batching: str) -> RowOrder:

@@ -23,7 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymc_sgld.tuning.shapes import Curvature, Shape
+from pymc_sgld.tuning.curvature import Curvature
+from pymc_sgld.tuning.shapes import Shape
 
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 """Gives the log density at a position, and its gradient, shape (d,)."""

@@ -1,7 +1,8 @@
-"""How noisy an estimate of the gradient is around the centre, measured before anything is compiled.
+r"""How noisy an estimate of the gradient is around the centre, measured before it is compiled.
 
-Gradients of some thousand batches at some dozen points of the posterior's Gaussian approximation,
-in NumPy code.
+All estimates of :mod:`pymc_sgld.gradients` are made of the gradients of a batch's log-likelihood
+:math:`\nabla \ell_B` at two points, and of its Hessian at one of them. So one function measures
+them all: that of the passes over all rows, for a batch as its block.
 """
 
 from __future__ import annotations
@@ -9,25 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pytensor
-from pytensor.compile.mode import Mode
-from pytensor.graph.traversal import toposort
-from pytensor.tensor.blockwise import Blockwise
 
 from pymc_sgld.batching import RowOrder, block_rows, make_order
 from pymc_sgld.full_data import FullData
-from pymc_sgld.gradients import Estimate
-from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.gradients import Centre
+from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.rows import Data
 from pymc_sgld.sources.source import Source
 from pymc_sgld.tuning.gaussian import Gaussian, Known
 
 POSITIONS, BATCHES = 32, 64
-_SLOW = 4  # times fewer of both, where NumPy's code loops over the rows of a batch
 _COMPARED = 4  # positions, with the gradient of all rows
 _BEYOND = 25.0  # times the error of the mean of estimates, squared
 _SEED = 20190703  # fixed: what is measured is a property of the model, not of a chain
-_MODE = Mode("py", "fast_compile")  # nothing to compile
 
 
 class BatchGradients:
@@ -35,10 +30,12 @@ class BatchGradients:
 
     Parameters
     ----------
-    density : LogDensity
-        The model.
-    estimate : Estimate
-        The estimate, in the variables of ``density``.
+    data : FullData
+        The log density, for blocks that are as long as a batch.
+    gradient : str
+        Name of the estimate.
+    centre : Centre or None
+        Where it expands.
     others : sequence of ndarray
         Values of the variables that the step does not move.
     batching : str
@@ -49,51 +46,69 @@ class BatchGradients:
 
     def __init__(
         self,
-        density: LogDensity,
-        estimate: Estimate,
+        data: FullData,
+        gradient: str,
+        centre: Centre | None,
         others: Sequence[np.ndarray],
         batching: str,
         in_blocks: bool = False,
     ) -> None:
+        self._data, self._gradient, self._others = data, gradient, others
+        self._centre = None if gradient == "minibatch" else centre
         self._in_blocks = in_blocks
         self._rng = np.random.default_rng(_SEED)
-        self._tables = [table for table in density.tables if not table.full]
-        self._rows = [[_in_memory(item) for item in table.data] for table in self._tables]
-        self._orders = [
-            _order(batching, len(rows[0]) if rows else table.total_size, table.batch_size)
-            for table, rows in zip(self._tables, self._rows, strict=True)
-        ]
-        self._stored = [order.storage_order() for order in self._orders]
-        whole = [item for table in density.tables if table.full for item in table.data]
-        whole += density.whole
-        self.dtype = density.position.dtype
-        self._constant = [*others, *estimate.arrays.values(), *[item.whole for item in whole]]
+        self._tables = {i: t for i, t in enumerate(data.density.tables, 1) if not t.full}
+        self._rows = {i: [_in_memory(d) for d in t.data] for i, t in self._tables.items()}
+        self._orders = {
+            i: _order(batching, len(rows[0]) if rows else table.total_size, table.batch_size)
+            for (i, table), rows in zip(self._tables.items(), self._rows.values(), strict=True)
+        }
+        self._stored = {i: order.storage_order() for i, order in self._orders.items()}
         self._count = 0
-        nodes = toposort([estimate.gradient])
-        self.slow = any(isinstance(node.op, Blockwise) for node in nodes)
-        self._function = pytensor.function(
-            [
-                density.position,
-                *[item.variable for table in self._tables for item in table.data],
-                *density.others.values(),
-                *estimate.arrays,
-                *[item.variable for item in whole],
-            ],
-            estimate.gradient,
-            mode=_MODE,
-            on_unused_input="ignore",
-        )
+        self.dtype = data.density.position.dtype
 
     def __call__(self, position: np.ndarray, batches: int) -> np.ndarray:
         """Return the estimates at a position from a number of batches, shape (batches, d)."""
+        at = position.astype(self.dtype)
+        known = self._known(at)
         found = []
         for _ in range(batches):
-            data = []
-            for i, table in enumerate(self._tables):
-                data += self._block(table) if self._in_blocks and table.sources else self._batch(i)
+            estimate = known.copy()
+            for i, table in self._tables.items():
+                blocks = self._in_blocks and table.sources
+                rows = self._block(table) if blocks else self._batch(i)
+                estimate += table.scale * self._of_batch(i, at, rows)
             self._count += 1
-            found.append(self._function(position.astype(self.dtype), *data, *self._constant))
+            found.append(estimate)
         return np.array(found)
+
+    def _known(self, at: np.ndarray) -> np.ndarray:
+        """Return what is the same for all batches."""
+        first = {i: [a[: t.batch_size] for a in self._rows[i]] for i, t in self._tables.items()}
+        known = self._data.without_rows(at, self._others, first)
+        if self._centre is not None:
+            batched = list(self._tables)
+            known = known + self._centre.gradients[batched].sum(axis=0)
+            if self._gradient == "taylor":
+                assert self._centre.hessians is not None
+                away = at - self._centre.position
+                known = known + self._centre.hessians[batched].sum(axis=0) @ away
+        return known
+
+    def _of_batch(self, i: int, at: np.ndarray, rows: list[np.ndarray]) -> np.ndarray:
+        """Return the gradient of a batch's log-likelihood, less what its expansion gives."""
+
+        def of_rows(position: np.ndarray) -> np.ndarray:
+            return self._data.of_rows(i, position.astype(self.dtype), self._others, rows)
+
+        found = of_rows(at)
+        if self._centre is not None:
+            centre, there = self._centre.position, of_rows(self._centre.position)
+            found = found - there
+            if self._gradient == "taylor":
+                share = np.cbrt(np.finfo(self.dtype).eps)
+                found = found - (of_rows(centre + share * (at - centre)) - there) / share
+        return found
 
     def _batch(self, i: int) -> list[np.ndarray]:
         """Return the rows of a table that come next in its order."""
@@ -136,13 +151,11 @@ def noise_samples(
     """
     rng = np.random.default_rng(_SEED)
     size = len(gaussian.mean)
-    batches = BATCHES // _SLOW if gradients.slow else BATCHES
-    positions = max(4, positions // _SLOW) if gradients.slow else positions
     halves: list[list[np.ndarray]] = [[], []]
     with np.errstate(all="ignore"):
         for i in range(positions):
             position = gaussian.mean + gaussian.shape.away(rng.standard_normal(size))
-            estimates = gradients(position, batches)
+            estimates = gradients(position, BATCHES)
             estimates = estimates[np.isfinite(estimates).all(axis=1)]  # none outside the support
             if len(estimates) > 1:
                 away = estimates - estimates.mean(axis=0)
@@ -164,7 +177,11 @@ def noise_covariances(
 
 
 def missing_in_batches(
-    data: FullData, gradients: BatchGradients, gaussian: Gaussian, others: Sequence[np.ndarray]
+    data: FullData,
+    gradients: BatchGradients,
+    gaussian: Gaussian,
+    others: Sequence[np.ndarray],
+    batches: int = BATCHES,
 ) -> np.ndarray:
     """Return how much of the gradient of all rows the mean of batches misses beyond its error.
 
@@ -181,7 +198,7 @@ def missing_in_batches(
     with np.errstate(all="ignore"):
         known = gaussian.known or _known(data, gaussian, others, gradients.dtype)
         for position, full in known:
-            estimates = gradients(position, BATCHES * _COMPARED // len(known))
+            estimates = gradients(position, batches * _COMPARED // len(known))
             apart = shape.away(shape.pull(estimates - full)) / unit
             misses += apart.mean(axis=0) ** 2 / len(known)
             errors += apart.var(axis=0, ddof=1) / len(apart) / len(known)

@@ -24,18 +24,20 @@ Cochran (1977), Sampling techniques, chapter 9: the variance of samples of clust
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import eigh
 
 from pymc_sgld.errors import SGLDWarning
-from pymc_sgld.gradients import Estimate
+from pymc_sgld.full_data import FullData
+from pymc_sgld.gradients import Centre
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.sources.order import WindowOrder
 from pymc_sgld.tuning.gaussian import Gaussian
-from pymc_sgld.tuning.noise import BatchGradients, noise_samples
+from pymc_sgld.tuning.noise import BATCHES, BatchGradients, noise_samples
+from pymc_sgld.tuning.settings import Asked
 
 _POSITIONS, _BLOCKS = 8, 512  # positions with 64 blocks each, or one with all of them
 _SURE = 4.0  # standard errors
@@ -45,10 +47,11 @@ _TWICE = 2.0  # the variance of a block, over that of random rows, where nothing
 def check_order(
     rows: Minibatcher,
     density: LogDensity,
-    estimate: Callable[[LogDensity], Estimate],
+    gradient: str,
+    centre: Centre | None,
     others: Sequence[np.ndarray],
     around: Gaussian | np.ndarray,
-    bias_target: float,
+    asked: Asked,
 ) -> None:
     """Warn where the rows of a source are in an order that batches do not average out.
 
@@ -58,15 +61,18 @@ def check_order(
         The model.
     density : LogDensity
         With the batches that are used.
-    estimate : callable
-        Returns the estimate of the gradient for the batches of a density.
+    gradient : str
+        Name of the estimate of the gradient.
+    centre : Centre or None
+        Where it expands.
     others : sequence of ndarray
         Values of the variables that the step does not move.
     around : Gaussian or ndarray, shape (d,)
         The posterior; or a point, where it is not known. There the noise of a block is compared
         with that of random rows, of which any step size was chosen to bear some.
-    bias_target : float
-        Tolerated relative inflation of the variance; half of it is what the order may have.
+    asked : Asked
+        It has the tolerated relative inflation of the variance; half of it is what the order may
+        have.
 
     Warns
     -----
@@ -79,9 +85,9 @@ def check_order(
         order = WindowOrder.of(table.sources, table.batch_size)
         if order.windows == 1:
             continue
-        blocks = rows.blocks(order.block)
+        data = FullData(rows.density(order.block), asked.backend, 2 * _POSITIONS * BATCHES)
         of_blocks, of_random = (
-            BatchGradients(blocks, estimate(blocks), others, "reshuffle", in_blocks=in_blocks)
+            BatchGradients(data, gradient, centre, others, "reshuffle", in_blocks)
             for in_blocks in (True, False)
         )
         if isinstance(around, np.ndarray):
@@ -91,7 +97,7 @@ def check_order(
         else:
             share = 1 / order.blocks_of_window - 1 / order.blocks
             found = share * excess(_pulled(of_blocks, around), _pulled(of_random, around))
-            if found > bias_target / 2:
+            if found > asked.bias_target / 2:
                 _warn(table, f"it may inflate posterior variances by up to {100 * found:.2g} %")
 
 

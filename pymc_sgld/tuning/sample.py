@@ -35,8 +35,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pymc_sgld.full_data import FullData
+from pymc_sgld.tuning.curvature import Curvature
 from pymc_sgld.tuning.gaussian import NEWS, SPARING, Evaluate, Gaussian, Pair, settle
-from pymc_sgld.tuning.shapes import Curvature
 
 WORTHWHILE = 5  # times the rows of a sample, from which it saves more than it costs
 LEAST, MOST = 32_768, 262_144  # rows of a sample

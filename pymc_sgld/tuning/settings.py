@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pymc_sgld.backend import Backend
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner
@@ -30,6 +31,8 @@ class Asked:
         Whether the noise is that of Leimkuhler and Matthews.
     bias_target : float
         Tolerated relative inflation of the variance.
+    backend : Backend
+        What runs the updates, and what takes long before them.
     """
 
     gradient: str
@@ -37,6 +40,7 @@ class Asked:
     batching: str
     averaged: bool
     bias_target: float
+    backend: Backend
 
     @property
     def by_laplace(self) -> bool:

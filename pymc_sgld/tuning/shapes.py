@@ -8,15 +8,14 @@ group effects share, for instance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
-from pymc_sgld.full_data import FullData
 from pymc_sgld.preconditioners import Diagonal, LowRank, Preconditioner, laplace
+from pymc_sgld.tuning.curvature import Curvature
 
 FULL_SIZE = 500  # coordinates up to which the matrix is full
 _PRODUCTS = 60  # with a Hessian, to find the directions
@@ -25,24 +24,6 @@ _PLACES = 4  # of the Gaussian, where the curvature is averaged
 _STANDS_OUT = 1.3  # by which factor a direction is wider or narrower than the diagonal has it
 _FLOOR = 1e-10  # least eigenvalue of a precision matrix, relative to the greatest
 _SEED = 20190704  # fixed: what is found is a property of the model, not of a chain
-
-
-@dataclass(frozen=True)
-class Curvature:
-    """Minus the Hessian of the log density, by passes over the data."""
-
-    data: FullData
-    others: Sequence[np.ndarray]
-    dtype: Any
-
-    def matrix(self, position: np.ndarray) -> np.ndarray:
-        """Return all of it, shape (d, d)."""
-        return -self.data.hessians(position.astype(self.dtype), self.others).sum(axis=0)
-
-    def product(self, position: np.ndarray, tangent: np.ndarray) -> np.ndarray:
-        """Return its product with a vector."""
-        at, along = position.astype(self.dtype), tangent.astype(self.dtype)
-        return -self.data.hessian_product(at, along, self.others)
 
 
 class Shape(Protocol):
@@ -140,7 +121,7 @@ class Full:
         Lin, Schmidt and Khan (2020), Handling the positive-definite constraint in the Bayesian
         learning rule, equation 9.
         """
-        new = curvature.matrix(position)
+        new = curvature.matrix(position, 1 / np.sqrt(np.diag(self.precision)))
         if not np.isfinite(new).all():
             return self
         difference = rate * (new - self.precision)
