@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.util import find_spec
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+_shown: ContextVar[tuple[Progress, TaskID] | None] = ContextVar("_shown", default=None)
 
 
 @contextmanager
-def progress(message: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+def progress(
+    message: str, total: int | None = None, shown: bool = True
+) -> Iterator[Callable[..., None]]:
     """Show what is being done as long as the context lasts; nothing where nobody looks.
+
+    A context within another one is a part of the same work: it goes on in the same line.
 
     Parameters
     ----------
@@ -19,20 +27,36 @@ def progress(message: str, total: int | None = None) -> Iterator[Callable[..., N
         What is being done.
     total : int, optional
         Of how many parts it consists.
+    shown : bool
+        Whether to show it, in a terminal or a notebook that can (it needs ipywidgets).
 
     Yields
     ------
     callable
         To be called after each part, with another message if there is news.
     """
+    outer = _shown.get()
+    if outer is not None:
+        bar, task = outer
+        bar.update(task, description=message, total=total, completed=0)
+        yield _updates(bar, task)
+        bar.update(task, total=None)
+        return
     console = Console(stderr=True)
-    extent = SpinnerColumn() if total is None else BarColumn()
-    columns = (TextColumn("SGLD: {task.description}"), extent, TimeElapsedColumn())
-    shown = console.is_terminal or console.is_jupyter
-    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+    is_looked_at = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets"))
+    columns = (TextColumn("SGLD: {task.description}"), BarColumn(), TimeElapsedColumn())
+    hidden = not (shown and is_looked_at)
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(message, total=total)
+        token = _shown.set((bar, task))
+        try:
+            yield _updates(bar, task)
+        finally:
+            _shown.reset(token)
 
-        def update(news: str | None = None) -> None:
-            bar.update(task, advance=1, description=news)
 
-        yield update
+def _updates(bar: Progress, task: TaskID) -> Callable[..., None]:
+    def update(news: str | None = None) -> None:
+        bar.update(task, advance=1, description=news)
+
+    return update

@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.audit import audit_batches, is_cheap
@@ -65,6 +66,16 @@ class Minibatcher:
         check_start(self.terms, self.fixed, self.inputs.values)
         self._potentials, self._full = potentials or {}, full
         self._value_vars, self._point = list(model.value_vars), point
+
+    @property
+    def is_hierarchical(self) -> bool:
+        """Whether the prior of a variable depends on another variable that the step moves."""
+        pieces = set(self.inputs.pieces)
+        return any(
+            len(pieces.intersection(ancestors([term.graph]))) > 1
+            for term in self.terms
+            if term.kind == "free"
+        )
 
     def check_sources(self) -> None:
         """Read all rows of the sources once, to see whether the density is finite in each.

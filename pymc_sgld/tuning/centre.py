@@ -3,19 +3,22 @@
 Of large data a sample is searched, and what it lacks is made up for by a few passes over all rows:
 see ``sample``. Where that does not end well, and with fewer rows, all of them are searched.
 
-The mode is found first. It is a poor centre where the posterior is skewed, and where a scale of
-group effects tends to zero or infinity with all its effects: a hierarchical model may have no mode
-at all. So the mode is only where the search for the closest Gaussian starts: see ``gaussian``.
+A search has a start, and goes on to the closest Gaussian: see ``gaussian``. The mode is the start
+that is found soonest. It is a poor one where the posterior is skewed, and a hierarchical model may
+have no mode at all: its density grows without bound as a scale of group effects tends to zero with
+all its effects. There the start is the best Gaussian of independent coordinates: see
+``mean_field``. Where one start does not end well, the other is tried too, and the evidence lower
+bound says which of the two is to be believed.
 """
 
 from __future__ import annotations
 
 import itertools
+import time
 import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.optimize import minimize
 
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
@@ -24,10 +27,12 @@ from pymc_sgld.tuning.curvature import Curvature
 from pymc_sgld.tuning.gaussian import SPARING, THOROUGH, Evaluate, Gaussian, settle
 from pymc_sgld.tuning.sample import complete, sample_of
 from pymc_sgld.tuning.shapes import FULL_SIZE, Full, Stretched
+from pymc_sgld.tuning.starts import climb, mean_field
 
 _LOOKING = "looking for the centre of the posterior"
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
 _POOR = 0.05  # misfit from which on another start may do better
+SECONDS = 120.0  # after which a search ends with what it has
 _WRONG = 0.5  # the same where passes are dear: gradients are no longer those of the Gaussian
 
 
@@ -36,6 +41,7 @@ def approximate(
     start: np.ndarray,
     others: Sequence[np.ndarray],
     center: np.ndarray | None = None,
+    hierarchical: bool = False,
 ) -> Gaussian:
     """Return the Gaussian approximation of a posterior, and show how the search goes on.
 
@@ -49,6 +55,8 @@ def approximate(
         Values of the variables that the step does not move.
     center : ndarray, shape (d,), optional
         The point to use: nothing is searched.
+    hierarchical : bool
+        Whether the prior of a variable depends on another variable.
 
     Warns
     -----
@@ -58,7 +66,7 @@ def approximate(
     with progress(_LOOKING) as update:
         if center is not None:
             return gaussian_at(data, center, others)
-        found = find_gaussian(data, start, others, update)
+        found = find_gaussian(data, start, others, update, hierarchical)
     if not found.settled:
         warnings.warn(
             "SGLD: the search for the centre of the posterior did not settle: step size and "
@@ -81,6 +89,7 @@ def find_gaussian(
     start: np.ndarray,
     others: Sequence[np.ndarray],
     report: Callable[[str], None] = lambda message: None,
+    hierarchical: bool = False,
 ) -> Gaussian:
     """Search as `approximate` does, and tell ``report`` what is being done.
 
@@ -96,10 +105,10 @@ def find_gaussian(
         message = f"{_LOOKING} on a sample of {sample.rows:,} rows"
         part = Curvature(sample, others, start.dtype)
         of_sample = _evaluate(part, lambda: report(message))
-        found = complete(_search(part, of_sample, start), of_sample, part, evaluate)
+        found = complete(_search(part, of_sample, start, hierarchical), of_sample, part, evaluate)
         if found is not None:
             return found
-    return _search(curvature, evaluate, start)
+    return _search(curvature, evaluate, start, hierarchical)
 
 
 def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
@@ -114,38 +123,23 @@ def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
     return evaluate
 
 
-def _search(curvature: Curvature, evaluate: Evaluate, start: np.ndarray) -> Gaussian:
-    """Search from the mode, and from the start where that may be better."""
+def _search(
+    curvature: Curvature, evaluate: Evaluate, start: np.ndarray, hierarchical: bool
+) -> Gaussian:
+    """Search from the start that suits the model, and from the other where that may be better."""
     kind = Full if len(start) <= FULL_SIZE else Stretched
     cheap = curvature.data.rows * len(start) <= _CHEAP
     effort = THOROUGH if cheap or kind is Stretched else SPARING
 
-    def search(begin: np.ndarray) -> Gaussian:
-        return settle(begin, kind.at(curvature, begin), evaluate, curvature, effort)
+    def search(find: Callable[[Evaluate, np.ndarray, float], np.ndarray], until: float) -> Gaussian:
+        begin = find(evaluate, start.astype("float64"), until)
+        shape = kind.at(curvature, begin)
+        return settle(begin, shape, evaluate, curvature, effort._replace(until=until))
 
-    found = search(_climb(evaluate, start))
+    first, second = (mean_field, climb) if hierarchical else (climb, mean_field)
+    began = time.monotonic()
+    found = search(first, began + SECONDS / 2)
     if found.settled and found.misfit < (_POOR if cheap else _WRONG):
         return found
-    # the mode may be a spike without mass: a scale of group effects at zero
-    other = search(start.astype("float64"))
+    other = search(second, began + SECONDS)
     return max(found, other, key=lambda gaussian: gaussian.evidence)
-
-
-def _climb(evaluate: Evaluate, start: np.ndarray) -> np.ndarray:
-    """Return the mode, or where the search for one ended."""
-
-    def objective(position: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = evaluate(position)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return np.inf, np.zeros(len(position))
-        return -value, -gradient
-
-    with np.errstate(all="ignore"):
-        found = minimize(
-            objective,
-            start.astype("float64"),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": 500, "maxcor": 20, "ftol": 1e-10},
-        )
-    return found.x if np.isfinite(found.x).all() else start.astype("float64")

@@ -128,7 +128,8 @@ def choose(
         return Settings(density, asked.gradient, estimate, given)
     check_size(len(search.start), asked.gradient)
     data = FullData(density if density.full else rows.blocks(BLOCK), asked.backend)
-    gaussian = approximate(data, search.start, search.others, search.center)
+    hierarchical = rows.is_hierarchical
+    gaussian = approximate(data, search.start, search.others, search.center, hierarchical)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     gradient = asked.gradient if density.full else noise.better_estimator(density)

@@ -16,6 +16,7 @@ Opper and Archambeau (2009), The variational Gaussian approximation revisited, e
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ _SEED = 20190701  # fixed: what is found is a property of the model, not of a ch
 _WINDOW = 8  # steps over which the mean is averaged
 _SETTLED = 0.1  # posterior standard deviations that the average may still move, root mean square
 NEWS = 0.2  # relative change of the curvature, root mean square, that asks for a Hessian
+_JUDGED = 16  # pairs at the end of a search that say how good its result is
 _KNOWN = 4  # points whose gradients are kept
 _ALIGNED = (20, 80)  # Hessians after which a shape is aligned again
 
@@ -77,6 +79,7 @@ class Effort(NamedTuple):
     most_steps: int
     least_steps: int  # where Hessians are averaged
     most_hessians: int
+    until: float = np.inf  # by time.monotonic
 
 
 THOROUGH, SPARING = Effort(150, 100, 150), Effort(60, 20, 32)
@@ -93,6 +96,8 @@ def settle(
     rng = np.random.default_rng(_SEED)
     path, hessians = _Path(), 0
     for step in range(effort.most_steps):
+        if step and time.monotonic() > effort.until:
+            break
         pair = Pair.at(mean, shape, evaluate, rng.standard_normal(len(mean)))
         if not pair.is_finite:
             shape = shape.narrower()  # it reaches where there is no density
@@ -185,7 +190,7 @@ class _Path:
         late = np.mean(self.means[-_WINDOW:], axis=0) if self.means else mean
         if not self.misfits:
             return Gaussian(late, shape, settled, np.inf)
-        half = slice(len(self.misfits) // 2, None)
-        misfit, evidence = np.mean(self.misfits[half]), np.mean(self.bounds[half])
+        late_ones = slice(max(len(self.misfits) // 2, len(self.misfits) - _JUDGED), None)
+        misfit, evidence = np.mean(self.misfits[late_ones]), np.mean(self.bounds[late_ones])
         known = tuple(self.known)
         return Gaussian(late, shape, settled, float(misfit), float(evidence), known)
