@@ -4,11 +4,11 @@ Of large data a sample is searched, and what it lacks is made up for by a few pa
 see ``sample``. Where that does not end well, and with fewer rows, all of them are searched.
 
 A search has a start, and goes on to the closest Gaussian: see ``gaussian``. The mode is the start
-that is found soonest. It is a poor one where the posterior is skewed, and a hierarchical model may
+that is found soonest. It is a poor one where the posterior is skewed, and a model with groups may
 have no mode at all: its density grows without bound as a scale of group effects tends to zero with
-all its effects. There the start is the best Gaussian of independent coordinates: see
-``mean_field``. Where one start does not end well, the other is tried too, and the evidence lower
-bound says which of the two is to be believed.
+all its effects, or is highest at a scale that is far too large. There the best Gaussian of
+independent coordinates is another start, see ``starts``, and the evidence lower bound says which of
+the two is to be believed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ from pymc_sgld.tuning.starts import climb, mean_field
 
 _LOOKING = "looking for the centre of the posterior"
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
-_POOR = 0.05  # misfit from which on another start may do better
-SECONDS = 120.0  # after which a search ends with what it has
-_WRONG = 0.5  # the same where passes are dear: gradients are no longer those of the Gaussian
+_POOR = 0.02  # misfit from which on another start may do better
+SECONDS = 60.0  # after which a search ends with what it has
 
 
 def approximate(
@@ -126,7 +125,7 @@ def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
 def _search(
     curvature: Curvature, evaluate: Evaluate, start: np.ndarray, hierarchical: bool
 ) -> Gaussian:
-    """Search from the start that suits the model, and from the other where that may be better."""
+    """Search from the mode, and from the other start where that may be better."""
     kind = Full if len(start) <= FULL_SIZE else Stretched
     cheap = curvature.data.rows * len(start) <= _CHEAP
     effort = THOROUGH if cheap or kind is Stretched else SPARING
@@ -136,10 +135,10 @@ def _search(
         shape = kind.at(curvature, begin)
         return settle(begin, shape, evaluate, curvature, effort._replace(until=until))
 
-    first, second = (mean_field, climb) if hierarchical else (climb, mean_field)
     began = time.monotonic()
-    found = search(first, began + SECONDS / 2)
-    if found.settled and found.misfit < (_POOR if cheap else _WRONG):
+    found = search(climb, began + SECONDS / 2)
+    has_groups = hierarchical or curvature.may_have_groups
+    if found.settled and found.misfit < _POOR and not has_groups:
         return found
-    other = search(second, began + SECONDS)
+    other = search(mean_field, began + SECONDS)
     return max(found, other, key=lambda gaussian: gaussian.evidence)

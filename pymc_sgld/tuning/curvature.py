@@ -54,6 +54,11 @@ class Curvature:
     def __post_init__(self) -> None:
         self._candidates = _candidates(self.data)
 
+    @property
+    def may_have_groups(self) -> bool:
+        """Whether there is a long variable whose entries do not know of each other, as of now."""
+        return bool(self._candidates[0])
+
     def gradient(self, position: np.ndarray) -> np.ndarray:
         """Return the gradient of the log density, shape (d,)."""
         at = position.astype(self.dtype)
