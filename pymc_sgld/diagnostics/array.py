@@ -7,9 +7,9 @@ all parameters. Labels, models and files are the business of the layers above.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import wasserstein_distance
 
 MEAN_TOLERANCE = 0.1
 """Largest shift of the mean that counts as agreement, in reference standard deviations."""
@@ -138,7 +138,8 @@ def compare_draws(
             sd_ratio = standard_deviation(draws, resolution) / unit
             errors = relative_sd_error(draws, own), relative_sd_error(reference, other)
             sd_ratio_mcse = float(sd_ratio * np.hypot(*errors)) if sd_ratio else 0.0
-            wasserstein = float(wasserstein_distance(draws.ravel(), reference.ravel()) / unit)
+            wasserstein = scipy.stats.wasserstein_distance(draws.ravel(), reference.ravel())
+            wasserstein = float(wasserstein / unit)
             rate = np.sqrt(2 / np.pi * (1 / own.ess_bulk + 1 / other.ess_bulk))
             wasserstein_null = float(rate * spread_of_ranks(reference) / unit)
     agrees = (

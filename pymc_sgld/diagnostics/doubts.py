@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
-from scipy.stats import t as student_t
+import scipy
 
 from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE
 from pymc_sgld.diagnostics.ksd import Discrepancy
@@ -48,7 +47,7 @@ class Doubt:
 
 def quantile(tests: int, degrees: int) -> float:
     """Return how many errors a figure must be beyond its tolerance, among that many figures."""
-    return float(student_t.isf(ONE_OF_THREE / (2 * tests), degrees))
+    return -float(scipy.special.stdtrit(degrees, ONE_OF_THREE / (2 * tests)))
 
 
 def doubts_of_bias(
@@ -121,7 +120,7 @@ def r_hat_by_chance(effective: float, chains: int, parameters: int) -> float:
         How many R-hats there are, each the greater one of two.
     """
     halves = 2 * chains
-    level = chi2.isf(ONE_OF_THREE / (2 * parameters), halves - 1)
+    level = scipy.special.chdtri(halves - 1, ONE_OF_THREE / (2 * parameters))
     return float(1 + halves / (2 * effective) * level / (halves - 1))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.stats import t as student_t
 
 from pymc_sgld.batching import independent
 from pymc_sgld.monitor.contrast import GROUPS, Bias
@@ -142,7 +142,7 @@ class Judge:
 
         Zero where it may as well be none: what is less than a quantile of its error away from it.
         """
-        quantile = student_t.isf(FALSE_ALARMS / (4 * len(bias.shift)), GROUPS - 1)
+        quantile = -scipy.special.stdtrit(GROUPS - 1, FALSE_ALARMS / (4 * len(bias.shift)))
         ratio = np.sqrt(np.maximum(1 + bias.inflation, 0)) - 1
         sizes = np.abs([bias.shift / MEAN_TOLERANCE, ratio / SD_TOLERANCE])
         errors = [bias.shift_error / MEAN_TOLERANCE, bias.inflation_error / 2 / SD_TOLERANCE]

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
@@ -140,7 +140,7 @@ def _climb(evaluate: Evaluate, start: np.ndarray) -> np.ndarray:
         return -value, -gradient
 
     with np.errstate(all="ignore"):
-        found = minimize(
+        found = scipy.optimize.minimize(
             objective,
             start.astype("float64"),
             jac=True,

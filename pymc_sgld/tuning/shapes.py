@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
+import scipy
 
 from pymc_sgld.full_data import FullData
 from pymc_sgld.preconditioners import Diagonal, LowRank, Preconditioner, laplace
@@ -290,7 +290,7 @@ def lanczos(
         diagonal[k] = basis[:, k] @ vector
         for _ in range(2):
             vector = vector - basis[:, : k + 1] @ (basis[:, : k + 1].T @ vector)
-    values, turn = eigh_tridiagonal(diagonal[:most], beside[: most - 1])
+    values, turn = scipy.linalg.eigh_tridiagonal(diagonal[:most], beside[: most - 1])
     return values, basis[:, :most] @ turn
 
 
