@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pymc_sgld import minibatch, schedules
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError, SGLDWarning
 from pymc_sgld.step import SGLD
+from pymc_sgld.version import __version__
 
 if TYPE_CHECKING:
     from pymc_sgld.diagnostics import (
@@ -16,12 +17,11 @@ if TYPE_CHECKING:
         plot_comparison,
         plot_inflation,
         plot_phases,
+        run_settings,
         step_halving,
         thin_by_step_size,
         weighted_summary,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "SGLD",
@@ -32,12 +32,14 @@ __all__ = [
     "SettingError",
     "StepHalving",
     "TrustReport",
+    "__version__",
     "compare",
     "diagnose",
     "minibatch",
     "plot_comparison",
     "plot_inflation",
     "plot_phases",
+    "run_settings",
     "schedules",
     "step_halving",
     "thin_by_step_size",

@@ -160,7 +160,16 @@ def diagnose(
     if doubts:
         warnings.warn(verdict, SGLDWarning, stacklevel=2)
     scalars = pd.Series(run, dtype=float)
-    return TrustReport(table, coordinates, scalars, stored.series, verdict, not doubts, notes)
+    return TrustReport(
+        table,
+        coordinates,
+        scalars,
+        stored.series,
+        verdict,
+        not doubts,
+        notes,
+        stored.settings,
+    )
 
 
 def _not_finite(posterior: xr.Dataset) -> int:

@@ -15,6 +15,7 @@ from pymc_sgld.diagnostics.array import (
 )
 from pymc_sgld.diagnostics.dependence import compare_jointly
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
+from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust import warn_if_untrusted
 from pymc_sgld.diagnostics.verdict import describe
 from pymc_sgld.diagnostics.weights import has_varying_steps
@@ -94,6 +95,7 @@ def compare(
 
         ``.attrs["verdict"]`` says the same in words, ``.attrs["only_in_idata"]`` and
         ``.attrs["only_in_reference"]`` list the variables that could not be compared.
+        ``.attrs["settings"]`` are the settings of `idata` (:func:`~pymc_sgld.run_settings`).
         ``.attrs["joint"]`` is what the joint test found, a dictionary: ``p_value``;
         ``aligned_p_value``, after shifting and scaling (NaN where ``p_value`` is above 0.01);
         ``energy``, the energy distance of the whitened draws over its largest possible value, from
@@ -151,6 +153,7 @@ def compare(
             )
     table.attrs["verdict"] = sentences
     table.attrs["joint"] = None if joint is None else joint._asdict()
+    table.attrs["settings"] = Stored.of(idata).settings
     table.attrs["only_in_idata"] = match.only_in_idata
     table.attrs["only_in_reference"] = match.only_in_reference
     return table

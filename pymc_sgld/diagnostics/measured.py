@@ -22,6 +22,7 @@ from pymc_sgld.diagnostics.stein import identities, worst_direction
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.unconstrained import Draws, Gradients
 from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.placing import UNKNOWN
 
 FEWEST_DRAWS = 40
 """Draws of all chains together below which no bias is measured."""
@@ -78,7 +79,7 @@ class Measured:
         if reason:
             self._give_up(reason)
             return
-        gradients = Gradients(draws)
+        gradients = Gradients(draws, stored.setting("placing") or 0)
         self._check_rows(gradients)
         sample = gradients.sample(wanted, stored.temperature)
         self.run["gradients"] = sample.gradient.shape[0] * sample.gradient.shape[1]
@@ -97,7 +98,8 @@ class Measured:
 
     def _check_rows(self, gradients: Gradients) -> None:
         rows, total = gradients.data.rows, self._stored.setting("total_size")
-        if rows and total is not None and total != rows:
+        known = self._stored.setting("placing") != UNKNOWN
+        if rows and total is not None and total != rows and known:
             raise SettingError(
                 f"cannot diagnose by the gradients of the model: it has {rows} rows, and the run "
                 f"read {total}. Pass the model that was sampled, with its data as they were, and "

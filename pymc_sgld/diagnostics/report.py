@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,6 +82,8 @@ class TrustReport:
         Whether nothing that was measured speaks against the run.
     notes : list of str
         What was not measured, and why.
+    settings : dict
+        Of the run, as :func:`~pymc_sgld.run_settings` reads them; empty for other step methods.
     """
 
     table: pd.DataFrame
@@ -90,6 +93,7 @@ class TrustReport:
     verdict: str
     trusted: bool
     notes: list[str]
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return the report as text."""
