@@ -350,9 +350,18 @@ def test_a_single_chain_has_no_r_hat_and_the_verdict_says_so():
 @pytest.mark.parametrize("draws", [1, 2, 3])
 def test_very_few_draws_give_no_diagnostics(draws):
     table = compare(posterior(mu=normal(1, 1, draws)), posterior(mu=normal(2, 4, 1000)))
-    assert table.loc["mu", ["mean_shift_mcse", "r_hat", "ess_bulk"]].isna().all()
+    assert table.loc["mu", ["mean_shift", "sd_ratio", "wasserstein", "r_hat"]].isna().all()
     assert not table.loc["mu", "agrees"]
-    assert f"idata has only {draws} draws per chain" in table.attrs["verdict"]
+    verdict = table.attrs["verdict"]
+    assert verdict.startswith(f"cannot tell. idata has only {draws} draw") and "sd" not in verdict
+
+
+def test_figures_just_beyond_a_limit_are_told_from_it():
+    """No "R-hat is 1.01" where 1.01 is the limit, in any sentence that has both."""
+    draws = np.tile(normal(1, 4, 2000), (1, 1))
+    for size in (0.1004, 0.0996):
+        table = compare(posterior(mu=draws + size * draws.std(ddof=1)), posterior(mu=draws))
+        assert f"worst mean shift {size} sd" in table.attrs["verdict"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

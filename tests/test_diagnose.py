@@ -12,7 +12,14 @@ from scipy.signal import lfilter
 from scipy.stats import binom, norm
 
 from pymc_sgld import SGLD, SGLDWarning, TrustReport, diagnose
-from pymc_sgld.diagnostics.doubts import FALSE_ALARMS, quantile, r_hat_by_chance
+from pymc_sgld.diagnostics.doubts import (
+    FALSE_ALARMS,
+    doubts_of_bias,
+    doubts_of_mixing,
+    quantile,
+    r_hat_by_chance,
+    too_uncertain,
+)
 from pymc_sgld.diagnostics.mixing import mixing_table
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.errors import SettingError
@@ -249,6 +256,37 @@ def test_too_few_gradients_for_all_pairs_of_coordinates(regression):
 def test_figures_too_uncertain_to_tell(regression):
     report = distrusted(regression.exact(normal(15, 2, 30, 3)), regression.model)
     assert "cannot tell: the error of its mean is" in report.verdict
+
+
+def test_too_few_draws_have_no_figures(regression):
+    """Neither a bias nor an error: the chains hardly move, or the errors say nothing."""
+    slow = lfilter([1], [1, -0.97], normal(33, 2, 60, 3), axis=1) * np.sqrt(1 - 0.97**2)
+    report = distrusted(regression.exact(slow), regression.model)
+    assert report.table[["mean_shift", "inflation", "inflation_error"]].isna().all(axis=None)
+    assert "cannot tell: its draws are too few to measure its bias" in report.verdict
+    assert "%" not in report.verdict and "worst_inflation" not in report.run
+    figures, errors = np.array([0.2, 5.0, 0.2, 40.0]), np.array([0.3, 3.0, 1.1, 5.0])
+    assert too_uncertain(figures, errors).tolist() == [False, True, True, False]
+
+
+def test_a_vanishing_variance_has_an_error_in_proportion():
+    """The delta method would divide by zero: "the error of its sd is 86324983 %"."""
+    none = np.zeros(1)
+    found = doubts_of_bias(
+        ["x"], (none, none), (none - 0.1, none + 0.09), 5, Stored.of(None), only_identities=False
+    )
+    assert [doubt.text for doubt in found] == [
+        "cannot tell: the error of its mean is 0.00 sd, that of its sd 30 %"
+    ]
+
+
+def test_figures_are_told_from_their_limits():
+    row = {"r_hat": 1.0104, "ess_bulk": 399.7, "ess_tail": 500}
+    found = doubts_of_mixing(pd.DataFrame(row, index=["x"]), 4)
+    assert [doubt.text for doubt in found] == [
+        "R-hat is 1.0104, above 1.01",
+        "its effective sample size is 399, below 400",
+    ]
 
 
 # --- what a run stored -----------------------------------------------------------------------

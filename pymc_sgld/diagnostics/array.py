@@ -18,6 +18,10 @@ SD_TOLERANCE = 0.1
 """Largest deviation of the ratio of standard deviations from 1 that counts as agreement."""
 
 
+FEWEST_DRAWS = 4
+"""Draws per chain below which there is neither R-hat nor effective sample size, nor any figure."""
+
+
 class Tolerance(NamedTuple):
     """Deviations that count as agreement.
 
@@ -105,7 +109,8 @@ def compare_draws(
         sizes for the bulk and for the standard deviation; and ``agrees``: shift and ratio are
         within the tolerance, and so is the error of the shift, so that it can tell. Draws that are
         not finite never agree. A reference that is constant has no unit: the distances are NaN, and
-        ``agrees`` says whether both are the same constant.
+        ``agrees`` says whether both are the same constant. So it is with fewer than four draws a
+        chain.
 
     References
     ----------
@@ -131,7 +136,8 @@ def compare_draws(
     wasserstein = wasserstein_null = float("nan")
     # Overflow and division by zero give the infinities and NaN that they should: no warnings.
     with np.errstate(all="ignore"):
-        if unit > 0 and is_finite(draws):
+        enough = min(draws.shape[1], reference.shape[1]) >= FEWEST_DRAWS
+        if enough and unit > 0 and is_finite(draws):
             mean_shift = float((draws.mean() - reference.mean()) / unit)
             error, reference_error = array_stats.mcse(draws), array_stats.mcse(reference)
             mean_shift_mcse = float(np.hypot(error, reference_error) / unit)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from pymc_sgld.diagnostics.bias import Bias, measure_bias
+from pymc_sgld.diagnostics.bias import FEWEST_BLOCKS, Bias, measure_bias
 from pymc_sgld.diagnostics.doubts import (
     Doubt,
     doubts_of_bias,
     doubts_of_direction,
     doubts_of_kernel,
     quantile,
+    too_uncertain,
 )
 from pymc_sgld.diagnostics.ksd import kernel_discrepancy
 from pymc_sgld.diagnostics.matching import shorten
@@ -26,6 +29,9 @@ from pymc_sgld.minibatch.placing import UNKNOWN
 
 FEWEST_DRAWS = 40
 """Draws of all chains together below which no bias is measured."""
+
+FEWEST_EFFECTIVE = 2 * FEWEST_BLOCKS
+"""Effective draws below which errors, those of a jackknife over blocks, are none."""
 
 
 class Measured:
@@ -119,18 +125,15 @@ class Measured:
         for name in SHOWN:
             table[name] = np.nan
         if bias:
-            for name in ("shift", "inflation"):
-                shown = "mean_shift" if name == "shift" else name
-                table[shown], table[f"{shown}_error"] = (
-                    getattr(bias, name),
-                    getattr(bias, f"{name}_error"),
-                )
+            table[list(SHOWN[:4])] = np.transpose(bias[:4])
+            self._clear(sample, SHOWN[:4])
         if predicted.inflation is not None:
             table["predicted_inflation"] = predicted.inflation
         elif self._stored.is_sgld:
             self.notes.append(f"No inflation is predicted: {predicted.reason}.")
         for name in found._fields:
             table[f"stein_{name}"] = getattr(found, name)
+        self._clear(sample, [f"stein_{name}" for name in found._fields])
         self._judge(sample, bias)
         discrepancy = kernel_discrepancy(sample)
         self.run["ksd"] = np.sqrt(discrepancy.v_statistic)
@@ -142,6 +145,14 @@ class Measured:
                 f"Measured against the posterior to the power 1/{self._stored.temperature:g}: that "
                 "is what the temperature of the run asks for."
             )
+
+    def _clear(self, sample: Sample, names: Sequence[str]) -> None:
+        """Take out two figures, each before its error, where there are too few draws for them."""
+        figures = self.coordinates[list(names)].to_numpy()
+        few = sample.effective_of_each < FEWEST_EFFECTIVE
+        for i in (0, 2):
+            few |= too_uncertain(figures[:, i], figures[:, i + 1])
+        self.coordinates.loc[few, list(names)] = np.nan
 
     def _judge(self, sample: Sample, bias: Bias | None) -> None:
         degrees = bias.blocks - 1 if bias else 39
@@ -156,7 +167,7 @@ class Measured:
             self._stored,
             only_identities=bias is None,
         )
-        if sample.is_dense:
+        if sample.is_dense and sample.effective >= FEWEST_EFFECTIVE:
             worst = worst_direction(sample)
             self.run["worst_inflation"], self.run["worst_inflation_error"] = worst[:2]
             self.doubts += doubts_of_direction(worst, self._labels, errors, self._stored)

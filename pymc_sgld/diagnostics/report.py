@@ -64,8 +64,8 @@ class TrustReport:
         ``ess_bulk`` and ``ess_tail``; with a model also ``mean_shift`` (in posterior sds) and
         ``inflation`` (the variance over that of the posterior), each followed by its standard error
         (``_error``), and ``predicted_inflation``, all of them on the unconstrained scale and NaN
-        where a parameter is not one coordinate of it. ``trusted`` says whether nothing speaks
-        against the parameter.
+        where a parameter is not one coordinate of it or has too few draws. ``trusted`` says whether
+        nothing speaks against the parameter.
     coordinates : DataFrame
         With a model, one row per unconstrained coordinate (``sigma_log__``), with its ``parameter``
         (empty where it is not a transform of one number), ``mean`` and ``sd`` on its own scale, the

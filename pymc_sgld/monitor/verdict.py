@@ -13,6 +13,7 @@ from pymc_sgld.batching import independent
 from pymc_sgld.monitor.contrast import GROUPS, Bias
 from pymc_sgld.monitor.noise import Reading
 from pymc_sgld.tuning.step_size import Prediction
+from pymc_sgld.wording import apart
 
 MEAN_TOLERANCE = 0.1  # posterior standard deviations
 SD_TOLERANCE = 0.1  # relative
@@ -129,11 +130,12 @@ class Judge:
         added = self.added(reading, step_size)
         worst = int(np.argmax(added))
         smaller = "a smaller bias_target" if self.chosen else self._smaller(step_size)
+        read, most = apart(1 + added[worst], 1 + SLACK * self.bias_target)
         whose = self.names[worst] if len(added) == len(self.names) else "the worst direction"
         return (
             f"SGLD: the standard deviation of {whose} is about {_percent(added[worst])} too large: "
-            f"the variance inflation is {1 + added[worst]:.3g}, and bias_target={self.bias_target} "
-            f"tolerates up to {1 + SLACK * self.bias_target:.3g}. Pass {smaller}, "
+            f"the variance inflation is {read}, and bias_target={self.bias_target} "
+            f"tolerates up to {most}. Pass {smaller}, "
             'a larger batch_size, or gradient="taylor".'
         )
 
