@@ -21,6 +21,7 @@ MEASURED: dict[str, Any] = {
     "variance_inflation": (np.float64, []),
     "sampling_threshold": (np.float64, []),
     "untrusted": (np.int64, []),
+    "reasons": (np.int64, []),
     "steps_per_draw": (np.int64, []),
     "warning": (SamplerWarning, None),
 }

@@ -43,6 +43,7 @@ from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import number_of
+from pymc_sgld.monitor.messages import LastWords, install
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.parameters import ParameterValues
 from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of
@@ -55,6 +56,8 @@ from pymc_sgld.tuning.settings import Asked, Search, Settings
 
 DEFAULT_STEPS_PER_DRAW = 10
 TUNE = 200  # draws before those that count, where everything was chosen
+
+install()
 
 
 @dataclass_state
@@ -419,7 +422,8 @@ class SGLD(BlockedStep):
         chain, messages = self.chain, self._transition.verdict(self.chain)
         warning = None
         if messages:
-            warning = SamplerWarning(WarningType.BAD_PARAMS, "\n".join(messages), "warn")
+            words = LastWords.of(messages, ", ".join(c.name for c in self.coordinates))
+            warning = SamplerWarning(WarningType.BAD_PARAMS, words, "warn")
         cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
         return self._settings | {
             "step_size": chain.last_step_size,
@@ -427,6 +431,7 @@ class SGLD(BlockedStep):
             "variance_inflation": draw.reading.inflation,
             "sampling_threshold": draw.reading.threshold,
             "untrusted": int(chain.untrusted),
+            "reasons": int(chain.reasons),
             "rows_seen": chain.batches * self.batch_size,
             "updates": chain.updates,
             "cycle": cycle,
