@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -28,7 +29,8 @@ def progress(message: str, total: int | None = None) -> Iterator[Callable[..., N
     console = Console(stderr=True)
     extent = SpinnerColumn() if total is None else BarColumn()
     columns = (TextColumn("SGLD: {task.description}"), extent, TimeElapsedColumn())
-    shown = console.is_terminal or console.is_jupyter
+    in_notebook = console.is_jupyter and find_spec("ipywidgets")  # without them it would only warn
+    shown = console.is_terminal or in_notebook
     with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task(message, total=total)
 

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +36,9 @@ def test_every_public_name_is_there():
     assert names["compare"] is pymc_sgld.diagnostics.compare
     with pytest.raises(AttributeError, match="no attribute 'comapre'"):
         pymc_sgld.comapre
+
+
+def test_what_the_progress_bar_of_pymc_needs_is_a_dependency():
+    """It imports matplotlib, which PyMC does not require: the quickstart would crash."""
+    project = tomllib.loads((Path(pymc_sgld.__file__).parents[1] / "pyproject.toml").read_text())
+    assert any(each.startswith("matplotlib") for each in project["project"]["dependencies"])
