@@ -1,4 +1,6 @@
-"""Numbers in sentences."""
+"""Numbers in sentences and tables."""
+
+import numpy as np
 
 MOST_DIGITS = 17
 """With them no two floating-point numbers are written alike."""
@@ -19,3 +21,17 @@ def apart(value: float, limit: float, digits: int = 3) -> tuple[str, str]:
         if texts[0] != texts[1]:
             break
     return texts
+
+
+def with_error(value: float, error: float) -> str:
+    """Return a number beside its standard error, by two digits of the latter.
+
+    Examples
+    --------
+    >>> with_error(1.0234, 0.0171)
+    '1.023 ± 0.017'
+    """
+    if np.isnan(value):
+        return ""
+    decimals = int(np.clip(1 - np.floor(np.log10(error)), 0, 3)) if error > 0 else 2
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"

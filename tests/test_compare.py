@@ -337,6 +337,31 @@ def test_a_variable_of_one_run_is_refused_when_asked_for():
         compare(idata, MU, var_names=["mu", "tau"])
 
 
+def test_the_table_prints_as_a_whole():
+    """No column is left out, whatever the width; what was selected prints as pandas prints it."""
+    table = compare(
+        posterior(mu=normal(1, 4, 500), one=np.ones((4, 500))),
+        posterior(mu=normal(2, 2, 500), one=np.ones((2, 500))),
+    )
+    row = table.loc["mu"]
+    with pd.option_context("display.width", 60):
+        text, html = repr(table), table._repr_html_()
+    for shown in (
+        f"{row['mean_shift']:.3f} ± {row['mean_shift_mcse']:.3f}",
+        f"{row['sd_ratio']:.3f} ± {row['sd_ratio_mcse']:.3f}",
+        f"{row['wasserstein']:.3f} ({row['wasserstein_null']:.3f})",
+        f"{row['r_hat']:.3f} ({row['reference_r_hat']:.3f})",
+        f"{row['ess_bulk']:.0f} ({row['reference_ess_bulk']:.0f})",
+        f"{row['ess_sd']:.0f} ({row['reference_ess_sd']:.0f})",
+    ):
+        assert shown in text and shown in html
+    assert "..." not in text and text.endswith(table.attrs["verdict"])
+    assert "- (-)" in text  # no figures of a constant
+    assert repr(table.head(1)).startswith(" ") and "± " in repr(table.head(1))
+    some = table[["mean_shift", "agrees"]]
+    assert repr(some) == repr(pd.DataFrame(some))
+
+
 # --- unusual draws ---------------------------------------------------------------------------
 
 

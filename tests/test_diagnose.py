@@ -1,5 +1,6 @@
 """`diagnose`: known biases are found with the right figures, exact draws raise no alarm."""
 
+import re
 import warnings
 
 import arviz as az
@@ -330,7 +331,6 @@ def test_without_a_model_what_the_run_stored(regression):
         "variance_inflation": 1.25,
         "sampling_threshold_first_half": 0.3,
         "sampling_threshold_second_half": 0.1,
-        "sampling_threshold_max": 0.3,
         "rows_seen": 5000,
         "epochs": 5000 / ROWS,
         "step_size": 0.1,
@@ -341,6 +341,7 @@ def test_without_a_model_what_the_run_stored(regression):
         np.testing.assert_allclose(report.run[name], value, rtol=1e-12)
     assert report.series["sampling_threshold"].sizes == {"chain": 4, "draw": 500}
     assert report.trusted and report.coordinates.empty
+    assert re.search(r"second half \(must be far below 1\) +0\.1\n", str(report))
     assert "Pass the model to measure it." in report.verdict
     summary = az.summary(regression.idata(beta), round_to="none")
     for name in ("mean", "sd", "r_hat", "ess_bulk", "ess_tail"):

@@ -16,6 +16,7 @@ from pymc_sgld.diagnostics.array import (
 from pymc_sgld.diagnostics.dependence import compare_jointly
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
 from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.table import ComparisonTable
 from pymc_sgld.diagnostics.trust import warn_if_untrusted
 from pymc_sgld.diagnostics.verdict import describe
 from pymc_sgld.diagnostics.weights import has_varying_steps
@@ -75,7 +76,8 @@ def compare(
     Returns
     -------
     DataFrame
-        One row per scalar parameter, labelled as in ArviZ (``beta[0]``), with the columns
+        It prints all of its figures and the verdict. One row per scalar parameter, labelled as in
+        ArviZ (``beta[0]``), with the columns
 
         mean_shift, mean_shift_mcse
             Difference of the means and its Monte-Carlo standard error, in reference sds.
@@ -166,4 +168,4 @@ def compare_marginals(match: Match, tolerance: Tolerance | None = None) -> pd.Da
         for parameter in match.parameters
     ]
     labels = [parameter.label for parameter in match.parameters]
-    return pd.DataFrame(rows, index=labels, columns=list(Comparison._fields))
+    return ComparisonTable(rows, index=labels, columns=list(Comparison._fields))

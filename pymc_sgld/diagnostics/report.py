@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from pymc_sgld.diagnostics.doubts import Doubt
+from pymc_sgld.wording import with_error
 
 MOST_ROWS = 20
 """Parameters of the table as it is shown."""
@@ -23,9 +24,8 @@ SHOWN = ("mean_shift", "mean_shift_error", "inflation", "inflation_error", "pred
 
 _NAMES = {
     "variance_inflation": "variance inflation that the chains read (1: none)",
-    "sampling_threshold_first_half": "sampling threshold α (must be far below 1), first half",
-    "sampling_threshold_second_half": "sampling threshold α, second half",
-    "sampling_threshold_max": "sampling threshold α, greatest",
+    "sampling_threshold_first_half": "sampling threshold α, mean of the first half of the draws",
+    "sampling_threshold_second_half": "that of the second half (must be far below 1)",
     "step_size": "step size at the end",
     "epochs": "epochs a chain",
     "rows_seen": "rows a chain read",
@@ -131,7 +131,7 @@ class TrustReport:
             texts = [_number(name, value) for value in table[name]]
             if f"{name}_error" in table:
                 errors = table[f"{name}_error"]
-                texts = [_with_error(*pair) for pair in zip(table[name], errors, strict=True)]
+                texts = [with_error(*pair) for pair in zip(table[name], errors, strict=True)]
             shown[name] = texts
         shown["trusted"] = np.where(table["trusted"], "yes", "NO")
         return shown, left_out
@@ -147,13 +147,6 @@ def _number(name: str, value: float) -> str:
     if np.isnan(value):
         return ""
     return f"{value:.0f}" if name.startswith("ess") else f"{value:#.4g}".rstrip(".")
-
-
-def _with_error(value: float, error: float) -> str:
-    if np.isnan(value):
-        return ""
-    decimals = int(np.clip(1 - np.floor(np.log10(error)), 0, 3)) if error > 0 else 2
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def write_verdict(doubts: Sequence[Doubt], notes: Sequence[str]) -> str:

@@ -89,7 +89,6 @@ class Stored:
             "sampling_threshold": threshold.mean(),
             "sampling_threshold_first_half": threshold.isel(draw=slice(None, half)).mean(),
             "sampling_threshold_second_half": threshold.isel(draw=slice(half, None)).mean(),
-            "sampling_threshold_max": threshold.max(),
             "rows_seen": rows.mean(),
             "epochs": rows.mean() / total if total > 0 else float("nan"),
             "gradients_not_finite": (~np.isfinite(series["gradient_norm"])).sum(),
