@@ -1,22 +1,27 @@
 """Stochastic gradient Langevin dynamics as a step method for PyMC."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from pymc_sgld import minibatch, schedules
-from pymc_sgld.diagnostics import (
-    StepHalving,
-    TrustReport,
-    compare,
-    diagnose,
-    plot_comparison,
-    plot_inflation,
-    plot_phases,
-    step_halving,
-    thin_by_step_size,
-    weighted_summary,
-)
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError, SGLDWarning
 from pymc_sgld.step import SGLD
+from pymc_sgld.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from pymc_sgld.diagnostics import (
+        StepHalving,
+        TrustReport,
+        compare,
+        diagnose,
+        plot_comparison,
+        plot_inflation,
+        plot_phases,
+        run_settings,
+        step_halving,
+        thin_by_step_size,
+        weighted_summary,
+    )
 
 __all__ = [
     "SGLD",
@@ -27,14 +32,29 @@ __all__ = [
     "SettingError",
     "StepHalving",
     "TrustReport",
+    "__version__",
     "compare",
     "diagnose",
     "minibatch",
     "plot_comparison",
     "plot_inflation",
     "plot_phases",
+    "run_settings",
     "schedules",
     "step_halving",
     "thin_by_step_size",
     "weighted_summary",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of this package
+
+    def __getattr__(name):
+        """Import what judges runs where it is used: it takes longer to import than PyMC."""
+        if name in (*__all__, "diagnostics"):
+            module = import_module("pymc_sgld.diagnostics")
+            return module if name == "diagnostics" else getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

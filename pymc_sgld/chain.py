@@ -36,8 +36,8 @@ class Chain:
         By which step sizes are multiplied, after what the chain met while tuning.
     last_step_size : float
         Of the last update.
-    untrusted : bool
-        The verdict, as far as it is known.
+    reasons : int
+        Not to trust it, a sum of `Reason`, as far as they are known.
     """
 
     tune: int
@@ -52,7 +52,12 @@ class Chain:
     batches: int = 0
     refinement: float = 1.0
     last_step_size: float = np.nan
-    untrusted: bool = False
+    reasons: int = 0
+
+    @property
+    def untrusted(self) -> bool:
+        """The verdict, as far as it is known."""
+        return bool(self.reasons)
 
     @property
     def is_tuning(self) -> bool:

@@ -7,9 +7,9 @@ gives the same numbers, and leaves the generator in the same state, in half the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import prod
 
-import numba
 import numpy as np
 
 WORTHWHILE = 2048  # numbers, from which it makes up for a call that takes longer
@@ -22,24 +22,25 @@ def standard_normal(
     size = prod(shape)
     if size < WORTHWHILE:
         return rng.standard_normal(shape, dtype=dtype)
-    return _COMPILED[dtype](rng, size).reshape(shape)
+    return _compiled(_DRAWS[dtype])(rng, size).reshape(shape)
 
 
+@cache
 def _compiled(function: Callable) -> Callable:
+    import numba  # here: it takes long to import
+
     try:
         return numba.njit(function, cache=True)
     except RuntimeError:  # there is no directory for it that can be written to
         return numba.njit(function)
 
 
-@_compiled
 def _singles(rng: np.random.Generator, size: int) -> np.ndarray:
     return rng.standard_normal(size, np.float32)
 
 
-@_compiled
 def _doubles(rng: np.random.Generator, size: int) -> np.ndarray:
     return rng.standard_normal(size)
 
 
-_COMPILED = {np.dtype(np.float32): _singles, np.dtype(np.float64): _doubles}
+_DRAWS = {np.dtype(np.float32): _singles, np.dtype(np.float64): _doubles}

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytensor
+import scipy
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.fg import FunctionGraph
@@ -31,9 +32,7 @@ Arrays = Callable[..., np.ndarray]
 
 
 def _trigamma(x: np.ndarray) -> np.ndarray:
-    from scipy.special import zeta  # importing it takes a while
-
-    return zeta(2.0, x)
+    return scipy.special.zeta(2.0, x)
 
 
 def _log1mexp(x: np.ndarray) -> np.ndarray:

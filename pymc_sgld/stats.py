@@ -9,6 +9,8 @@ from pymc.stats.convergence import SamplerWarning
 from rich.progress import TextColumn
 from rich.table import Column
 
+from pymc_sgld.version import __version__
+
 MEASURED: dict[str, Any] = {
     "step_size": (np.float64, []),
     "gradient_norm": (np.float64, []),
@@ -19,6 +21,7 @@ MEASURED: dict[str, Any] = {
     "variance_inflation": (np.float64, []),
     "sampling_threshold": (np.float64, []),
     "untrusted": (np.int64, []),
+    "reasons": (np.int64, []),
     "steps_per_draw": (np.int64, []),
     "warning": (SamplerWarning, None),
 }
@@ -29,12 +32,39 @@ SETTINGS: dict[str, Any] = {
     "total_size": (np.int64, []),
     "temperature": (np.float64, []),
     "bias_target": (np.float64, []),
-    "gradient": (np.dtype("<U32"), []),
-    "preconditioner": (np.dtype("<U32"), []),
-    "batching": (np.dtype("<U32"), []),
-    "integrator": (np.dtype("<U32"), []),
+    "setup_seconds": (np.float64, []),
+    "placing": (np.int64, []),
+    "gradient": (np.int8, []),
+    "preconditioner": (np.int8, []),
+    "batching": (np.int8, []),
+    "integrator": (np.int8, []),
+    "pymc_sgld": (np.dtype("<U16"), []),
 }
-"""Attributes of the step, the same in all draws: a saved result explains itself."""
+"""What is the same in all draws: a saved result explains itself."""
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "gradient": ("minibatch", "control_variate", "taylor"),
+    "preconditioner": (
+        "identity",
+        "diagonal",
+        "dense",
+        "laplace",
+        "laplace_diagonal",
+        "laplace_low_rank",
+    ),
+    "batching": ("reshuffle", "with_replacement", "without_replacement"),
+    "integrator": ("euler_maruyama", "leimkuhler_matthews"),
+}
+"""Settings that are words: a draw stores the place of each in its list, because as text they would
+be most of what a run stores. A new word comes last, so that old results keep their meaning.
+"""
+
+
+def settings_of(step: Any) -> dict[str, Any]:
+    """Return the stats of a step that are the same in all draws."""
+    stored = {name: getattr(step, name) for name in SETTINGS if name != "pymc_sgld"}
+    places = {name: words.index(stored[name]) for name, words in WORDS.items()}
+    return stored | places | {"pymc_sgld": __version__}
 
 
 def progress_config(n_chains: int = 1) -> tuple[list, dict]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,11 +43,13 @@ from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.minibatch.placing import number_of
+from pymc_sgld.monitor.messages import LastWords, install
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.parameters import ParameterValues
 from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of
 from pymc_sgld.sources.bind import bind
-from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of
+from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of, settings_of
 from pymc_sgld.threads import one_thread
 from pymc_sgld.transition import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.tuning.choices import choose, choose_integrator
@@ -53,6 +57,8 @@ from pymc_sgld.tuning.settings import Asked, Search, Settings
 
 DEFAULT_STEPS_PER_DRAW = 10
 TUNE = 200  # draws before those that count, where everything was chosen
+
+install()
 
 
 @dataclass_state
@@ -246,6 +252,7 @@ class SGLD(BlockedStep):
         initial_point: PointType | None = None,
         compile_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
+        began = time.perf_counter()
         model = model_of(model)
         self.vars = value_variables(vars, model)
         self.blocked = blocked
@@ -269,8 +276,9 @@ class SGLD(BlockedStep):
         point = complete_point(initial_point, model)
         place = None if center is None else complete_point(center, model, "center")
 
-        at_once = names("full", full)
-        rows = Minibatcher(model, self.vars, point, placed(potentials), at_once, sources)
+        at_once, places = names("full", full), placed(potentials)
+        self.placing = number_of(model, places, at_once)
+        rows = Minibatcher(model, self.vars, point, places, at_once, sources)
         density = rows.density(size, flag("audit", audit))
         rows.check_sources()
         self.coordinates = density.coordinates
@@ -290,6 +298,7 @@ class SGLD(BlockedStep):
             self.default_tune_steps = TUNE
         self.chain = self._transition.start(self.rng, 0, 0)
         self._transition.check(*self._inputs(point))
+        self.setup_seconds = time.perf_counter() - began
 
     @property
     def schedule(self) -> Schedule:
@@ -335,6 +344,10 @@ class SGLD(BlockedStep):
         other._sources = self._sources  # a copy is made as for another process, which has no model
         other._transition = self._transition.with_schedule(constant(step_size), steps_per_draw)
         return other
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        return settings_of(self)
 
     @property
     def _averaged(self) -> bool:
@@ -412,14 +425,16 @@ class SGLD(BlockedStep):
         chain, messages = self.chain, self._transition.verdict(self.chain)
         warning = None
         if messages:
-            warning = SamplerWarning(WarningType.BAD_PARAMS, "\n".join(messages), "warn")
+            words = LastWords.of(messages, ", ".join(c.name for c in self.coordinates))
+            warning = SamplerWarning(WarningType.BAD_PARAMS, words, "warn")
         cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
-        return {name: getattr(self, name) for name in SETTINGS} | {
+        return self._settings | {
             "step_size": chain.last_step_size,
             "gradient_norm": float(np.linalg.norm(draw.gradient)),
             "variance_inflation": draw.reading.inflation,
             "sampling_threshold": draw.reading.threshold,
             "untrusted": int(chain.untrusted),
+            "reasons": int(chain.reasons),
             "rows_seen": chain.batches * self.batch_size,
             "updates": chain.updates,
             "cycle": cycle,

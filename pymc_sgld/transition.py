@@ -16,6 +16,7 @@ from pymc_sgld.errors import NonFiniteError
 from pymc_sgld.failures import explain, is_finite, is_stable, quoted
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
+from pymc_sgld.monitor.messages import Message, Reason
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.normals import WORTHWHILE, standard_normal
@@ -148,7 +149,7 @@ class Transition:
             return self.steps_per_draw
         return min(round(self.steps_per_draw / chain.refinement), MOST_STEPS_PER_DRAW)
 
-    def verdict(self, chain: Chain) -> list[str]:
+    def verdict(self, chain: Chain) -> list[Message]:
         """Judge a chain after a draw, and return what is to be said: nothing before its last.
 
         Before, the noise is judged now and then: a chain that is interrupted has no last draw.
@@ -158,11 +159,11 @@ class Transition:
         contrast, reading, step_size = chain.contrast, chain.reading, chain.last_step_size
         if chain.is_over:
             messages = self.judge.messages(reading, contrast.bias(), step_size, contrast.failed)
-            chain.untrusted = bool(messages)
+            chain.reasons = sum(message.reason for message in messages)
             return messages
         counted = chain.draw - chain.tune
         if counted > 0 and counted % JUDGED == 0:
-            chain.untrusted = self.judge.is_noisy(reading, step_size)
+            chain.reasons = Reason.NOISE * self.judge.is_noisy(reading, step_size)
         return []
 
     def _new_contrast(self, length: int) -> Contrast:

@@ -337,6 +337,31 @@ def test_a_variable_of_one_run_is_refused_when_asked_for():
         compare(idata, MU, var_names=["mu", "tau"])
 
 
+def test_the_table_prints_as_a_whole():
+    """No column is left out, whatever the width; what was selected prints as pandas prints it."""
+    table = compare(
+        posterior(mu=normal(1, 4, 500), one=np.ones((4, 500))),
+        posterior(mu=normal(2, 2, 500), one=np.ones((2, 500))),
+    )
+    row = table.loc["mu"]
+    with pd.option_context("display.width", 60):
+        text, html = repr(table), table._repr_html_()
+    for shown in (
+        f"{row['mean_shift']:.3f} ± {row['mean_shift_mcse']:.3f}",
+        f"{row['sd_ratio']:.3f} ± {row['sd_ratio_mcse']:.3f}",
+        f"{row['wasserstein']:.3f} ({row['wasserstein_null']:.3f})",
+        f"{row['r_hat']:.3f} ({row['reference_r_hat']:.3f})",
+        f"{row['ess_bulk']:.0f} ({row['reference_ess_bulk']:.0f})",
+        f"{row['ess_sd']:.0f} ({row['reference_ess_sd']:.0f})",
+    ):
+        assert shown in text and shown in html
+    assert "..." not in text and text.endswith(table.attrs["verdict"])
+    assert "- (-)" in text  # no figures of a constant
+    assert repr(table.head(1)).startswith(" ") and "± " in repr(table.head(1))
+    some = table[["mean_shift", "agrees"]]
+    assert repr(some) == repr(pd.DataFrame(some))
+
+
 # --- unusual draws ---------------------------------------------------------------------------
 
 
@@ -350,9 +375,18 @@ def test_a_single_chain_has_no_r_hat_and_the_verdict_says_so():
 @pytest.mark.parametrize("draws", [1, 2, 3])
 def test_very_few_draws_give_no_diagnostics(draws):
     table = compare(posterior(mu=normal(1, 1, draws)), posterior(mu=normal(2, 4, 1000)))
-    assert table.loc["mu", ["mean_shift_mcse", "r_hat", "ess_bulk"]].isna().all()
+    assert table.loc["mu", ["mean_shift", "sd_ratio", "wasserstein", "r_hat"]].isna().all()
     assert not table.loc["mu", "agrees"]
-    assert f"idata has only {draws} draws per chain" in table.attrs["verdict"]
+    verdict = table.attrs["verdict"]
+    assert verdict.startswith(f"cannot tell. idata has only {draws} draw") and "sd" not in verdict
+
+
+def test_figures_just_beyond_a_limit_are_told_from_it():
+    """No "R-hat is 1.01" where 1.01 is the limit, in any sentence that has both."""
+    draws = np.tile(normal(1, 4, 2000), (1, 1))
+    for size in (0.1004, 0.0996):
+        table = compare(posterior(mu=draws + size * draws.std(ddof=1)), posterior(mu=draws))
+        assert f"worst mean shift {size} sd" in table.attrs["verdict"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -1,5 +1,6 @@
 """`diagnose`: known biases are found with the right figures, exact draws raise no alarm."""
 
+import re
 import warnings
 
 import arviz as az
@@ -12,10 +13,20 @@ from scipy.signal import lfilter
 from scipy.stats import binom, norm
 
 from pymc_sgld import SGLD, SGLDWarning, TrustReport, diagnose
-from pymc_sgld.diagnostics.doubts import FALSE_ALARMS, quantile, r_hat_by_chance
+from pymc_sgld.diagnostics.doubts import (
+    FALSE_ALARMS,
+    doubts_of_bias,
+    doubts_of_mixing,
+    quantile,
+    r_hat_by_chance,
+    too_uncertain,
+)
 from pymc_sgld.diagnostics.mixing import mixing_table
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.placing import UNKNOWN, number_of, places_of
+from pymc_sgld.stats import WORDS
+from tests.graphs import QUICK
 
 ROWS = 60
 
@@ -248,7 +259,46 @@ def test_figures_too_uncertain_to_tell(regression):
     assert "cannot tell: the error of its mean is" in report.verdict
 
 
+def test_too_few_draws_have_no_figures(regression):
+    """Neither a bias nor an error: the chains hardly move, or the errors say nothing."""
+    slow = lfilter([1], [1, -0.97], normal(33, 2, 60, 3), axis=1) * np.sqrt(1 - 0.97**2)
+    report = distrusted(regression.exact(slow), regression.model)
+    assert report.table[["mean_shift", "inflation", "inflation_error"]].isna().all(axis=None)
+    assert "cannot tell: its draws are too few to measure its bias" in report.verdict
+    assert "%" not in report.verdict and "worst_inflation" not in report.run
+    figures, errors = np.array([0.2, 5.0, 0.2, 40.0]), np.array([0.3, 3.0, 1.1, 5.0])
+    assert too_uncertain(figures, errors).tolist() == [False, True, True, False]
+
+
+def test_a_vanishing_variance_has_an_error_in_proportion():
+    """The delta method would divide by zero: "the error of its sd is 86324983 %"."""
+    none = np.zeros(1)
+    found = doubts_of_bias(
+        ["x"], (none, none), (none - 0.1, none + 0.09), 5, Stored.of(None), only_identities=False
+    )
+    assert [doubt.text for doubt in found] == [
+        "cannot tell: the error of its mean is 0.00 sd, that of its sd 30 %"
+    ]
+
+
+def test_figures_are_told_from_their_limits():
+    row = {"r_hat": 1.0104, "ess_bulk": 399.7, "ess_tail": 500}
+    found = doubts_of_mixing(pd.DataFrame(row, index=["x"]), 4)
+    assert [doubt.text for doubt in found] == [
+        "R-hat is 1.0104, above 1.01",
+        "its effective sample size is 399, below 400",
+    ]
+
+
 # --- what a run stored -----------------------------------------------------------------------
+
+
+WORD = {
+    "gradient": "minibatch",
+    "preconditioner": "identity",
+    "batching": "with_replacement",
+    "integrator": "euler_maruyama",
+}
 
 
 def stats(chains=4, draws=500, steps=(), **changed):
@@ -268,10 +318,8 @@ def stats(chains=4, draws=500, steps=(), **changed):
         "batch_size": np.full(size, 10),
         "total_size": np.full(size, ROWS),
         "temperature": np.ones(size),
-        "gradient": np.full(size, "minibatch", dtype="<U32"),
-        "preconditioner": np.full(size, "identity", dtype="<U32"),
-        "batching": np.full(size, "with_replacement", dtype="<U32"),
-        "integrator": np.full(size, "euler_maruyama", dtype="<U32"),
+        "placing": np.zeros(size, dtype=int),
+        **{name: np.full(size, words.index(WORD[name])) for name, words in WORDS.items()},
     }
     return found | changed
 
@@ -283,7 +331,6 @@ def test_without_a_model_what_the_run_stored(regression):
         "variance_inflation": 1.25,
         "sampling_threshold_first_half": 0.3,
         "sampling_threshold_second_half": 0.1,
-        "sampling_threshold_max": 0.3,
         "rows_seen": 5000,
         "epochs": 5000 / ROWS,
         "step_size": 0.1,
@@ -294,6 +341,7 @@ def test_without_a_model_what_the_run_stored(regression):
         np.testing.assert_allclose(report.run[name], value, rtol=1e-12)
     assert report.series["sampling_threshold"].sizes == {"chain": 4, "draw": 500}
     assert report.trusted and report.coordinates.empty
+    assert re.search(r"second half \(must be far below 1\) +0\.1\n", str(report))
     assert "Pass the model to measure it." in report.verdict
     summary = az.summary(regression.idata(beta), round_to="none")
     for name in ("mean", "sd", "r_hat", "ess_bulk", "ess_tail"):
@@ -348,7 +396,8 @@ def test_chains_that_do_not_mix(regression):
 
 def test_a_tempered_run_is_compared_with_the_tempered_posterior(regression):
     beta = regression.mean + np.sqrt(2) * normal(21, 4, 500, 3) @ regression.factor.T
-    stored = stats(temperature=np.full((4, 500), 2.0), preconditioner=np.full((4, 500), "dense"))
+    dense = WORDS["preconditioner"].index("dense")
+    stored = stats(temperature=np.full((4, 500), 2.0), preconditioner=np.full((4, 500), dense))
     report = quiet(regression.idata(beta, **stored), regression.model)
     assert "to the power 1/2" in report.verdict
     assert 'not store its preconditioner, "dense"' in report.verdict
@@ -407,8 +456,7 @@ def test_the_prediction_knows_step_size_and_estimator(textbook):
     idata, model, _ = textbook
     changed = idata.copy()
     stored = changed["sample_stats"].to_dataset()
-    stored["gradient"] = stored["gradient"].astype("<U32")
-    stored["gradient"].values[:] = "control_variate"
+    stored["gradient"].values[:] = WORDS["gradient"].index("control_variate")
     stored["step_size"].values[:] = 1e-3
     changed["sample_stats"] = xr.DataTree(stored)
     report = distrusted(changed, model)
@@ -416,6 +464,54 @@ def test_the_prediction_knows_step_size_and_estimator(textbook):
     exact = 1 / (1 - 1e-3 * (1000 + 1 / 25) / 4)
     np.testing.assert_allclose(report.table.loc["mean", "predicted_inflation"], exact, rtol=1e-6)
     assert report.run["efficiency"] > 1e6
+
+
+def test_the_placing_of_terms_travels_with_a_run():
+    """More rows than the model would have by default, whose noise the prediction needs as well."""
+    x = normal(28, 1500)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 5)
+        pm.Normal("x", mean, 1, observed=x[:500])
+        pm.Potential("same", pm.logp(pm.Normal.dist(mean, 1), x[500:1000]))
+        pm.Potential("fewer", pm.logp(pm.Normal.dist(mean, 1), x[1000:1300]))
+        pm.Normal("whole", mean, 1, observed=x[1300:])
+        places = {"potentials": {"same": "rows", "fewer": "rows"}, "full": ["whole"]}
+        step = SGLD(batch_size=50, step_size=1e-4, model=model, audit=False, **places, **QUICK)
+    assert places_of(model, step.placing) == (places["potentials"], ["whole"])
+    exact = x.mean() + 1500**-0.5 * normal(29, 4, 100)
+    stored = stats(draws=100, total_size=np.full((4, 100), step.total_size))
+    stored["placing"] = np.full((4, 100), step.placing)
+    idata = az.from_dict({"posterior": {"mean": exact}, "sample_stats": stored})
+    report = quiet(idata, model)
+    row = report.table.loc["mean"]
+    assert abs(row["inflation"] - 1) < 5 * row["inflation_error"]
+
+
+def test_the_noise_of_a_potential_by_rows_is_predicted():
+    x = normal(30, 500, 2)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 5)
+        pm.Normal("x", mean, 1, observed=x[:, 0])
+        pm.Potential("more", pm.logp(pm.Normal.dist(mean, 1), x[:, 1]))
+    exact = x.mean() + 1000**-0.5 * normal(31, 4, 500)
+    stored = stats(step_size=np.full((4, 500), 5e-4), total_size=np.full((4, 500), 500))
+    stored["placing"] = np.ones((4, 500), dtype=int)
+    idata = az.from_dict({"posterior": {"mean": exact}, "sample_stats": stored})
+    found = quiet(idata, model).table.loc["mean", "predicted_inflation"]
+    precision, noise = 1000 + 1 / 25, 500**2 / 10 * x.sum(axis=1).var()
+    inflation = (1 + 5e-4 * noise / 4) / (1 - 5e-4 * precision / 4)
+    share = 1 - 1 / inflation  # that noise has a part in
+    assert abs(found / inflation - 1) < 5 * share * np.sqrt(2 / 2048)
+
+
+def test_placing_of_more_terms_than_a_number_holds():
+    with pm.Model() as model:
+        x = pm.Normal("x")
+        for i in range(64):
+            pm.Potential(f"term{i}", x + i)
+    assert number_of(model, {"term62": "rows"}, ()) == 2**62
+    assert number_of(model, {"term63": "rows"}, ()) == UNKNOWN
+    assert set(places_of(model, UNKNOWN)[0].values()) == {"prior"}
 
 
 # --- the report ------------------------------------------------------------------------------

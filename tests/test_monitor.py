@@ -1,6 +1,7 @@
 """What a chain measures of its own bias: against closed forms, and what it says about it."""
 
 import logging
+import pickle
 import re
 
 import arviz as az
@@ -12,6 +13,7 @@ from pymc_sgld import SGLD, SGLDWarning, compare
 from pymc_sgld.batching import Reshuffle, WithReplacement, independent
 from pymc_sgld.diagnostics.trust import untrusted_chains
 from pymc_sgld.monitor.contrast import Contrast, shadowed
+from pymc_sgld.monitor.messages import CHAIN, RUN, LastWords, Message, Reason
 from pymc_sgld.monitor.noise import READ, NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.tuning.step_size import Prediction
@@ -197,7 +199,7 @@ def test_contrast_says_what_is_off():
 
     for of, expected in ((shifted, r"mean of beta\[0\] is about \+0\.\d\d"), (wide, "too large")):
         [message] = judge().messages(Reading.none(1), contrast_of(of, (1.0, 0.5), 1), 0.1)
-        assert re.search(expected, message) and "smaller step_size (now 0.1)" in message
+        assert re.search(expected, message.text) and "smaller step_size (now 0.1)" in message.text
 
 
 def test_short_chains_have_no_contrast():
@@ -209,10 +211,10 @@ def test_worst_parameter_is_named():
     reading = Reading(10, 1.0, 0.0, np.array([0.02, 0.5, 0.1]))
     variances = np.array([1.0, 1.0, 2.0])
     [message] = judge(3, variances).messages(reading, None, 0.01)
-    assert "beta[1] is about 22 % too large" in message and "inflation is 1.5" in message
+    assert "beta[1] is about 22 % too large" in message.text and "inflation is 1.5" in message.text
     assert not judge(3, variances, target=0.3).messages(reading, None, 0.01)
     [euler] = judge(3, variances, averaged=False).messages(reading, None, 0.4)
-    assert "inflation is 1.61" in euler  # and 1 / (1 - 0.4 / 4)
+    assert "inflation is 1.61" in euler.text  # and 1 / (1 - 0.4 / 4)
 
 
 ROWS = 1000
@@ -238,7 +240,8 @@ def biased():
             **TEXTBOOK,
         )
         logger = logging.getLogger("pymc")
-        records = []
+        level, records = logger.level, []
+        logger.setLevel(logging.INFO)  # without it nothing says that a run is over
         handler = logging.Handler()
         handler.emit = lambda record: records.append(record.getMessage())
         logger.addHandler(handler)
@@ -246,6 +249,7 @@ def biased():
             draws=600, tune=50, chains=2, cores=1, step=step, random_seed=1, progressbar=False
         )
         logger.removeHandler(handler)
+        logger.setLevel(level)
     return (model, step), idata, records
 
 
@@ -266,11 +270,39 @@ def test_stats_are_the_closed_form(biased):
 def test_a_biased_chain_says_so(biased):
     _, idata, records = biased
     untrusted = idata.sample_stats["untrusted"]
+    assert (idata.sample_stats["reasons"] == untrusted * Reason.NOISE).all()
     assert (untrusted[:, :19] == 0).all() and (untrusted[:, 19:] == 1).all()
     said = [record for record in records if "too large" in record]
-    assert len(said) == 2 and "bias_target=0.05" in said[0]
+    [line] = said  # for both chains
+    assert line.startswith("SGLD, 2 of 2 chains, the worst of them: the standard deviation of")
+    assert "bias_target=0.05" in line and "Sampling 2 chains" in records[records.index(line) + 1]
+    with pytest.warns(SGLDWarning, match=r"2 of 2 .* too large \(2 of 2\).*gradient=\"taylor\""):
+        compare(idata, idata)
     assert "warning" not in idata.sample_stats
     assert (idata.sample_stats["bias_target"] == 0.05).all()
+
+
+def test_chains_speak_once_and_lose_no_word(caplog):
+    """Whatever is off in several chains is one line; without the end of a run each is its own."""
+    noisy = [Message(Reason.NOISE, size, f"off by {size}") for size in (1.5, 3.0)]
+    mean = Message(Reason.MEAN, 2.0, "mean off")
+    words = [LastWords.of(each, "b") for each in ([noisy[0], mean], [noisy[1]])]
+    words = pickle.loads(pickle.dumps([*words, LastWords.of([mean], "other")]))  # from a worker
+    once = [
+        "SGLD, 2 of 4 chains, the worst of them: off by 3.0",
+        *["SGLD, 1 of 4 chains: mean off"] * 2,
+    ]
+    caplog.set_level(logging.INFO, logger="pymc")
+    for level, expected in ((logging.INFO, once), (logging.WARNING, list(map(str, words)))):
+        RUN.setLevel(level)
+        caplog.clear()
+        RUN.info("Sequential sampling (4 chains in 1 job)")
+        for each in words:
+            CHAIN.warning(each)
+        RUN.info("Sampling 4 chains for 0 tune and 1 draw iterations")
+        found = [record.getMessage() for record in caplog.records]
+        assert [line for line in found if "ampling" not in line] == expected
+    RUN.setLevel(logging.NOTSET)
 
 
 def test_a_biased_chain_that_is_interrupted_says_so(biased):
@@ -349,7 +381,7 @@ def test_of_many_updates_the_last_are_read(averaged):
 
 def test_shadow_that_fails_is_said():
     [message] = judge().messages(Reading.none(1), None, 0.1, failed=True)
-    assert "steps of half the size left the support" in message
+    assert "steps of half the size left the support" in message.text
 
 
 def test_rows_that_batches_never_read():
@@ -384,7 +416,7 @@ def test_readings_that_overflowed_are_not_trusted():
     reading = Reading(10, np.nan, np.nan, np.array([0.0, np.nan]))
     for variances in (np.ones(2), None):
         [message] = judge(2, variances).messages(reading, None, 0.1)
-        assert "too large" in message
+        assert "too large" in message.text
 
 
 def test_euler_keeps_its_own_bias_where_reshuffling_cancels_noise():

@@ -139,7 +139,7 @@ def test_nothing_is_bound_to_matplotlib(monkeypatch):
 def test_no_text_is_cut_off():
     names = ["alpha_of_the_county[LAKE OF THE WOODS AND MANY OTHER PLACES]", *"abcdefghijklmnop"]
     collection = plot_inflation(report(np.linspace(3, 1, 17), names=names))
-    assert labels(collection)[0] == "alpha_of_the_county[LAKE OF THE…"
+    assert labels(collection)[0] == "alpha_of_the_co…NY OTHER PLACES]"
     figure = collection.get_viz("figure")
     figure.canvas.draw()
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()

@@ -3,10 +3,14 @@
 import sys
 
 import arviz as az
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from pymc_sgld.diagnostics import compare, plot_comparison, thin_by_step_size
+from pymc_sgld.diagnostics.short_labels import in_two_lines, shortened
 from pymc_sgld.errors import SettingError
 
 pytestmark = pytest.mark.usefixtures("figures_without_a_screen")
@@ -159,3 +163,46 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'pymc_sgld\[plots\]'"):
         plot_comparison(idata, idata)
+
+
+@pytest.mark.parametrize("width", [9, 15, 32])
+def test_short_labels_stay_apart(width):
+    """They differ at the start, at the end, in the middle, in two places, or not within reach."""
+    long = "x" * 50
+    labels = ["mu", *[f"{k}{long}" for k in "ab"], *[f"{long}{k}" for k in "ab"]]
+    labels += [f"{long}{k}{long}" for k in "abc"] + [
+        f"{long}{k}{long}{j}{long}" for k, j in ("dd", "de")
+    ]
+    cut = shortened(labels, width)
+    assert len(set(cut)) == len(labels) and max(map(len, cut)) <= width
+    assert shortened(["mu", "sigma"], width) == ["mu", "sigma"]
+    lines = in_two_lines(labels, width)
+    assert len(set(lines.values())) == len(labels)
+    assert all(len(line) <= width for text in lines.values() for line in text.split("\n"))
+    assert max(text.count("\n") for text in lines.values()) <= 1
+
+
+def contrast(line, background):
+    """Return that of WCAG 2, from 1 to 21, of a line as it is drawn, half transparent or not."""
+
+    def luminance(rgb):
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722] + 0.05
+
+    behind, opaque = np.array(to_rgb(background)), line.get_alpha() or 1
+    drawn = opaque * np.array(to_rgb(line.get_color())) + (1 - opaque) * behind
+    return np.exp(abs(np.log(luminance(drawn) / luminance(behind))))
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_readable_in_any_style(style):
+    """Thin traces stand out; the blue of a light page has 1.7 on black. Text is the style's."""
+    with plt.style.context(style):
+        runs = [posterior(mu=normal(seed, 2, 100)) for seed in (1, 2)]
+        figure = plot_comparison(*runs).get_viz("figure")
+        figure.canvas.draw()
+        own = to_rgb(plt.rcParams["text.color"])
+    lines = [line for axes in figure.axes for line in axes.get_lines()]
+    assert min(contrast(line, figure.get_facecolor()) for line in lines) > 1.9
+    texts = [text for text in figure.findobj(Text) if text.get_text()]
+    assert {to_rgb(text.get_color()) for text in texts} == {own}

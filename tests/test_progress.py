@@ -17,3 +17,12 @@ def test_shown_only_where_somebody_looks(monkeypatch, somebody):
         update("pass 2 over the data")
     written = console.file.getvalue()
     assert ("SGLD: pass 2 over the data" in written) is somebody
+
+
+def test_a_notebook_without_widgets_is_left_alone(monkeypatch):
+    """Rich would warn at every stage of the set-up; warnings are errors here."""
+    console = Console(file=io.StringIO(), force_terminal=False, force_jupyter=True, width=80)
+    monkeypatch.setattr("pymc_sgld.progress.Console", lambda **_: console)
+    monkeypatch.setattr("pymc_sgld.progress.find_spec", lambda name: None)
+    with progress("counting", 3) as update:
+        update()

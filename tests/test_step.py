@@ -13,8 +13,13 @@ import pytest
 from pymc.sampling.parallel import ParallelSamplingError
 from pymc.step_methods.compound import Competence
 
-from pymc_sgld import SGLD, NonFiniteError, SettingError
+import pymc_sgld
+from pymc_sgld import SGLD, NonFiniteError, SettingError, preconditioners, run_settings
+from pymc_sgld.batching import ORDERS
 from pymc_sgld.dynamics.euler_maruyama import update
+from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.stats import WORDS
+from pymc_sgld.tuning.choices import INTEGRATORS
 from tests.graphs import QUICK, TEXTBOOK
 
 RUN = {
@@ -104,9 +109,6 @@ def test_sample_stats(sequential):
         "total_size": 60,
         "steps_per_draw": 4,
         "temperature": 1.0,
-        "gradient": "minibatch",
-        "preconditioner": "identity",
-        "batching": "reshuffle",
     }
     for name, value in expected.items():
         assert stats[name].dims == ("chain", "draw")
@@ -117,11 +119,48 @@ def test_sample_stats(sequential):
     assert {"step_size", "gradient_norm", "rows_seen", "updates"} <= set(SGLD.stats_dtypes_shapes)
 
 
+def test_settings_of_a_run(sequential, step):
+    assert run_settings(sequential) == {
+        "gradient": "minibatch",
+        "preconditioner": "identity",
+        "batching": "reshuffle",
+        "integrator": "euler_maruyama",
+        "batch_size": 7,
+        "total_size": 60,
+        "temperature": 1.0,
+        "bias_target": 0.05,
+        "setup_seconds": step.setup_seconds,
+        "pymc_sgld": pymc_sgld.__version__,
+    }
+    stats = sequential.sample_stats
+    assert [name for name in stats if stats[name].dtype.kind not in "if"] == ["pymc_sgld"]
+    with pytest.raises(SettingError, match="it has no statistics of SGLD"):
+        run_settings(az.from_dict({"posterior": {"x": np.zeros((1, 3))}}))
+
+
+def test_every_setting_that_is_a_word_has_its_number():
+    for name, words in {
+        "gradient": ESTIMATORS,
+        "batching": ORDERS,
+        "integrator": INTEGRATORS,
+    }.items():
+        assert sorted(WORDS[name]) == sorted(words)
+    one = np.ones(1)
+    made = [
+        preconditioners.Identity(),
+        preconditioners.Diagonal(one),
+        preconditioners.Dense(one[:, None], one[:, None]),
+        preconditioners.LowRank(one, one[:, None], one),
+    ]
+    names = [*preconditioners.LAPLACE, *[each.name for each in made]]
+    assert sorted(WORDS["preconditioner"]) == sorted(names)
+
+
 def test_result_survives_a_file(sequential, tmp_path):
     sequential.to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
     with az.from_netcdf(tmp_path / "run.nc", engine="h5netcdf") as read:
         assert same(sequential.posterior, read.posterior)
-        assert str(read.sample_stats["gradient"].values[0, 0]) == "minibatch"
+        assert run_settings(read) == run_settings(sequential)
 
 
 def test_discard_tuned_samples(model, step, sequential):

@@ -212,7 +212,7 @@ def test_all_groups_keep_the_same_draws():
         .to_dataset()
         .assign(
             untrusted=(("chain", "draw"), np.isin(number, [5, 1199]).astype(int)),
-            gradient=(("chain", "draw"), np.full((2, 600), "minibatch", dtype="<U32")),
+            pymc_sgld=(("chain", "draw"), np.full((2, 600), "0.1.0", dtype="<U16")),
             common=("draw", np.arange(600)),
         )
     )
@@ -227,7 +227,7 @@ def test_all_groups_keep_the_same_draws():
     places = (kept % 600).astype(int)
     assert np.array_equal(thinned.sample_stats["step_size"], DECREASING[places])
     assert np.array_equal(thinned.sample_stats["common"], places)
-    assert thinned.sample_stats["gradient"].dtype == "<U32"
+    assert thinned.sample_stats["pymc_sgld"].dtype == "<U16"
     verdict = thinned.sample_stats["untrusted"]
     assert verdict.sum() == 1 and verdict[1, -1] == 1  # of the second chain: that of its end
     assert list(thinned.posterior["draw"].values) == list(range(kept.shape[1]))

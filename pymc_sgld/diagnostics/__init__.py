@@ -7,6 +7,7 @@ from pymc_sgld.diagnostics.plot_inflation import plot_inflation
 from pymc_sgld.diagnostics.plot_phases import plot_phases
 from pymc_sgld.diagnostics.plots import plot_comparison
 from pymc_sgld.diagnostics.report import TrustReport
+from pymc_sgld.diagnostics.stored import run_settings
 from pymc_sgld.diagnostics.summary import weighted_summary
 from pymc_sgld.diagnostics.thinning import thin_by_step_size
 
@@ -18,6 +19,7 @@ __all__ = [
     "plot_comparison",
     "plot_inflation",
     "plot_phases",
+    "run_settings",
     "step_halving",
     "thin_by_step_size",
     "weighted_summary",

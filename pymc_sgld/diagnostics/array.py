@@ -7,15 +7,19 @@ all parameters. Labels, models and files are the business of the layers above.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import wasserstein_distance
 
 MEAN_TOLERANCE = 0.1
 """Largest shift of the mean that counts as agreement, in reference standard deviations."""
 
 SD_TOLERANCE = 0.1
 """Largest deviation of the ratio of standard deviations from 1 that counts as agreement."""
+
+
+FEWEST_DRAWS = 4
+"""Draws per chain below which there is neither R-hat nor effective sample size, nor any figure."""
 
 
 class Tolerance(NamedTuple):
@@ -105,7 +109,8 @@ def compare_draws(
         sizes for the bulk and for the standard deviation; and ``agrees``: shift and ratio are
         within the tolerance, and so is the error of the shift, so that it can tell. Draws that are
         not finite never agree. A reference that is constant has no unit: the distances are NaN, and
-        ``agrees`` says whether both are the same constant.
+        ``agrees`` says whether both are the same constant. So it is with fewer than four draws a
+        chain.
 
     References
     ----------
@@ -131,14 +136,16 @@ def compare_draws(
     wasserstein = wasserstein_null = float("nan")
     # Overflow and division by zero give the infinities and NaN that they should: no warnings.
     with np.errstate(all="ignore"):
-        if unit > 0 and is_finite(draws):
+        enough = min(draws.shape[1], reference.shape[1]) >= FEWEST_DRAWS
+        if enough and unit > 0 and is_finite(draws):
             mean_shift = float((draws.mean() - reference.mean()) / unit)
             error, reference_error = array_stats.mcse(draws), array_stats.mcse(reference)
             mean_shift_mcse = float(np.hypot(error, reference_error) / unit)
             sd_ratio = standard_deviation(draws, resolution) / unit
             errors = relative_sd_error(draws, own), relative_sd_error(reference, other)
             sd_ratio_mcse = float(sd_ratio * np.hypot(*errors)) if sd_ratio else 0.0
-            wasserstein = float(wasserstein_distance(draws.ravel(), reference.ravel()) / unit)
+            wasserstein = scipy.stats.wasserstein_distance(draws.ravel(), reference.ravel())
+            wasserstein = float(wasserstein / unit)
             rate = np.sqrt(2 / np.pi * (1 / own.ess_bulk + 1 / other.ess_bulk))
             wasserstein_null = float(rate * spread_of_ranks(reference) / unit)
     agrees = (

@@ -18,7 +18,7 @@ from pymc_sgld.diagnostics.measured import FEWEST_DRAWS, Measured
 from pymc_sgld.diagnostics.mixing import mixing_table
 from pymc_sgld.diagnostics.report import SHOWN, TrustReport, write_verdict
 from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.diagnostics.trust import untrusted_chains
+from pymc_sgld.diagnostics.trust import said_of, untrusted_chains
 from pymc_sgld.diagnostics.unconstrained import Draws
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.sources.bind import bind
@@ -129,9 +129,10 @@ def diagnose(
         run["untrusted_chains"] = untrusted
     run["not_finite"] = _not_finite(posterior)
     if untrusted:
+        said, remedy = said_of(idata)
         text = f"{untrusted} of {chains} chains measured a bias beyond the tolerance"
-        remedy = "the log of pm.sample named the parameter and what to change"
-        doubts.append(Doubt("the run", text, remedy, np.inf))
+        text += f", {said}" if said else ""
+        doubts.append(Doubt("the run", text, remedy or "a smaller step_size", np.inf))
     if run["not_finite"]:
         text = f"{run['not_finite']:.0f} of its draws are not finite"
         doubts.append(Doubt("the run", text, "a smaller step_size, or reparametrise", np.inf))
@@ -160,7 +161,16 @@ def diagnose(
     if doubts:
         warnings.warn(verdict, SGLDWarning, stacklevel=2)
     scalars = pd.Series(run, dtype=float)
-    return TrustReport(table, coordinates, scalars, stored.series, verdict, not doubts, notes)
+    return TrustReport(
+        table,
+        coordinates,
+        scalars,
+        stored.series,
+        verdict,
+        not doubts,
+        notes,
+        stored.settings,
+    )
 
 
 def _not_finite(posterior: xr.Dataset) -> int:

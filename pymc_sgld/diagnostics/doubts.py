@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
-from scipy.stats import t as student_t
+import scipy
+from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE
 from pymc_sgld.diagnostics.ksd import Discrepancy
@@ -16,6 +16,7 @@ from pymc_sgld.diagnostics.sample import Array
 from pymc_sgld.diagnostics.stein import Direction
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.verdict import ESS_LIMIT, R_HAT_LIMIT
+from pymc_sgld.wording import apart
 
 FALSE_ALARMS = 0.01
 """Probability that exact draws of chains that mix raise any doubt."""
@@ -48,7 +49,7 @@ class Doubt:
 
 def quantile(tests: int, degrees: int) -> float:
     """Return how many errors a figure must be beyond its tolerance, among that many figures."""
-    return float(student_t.isf(ONE_OF_THREE / (2 * tests), degrees))
+    return -float(scipy.special.stdtrit(degrees, ONE_OF_THREE / (2 * tests)))
 
 
 def doubts_of_bias(
@@ -67,7 +68,7 @@ def doubts_of_bias(
     labels : sequence of str
         Of the coordinates.
     shift, inflation : tuple of two ndarray, shape (d,)
-        Estimate and error.
+        Estimate and error; NaN where there are too few draws for them.
     errors : float
         How many errors beyond the tolerance are beyond doubt.
     stored : Stored
@@ -79,6 +80,10 @@ def doubts_of_bias(
     for label, mean, mean_error, variance, variance_error in zip(
         labels, *shift, *inflation, strict=True
     ):
+        if np.isnan(mean) or np.isnan(variance):
+            what = "cannot tell: its draws are too few to measure its bias"
+            found.append(Doubt(label, what, "run longer", 1.0))
+            continue
         ratio, ratio_error = _ratio(variance, variance_error)
         over = (abs(mean) - errors * mean_error) / MEAN_TOLERANCE
         if over > 1:
@@ -104,6 +109,11 @@ def doubts_of_bias(
     return found
 
 
+def too_uncertain(estimate: Array, error: Array) -> NDArray[np.bool_]:
+    """Whether errors say that figures, in posterior sds or as a ratio of variances, say nothing."""
+    return ~(error <= np.maximum(1, np.abs(estimate) / 3))
+
+
 def r_hat_by_chance(effective: float, chains: int, parameters: int) -> float:
     r"""Return what R-hat does not exceed by chance, in chains that mix.
 
@@ -121,7 +131,7 @@ def r_hat_by_chance(effective: float, chains: int, parameters: int) -> float:
         How many R-hats there are, each the greater one of two.
     """
     halves = 2 * chains
-    level = chi2.isf(ONE_OF_THREE / (2 * parameters), halves - 1)
+    level = scipy.special.chdtri(halves - 1, ONE_OF_THREE / (2 * parameters))
     return float(1 + halves / (2 * effective) * level / (halves - 1))
 
 
@@ -138,11 +148,11 @@ def doubts_of_mixing(table: pd.DataFrame, chains: int) -> list[Doubt]:
         if least >= ESS_LIMIT:
             limit = max(limit, r_hat_by_chance(least, chains, len(table)))
         if row["r_hat"] > limit:
-            text = f"R-hat is {row['r_hat']:.4g}, above {limit:.4g}"
+            text = "R-hat is {}, above {}".format(*apart(row["r_hat"], limit, 4))
             size = min((row["r_hat"] - 1) / (limit - 1), 1e6)
             found.append(Doubt(str(label), text, "run longer, or reparametrise", size))
         if least < ESS_LIMIT:
-            text = f"its effective sample size is {least:.0f}, below {ESS_LIMIT}"
+            text = f"its effective sample size is {np.floor(least):.0f}, below {ESS_LIMIT}"
             found.append(Doubt(str(label), text, "run longer", ESS_LIMIT / max(least, 1)))
     return found
 
@@ -174,8 +184,9 @@ def doubts_of_kernel(discrepancy: Discrepancy) -> list[Doubt]:
 
 def _ratio(inflation: float, error: float) -> tuple[float, float]:
     """Return the ratio of standard deviations, and its error."""
-    ratio = float(np.sqrt(max(inflation, 1e-6)))
-    return ratio, error / 2 / ratio
+    ratio = float(np.sqrt(max(inflation, 0.0)))
+    most = float(np.sqrt(error))  # that of a square root near zero
+    return ratio, min(error / 2 / ratio, most) if ratio else most
 
 
 def _width(ratio: float, error: float) -> str:

@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pymc_sgld.errors import SettingError
 
 if TYPE_CHECKING:
     from arviz_plots.plot_collection import PlotCollection
 
-BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#777777"
-"""Of Okabe and Ito's palette, told apart by every kind of colour vision; lines differ in style."""
+
+class Colors(NamedTuple):
+    """Of Okabe and Ito's palette, told apart by every kind of colour vision; lines differ in style.
+
+    Attributes
+    ----------
+    blue, vermillion, grey : str
+        The first is that of the reference, the second of the run, the third of what is beside them.
+    """
+
+    blue: str
+    vermillion: str
+    grey: str
+
+
+ON_LIGHT = Colors("#0072B2", "#D55E00", "#777777")
+ON_DARK = Colors("#56B4E9", "#E69F00", "#AAAAAA")
+"""The lighter ones of the palette."""
 
 DOTS = 100
 """Dots of an inch."""
@@ -52,6 +68,16 @@ def load_backend(
             f"{function} with backend={name!r} draws with {error.name}, which is not installed. "
             'Install it, or pass backend="matplotlib".'
         ) from error
+
+
+def colors_of(backend: str) -> Colors:
+    """Return colours that can be seen on the background, which Matplotlib's style may have dark."""
+    if backend != "matplotlib":
+        return ON_LIGHT
+    from matplotlib import rcParams
+    from matplotlib.colors import to_rgb
+
+    return ON_DARK if sum(to_rgb(rcParams["axes.facecolor"])) < 1.5 else ON_LIGHT
 
 
 def require_matplotlib(function: str, instead: str) -> None:

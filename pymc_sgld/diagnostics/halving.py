@@ -16,7 +16,7 @@ from pymc_sgld.arguments import model_of, positive
 from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance
 from pymc_sgld.diagnostics.matching import match_posteriors
 from pymc_sgld.diagnostics.richardson import BEYOND, UNKNOWN, Extrapolation, extrapolate
-from pymc_sgld.diagnostics.verdict import count
+from pymc_sgld.diagnostics.verdict import count, worst_figures
 from pymc_sgld.errors import SettingError
 from pymc_sgld.schedules import constant
 from pymc_sgld.step import SGLD
@@ -239,14 +239,7 @@ def describe(table: pd.DataFrame, tolerance: Tolerance, step_size: float) -> str
     """Say what half the step size changed."""
     total = len(table)
     beyond, open_ = (table[table["bias"] == kind] for kind in (BEYOND, UNKNOWN))
-    shift, ratio = table["mean_shift"].abs(), np.abs(np.log(table["sd_ratio"]))
-    worst = ""
-    if shift.notna().any():
-        name = shift.idxmax()
-        worst += f"; worst mean shift {table.loc[name, 'mean_shift']:.3g} sd ({name})"
-    if ratio.notna().any():
-        name = ratio.idxmax()
-        worst += f", worst sd ratio {table.loc[name, 'sd_ratio']:.3g} ({name})"
+    worst = worst_figures(table, tolerance)
     if len(beyond):
         return (
             f"biased: {count(len(beyond), total)} beyond the tolerance ({tolerance}){worst}. Pass "

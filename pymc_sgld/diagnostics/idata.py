@@ -15,6 +15,8 @@ from pymc_sgld.diagnostics.array import (
 )
 from pymc_sgld.diagnostics.dependence import compare_jointly
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
+from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.table import ComparisonTable
 from pymc_sgld.diagnostics.trust import warn_if_untrusted
 from pymc_sgld.diagnostics.verdict import describe
 from pymc_sgld.diagnostics.weights import has_varying_steps
@@ -74,7 +76,8 @@ def compare(
     Returns
     -------
     DataFrame
-        One row per scalar parameter, labelled as in ArviZ (``beta[0]``), with the columns
+        It prints all of its figures and the verdict. One row per scalar parameter, labelled as in
+        ArviZ (``beta[0]``), with the columns
 
         mean_shift, mean_shift_mcse
             Difference of the means and its Monte-Carlo standard error, in reference sds.
@@ -94,6 +97,7 @@ def compare(
 
         ``.attrs["verdict"]`` says the same in words, ``.attrs["only_in_idata"]`` and
         ``.attrs["only_in_reference"]`` list the variables that could not be compared.
+        ``.attrs["settings"]`` are the settings of `idata` (:func:`~pymc_sgld.run_settings`).
         ``.attrs["joint"]`` is what the joint test found, a dictionary: ``p_value``;
         ``aligned_p_value``, after shifting and scaling (NaN where ``p_value`` is above 0.01);
         ``energy``, the energy distance of the whitened draws over its largest possible value, from
@@ -151,6 +155,7 @@ def compare(
             )
     table.attrs["verdict"] = sentences
     table.attrs["joint"] = None if joint is None else joint._asdict()
+    table.attrs["settings"] = Stored.of(idata).settings
     table.attrs["only_in_idata"] = match.only_in_idata
     table.attrs["only_in_reference"] = match.only_in_reference
     return table
@@ -163,4 +168,4 @@ def compare_marginals(match: Match, tolerance: Tolerance | None = None) -> pd.Da
         for parameter in match.parameters
     ]
     labels = [parameter.label for parameter in match.parameters]
-    return pd.DataFrame(rows, index=labels, columns=list(Comparison._fields))
+    return ComparisonTable(rows, index=labels, columns=list(Comparison._fields))

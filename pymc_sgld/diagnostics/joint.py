@@ -6,9 +6,8 @@ Plain NumPy: parameters in columns, draws in rows.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import solve
-from scipy.stats import norm, rankdata
 
 Array = NDArray[np.floating]
 
@@ -131,14 +130,16 @@ def mean_pairs(values: Array, ours: Array) -> tuple[Array, Array, Array]:
 def whitened_products(values: Array) -> Array:
     """Return the inner products of whitened normal scores of the draws, shape (N, N)."""
     size, parameters = values.shape
-    scores = norm.ppf((rankdata(values, axis=0) - 0.5) / size)
+    scores = scipy.special.ndtri((scipy.stats.rankdata(values, axis=0) - 0.5) / size)
     scores = (scores - scores.mean(axis=0)) / scores.std(axis=0)
     ridge = parameters / size
     if parameters <= size:
         covariance = scores.T @ scores / size + ridge * np.eye(parameters)
-        return scores @ solve(covariance, scores.T, assume_a="pos")
+        return scores @ scipy.linalg.solve(covariance, scores.T, assume_a="pos")
     products = scores @ scores.T  # the same by way of the smaller matrix
-    return size * solve(products + size * ridge * np.eye(size), products, assume_a="pos")
+    return size * scipy.linalg.solve(
+        products + size * ridge * np.eye(size), products, assume_a="pos"
+    )
 
 
 def evenly_spaced(draws: Array, size: int) -> Array:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from pymc_sgld.diagnostics.bias import Bias, measure_bias
+from pymc_sgld.diagnostics.bias import FEWEST_BLOCKS, Bias, measure_bias
 from pymc_sgld.diagnostics.doubts import (
     Doubt,
     doubts_of_bias,
     doubts_of_direction,
     doubts_of_kernel,
     quantile,
+    too_uncertain,
 )
 from pymc_sgld.diagnostics.ksd import kernel_discrepancy
 from pymc_sgld.diagnostics.matching import shorten
@@ -22,9 +25,13 @@ from pymc_sgld.diagnostics.stein import identities, worst_direction
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.unconstrained import Draws, Gradients
 from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.placing import UNKNOWN
 
 FEWEST_DRAWS = 40
 """Draws of all chains together below which no bias is measured."""
+
+FEWEST_EFFECTIVE = 2 * FEWEST_BLOCKS
+"""Effective draws below which errors, those of a jackknife over blocks, are none."""
 
 
 class Measured:
@@ -78,7 +85,7 @@ class Measured:
         if reason:
             self._give_up(reason)
             return
-        gradients = Gradients(draws)
+        gradients = Gradients(draws, stored.setting("placing") or 0)
         self._check_rows(gradients)
         sample = gradients.sample(wanted, stored.temperature)
         self.run["gradients"] = sample.gradient.shape[0] * sample.gradient.shape[1]
@@ -97,7 +104,8 @@ class Measured:
 
     def _check_rows(self, gradients: Gradients) -> None:
         rows, total = gradients.data.rows, self._stored.setting("total_size")
-        if rows and total is not None and total != rows:
+        known = self._stored.setting("placing") != UNKNOWN
+        if rows and total is not None and total != rows and known:
             raise SettingError(
                 f"cannot diagnose by the gradients of the model: it has {rows} rows, and the run "
                 f"read {total}. Pass the model that was sampled, with its data as they were, and "
@@ -117,18 +125,15 @@ class Measured:
         for name in SHOWN:
             table[name] = np.nan
         if bias:
-            for name in ("shift", "inflation"):
-                shown = "mean_shift" if name == "shift" else name
-                table[shown], table[f"{shown}_error"] = (
-                    getattr(bias, name),
-                    getattr(bias, f"{name}_error"),
-                )
+            table[list(SHOWN[:4])] = np.transpose(bias[:4])
+            self._clear(sample, SHOWN[:4])
         if predicted.inflation is not None:
             table["predicted_inflation"] = predicted.inflation
         elif self._stored.is_sgld:
             self.notes.append(f"No inflation is predicted: {predicted.reason}.")
         for name in found._fields:
             table[f"stein_{name}"] = getattr(found, name)
+        self._clear(sample, [f"stein_{name}" for name in found._fields])
         self._judge(sample, bias)
         discrepancy = kernel_discrepancy(sample)
         self.run["ksd"] = np.sqrt(discrepancy.v_statistic)
@@ -140,6 +145,14 @@ class Measured:
                 f"Measured against the posterior to the power 1/{self._stored.temperature:g}: that "
                 "is what the temperature of the run asks for."
             )
+
+    def _clear(self, sample: Sample, names: Sequence[str]) -> None:
+        """Take out two figures, each before its error, where there are too few draws for them."""
+        figures = self.coordinates[list(names)].to_numpy()
+        few = sample.effective_of_each < FEWEST_EFFECTIVE
+        for i in (0, 2):
+            few |= too_uncertain(figures[:, i], figures[:, i + 1])
+        self.coordinates.loc[few, list(names)] = np.nan
 
     def _judge(self, sample: Sample, bias: Bias | None) -> None:
         degrees = bias.blocks - 1 if bias else 39
@@ -154,7 +167,7 @@ class Measured:
             self._stored,
             only_identities=bias is None,
         )
-        if sample.is_dense:
+        if sample.is_dense and sample.effective >= FEWEST_EFFECTIVE:
             worst = worst_direction(sample)
             self.run["worst_inflation"], self.run["worst_inflation_error"] = worst[:2]
             self.doubts += doubts_of_direction(worst, self._labels, errors, self._stored)

@@ -1,6 +1,5 @@
 """The panels of a comparison: it imports ArviZ's plots, and is imported where it draws."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +11,9 @@ from arviz_plots.visuals import labelled_x, labelled_y, line, line_xy, remove_ti
 from arviz_stats.base.array import array_stats
 from numpy.typing import NDArray
 
-from pymc_sgld.diagnostics.figures import BLUE, VERMILLION
+from pymc_sgld.diagnostics.figures import colors_of
 from pymc_sgld.diagnostics.matching import Parameter
-
-COLORS = (VERMILLION, BLUE)
-"""Of the run to judge and of the reference."""
+from pymc_sgld.diagnostics.short_labels import in_two_lines
 
 LINE_STYLES = ("-", "--")
 """Solid and dashed, told apart in print without colours."""
@@ -32,6 +29,7 @@ def make_grid(
     parameters: Sequence[Parameter], labels: tuple[str, str], figure_kwargs: dict[str, Any]
 ) -> PlotCollection:
     """Make the empty panels, and map the run to colour, line style and overlay."""
+    colors = colors_of("matplotlib")
     figure_kwargs.setdefault("figsize", (10.0, 0.8 + 1.7 * len(parameters)))
     figure_kwargs.setdefault("width_ratios", [2, 3])
     figure_kwargs.setdefault("layout", "constrained")
@@ -43,7 +41,7 @@ def make_grid(
         cols=["column"],
         backend="matplotlib",
         aes={"color": ["model"], "linestyle": ["model"], "overlay": ["model", "chain"]},
-        color=list(COLORS),
+        color=[colors.vermillion, colors.blue],
         linestyle=list(LINE_STYLES),
         figure_kwargs=figure_kwargs,
     )
@@ -144,27 +142,25 @@ def thinned_trace(chain: xr.DataArray, target: Any, **style: Any) -> Any:
 class WrappedLabeller(NoVarLabeller):
     """Label a panel with its parameter, on at most two lines of `width` letters."""
 
-    def __init__(self, width: int) -> None:
-        self.width = width
+    def __init__(self, labels: Sequence[str], width: int) -> None:
+        self.lines = in_two_lines(labels, width)
 
     def make_label_vert(self, var_name: str | None, sel: Mapping, isel: Mapping) -> str:
-        """Break a long label, and cut what is left of it after the second line."""
-        lines = textwrap.wrap(self.make_label_flat(var_name, sel, isel), self.width)
-        if len(lines) > 2:
-            lines[1] = lines[1][: self.width - 1] + "…"
-        return "\n".join(lines[:2])
+        """Return the lines of a label."""
+        return self.lines[self.make_label_flat(var_name, sel, isel)]
 
 
 def label_axes(collection: PlotCollection) -> None:
     """Name what every axis shows; densities need no ticks, as only their shapes are compared."""
     density, trace = {"column": "density"}, {"column": "trace"}
+    labels = collection.data["parameter"].to_numpy().tolist()
     names: dict[str, Any] = {"subset_info": True, "ignore_aes": "all", "store_artist": False}
     plain: dict[str, Any] = {"ignore_aes": "all", "store_artist": False}
-    collection.map(labelled_x, "x", coords=density, labeller=WrappedLabeller(36), **names)
+    collection.map(labelled_x, "x", coords=density, labeller=WrappedLabeller(labels, 36), **names)
     collection.map(labelled_y, "y", coords=density, text="density", **plain)
     collection.map(remove_ticks, "ticks", coords=density, axis="y", **plain)
     collection.map(labelled_x, "x", coords=trace, text="draw", **plain)
-    collection.map(labelled_y, "y", coords=trace, labeller=WrappedLabeller(15), **names)
+    collection.map(labelled_y, "y", coords=trace, labeller=WrappedLabeller(labels, 15), **names)
     figure = collection.get_viz("figure")
     figure.align_ylabels()
     for axes in figure.axes:

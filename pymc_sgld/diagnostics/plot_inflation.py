@@ -13,15 +13,14 @@ from pymc.model import Model
 from pymc_sgld.diagnostics.array import SD_TOLERANCE
 from pymc_sgld.diagnostics.diagnose import diagnose
 from pymc_sgld.diagnostics.figures import (
-    BLUE,
-    GREY,
-    VERMILLION,
     add_legend,
+    colors_of,
     figure_arguments,
     load_backend,
     tidy,
 )
 from pymc_sgld.diagnostics.report import MOST_ROWS, TrustReport
+from pymc_sgld.diagnostics.short_labels import shortened
 from pymc_sgld.errors import SettingError
 
 if TYPE_CHECKING:
@@ -101,25 +100,26 @@ def plot_inflation(
     from arviz_plots.plot_collection import PlotCollection
     from arviz_plots.visuals import line_x, scatter_x
 
-    data, title = as_dataset(table)
+    (data, title), colors = as_dataset(table), colors_of(name)
     count = data.sizes["parameter"]
     collection = PlotCollection.grid(
         data[["inflation"]],
         backend=name,
         aes={"y": ["parameter"], "color": ["kind"], "marker": ["kind"]},
         y=list(range(count))[::-1],  # the first one at the top
-        color=[BLUE, VERMILLION],
+        color=[colors.blue, colors.vermillion],
         marker=["C0", "C4"],
         figure_kwargs=figure_arguments(name, (7.2, 1.4 + 0.28 * count), figure_kwargs),
     )
     target = collection.get_viz("plot")
     tolerated = [(1 + side * SD_TOLERANCE) ** 2 for side in (-1, 1)]
-    draw.vspan(*tolerated, target, color=GREY, alpha=0.25)
-    draw.vline(1.0, target, color=GREY, width=1)
-    styles = {"ignore_aes": {"color", "marker"}, "color": BLUE, "width": 2}
+    draw.vspan(*tolerated, target, color=colors.grey, alpha=0.25)
+    draw.vline(1.0, target, color=colors.grey, width=1)
+    styles = {"ignore_aes": {"color", "marker"}, "color": colors.blue, "width": 2}
     collection.map(line_x, "error", data=data[["error"]], **styles)
     collection.map(scatter_x, "estimate", size=data["size"])
-    draw.yticks(np.arange(count)[::-1], [shortened(each) for each in data["parameter"]], target)
+    labels = shortened(data["parameter"].to_numpy().tolist(), LONGEST_LABEL)
+    draw.yticks(np.arange(count)[::-1], labels, target)
     draw.ylim((-0.6, count - 0.4), target)
     draw.xlabel("variance over that of the posterior (shaded: tolerated)", target)
     if title:
@@ -174,9 +174,3 @@ def as_dataset(table: pd.DataFrame) -> tuple[xr.Dataset, str]:
     )
     few = len(shown) < len(table)
     return data, f"The {len(shown)} of {len(table)} parameters that are farthest off" if few else ""
-
-
-def shortened(label: xr.DataArray) -> str:
-    """Return a label that leaves room for the plot."""
-    text = str(label.item())
-    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"

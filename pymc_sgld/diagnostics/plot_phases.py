@@ -9,10 +9,8 @@ import numpy as np
 import xarray as xr
 
 from pymc_sgld.diagnostics.figures import (
-    BLUE,
-    GREY,
-    VERMILLION,
     add_legend,
+    colors_of,
     figure_arguments,
     load_backend,
     tidy,
@@ -113,19 +111,19 @@ def plot_phases(
     from arviz_plots.plot_collection import PlotCollection
     from arviz_plots.visuals import line_xy
 
-    phases = read_phases(idata)
+    phases, colors = read_phases(idata), colors_of(name)
     collection = PlotCollection.grid(
         curves(phases),
         backend=name,
         aes={"color": ["noise"], "linestyle": ["noise"], "overlay": ["chain"]},
-        color=[BLUE, VERMILLION],
+        color=[colors.blue, colors.vermillion],
         linestyle=["--", "-"],
         figure_kwargs=figure_arguments(name, (7.2, 4.4), figure_kwargs),
     )
     collection.map(line_xy, "variance", width=1.4, alpha=0.8)
     target = collection.get_viz("plot")
     for update in phases.transitions:
-        draw.vline(float(update), target, color=GREY, linestyle=":", width=1.2)
+        draw.vline(float(update), target, color=colors.grey, linestyle=":", width=1.2)
     draw.yscale(target, "log")
     if phases.is_cyclical:
         draw.ylim(limits(phases), target)

@@ -12,7 +12,9 @@ from pymc_sgld.diagnostics.unconstrained import Gradients
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.gradients import Centre
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.preconditioners import LAPLACE, Identity, Preconditioner, laplace
+from pymc_sgld.stats import WORDS
 from pymc_sgld.tuning.estimators import slowest_order
 from pymc_sgld.tuning.gaussian import Gaussian
 from pymc_sgld.tuning.noise import BATCHES, POSITIONS, BatchGradients, noise_covariances
@@ -64,25 +66,27 @@ def predict(
     stored : Stored
         What the run stored.
     """
-    names = ("gradient", "batching", "integrator", "batch_size", "total_size", "preconditioner")
+    names = ("batch_size", "total_size", *WORDS, "placing")
     settings = {name: stored.setting(name) for name in names}
     if stored.is_compound or gradients.density.others:
         return Predicted(reason="several step methods sampled, and a step sees only its own noise")
     if any(value is None for value in settings.values()):
         return Predicted(reason="idata has not the settings of the run")
+    if settings["placing"] == UNKNOWN:
+        return Predicted(reason="a run does not store the placing of so many terms")
     if not sample.is_dense:
         return Predicted(reason="there are too few gradients for the covariance of the draws")
     if len(gradients.density.tables) > 1:
         return Predicted(reason="observed variables have rows of their own: batches of several")
     try:
-        density = _batches(gradients, int(settings["batch_size"]))
+        density = _batches(gradients, settings["batch_size"])
     except MinibatchError as error:
         return Predicted(reason=str(error))
     temperature = stored.temperature
     noise, efficiency = _noise(gradients, sample, density, settings)
     if precision is None:
         return Predicted(None, efficiency, "the precision of the posterior is not known")
-    matrix = _preconditioner(str(settings["preconditioner"]), temperature * precision)
+    matrix = _preconditioner(settings["preconditioner"], temperature * precision)
     if matrix is None:
         reason = f'a run does not store its preconditioner, "{settings["preconditioner"]}"'
         return Predicted(None, efficiency, reason)
@@ -120,7 +124,7 @@ def _noise(
         return none, float("nan")
     covariance = sample.factor @ sample.factor.T
     spread = Gaussian(sample.mean, Full(np.linalg.inv(covariance)))
-    name, others = str(settings["gradient"]), gradients.others(0, -1)
+    name, others = settings["gradient"], gradients.others(0, -1)
     centre: Centre | None = None
     if name != "minibatch":
         position = sample.mean.astype(density.position.dtype)
@@ -129,7 +133,7 @@ def _noise(
     data = gradients.data.batches(density, 2 * POSITIONS * BATCHES)
 
     def measure(estimator: str) -> Array:
-        batches = BatchGradients(data, estimator, centre, others, str(settings["batching"]))
+        batches = BatchGradients(data, estimator, centre, others, settings["batching"])
         return noise_covariances(batches, spread)
 
     noise = measure(name)

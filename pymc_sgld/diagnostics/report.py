@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from pymc_sgld.diagnostics.doubts import Doubt
+from pymc_sgld.wording import with_error
 
 MOST_ROWS = 20
 """Parameters of the table as it is shown."""
@@ -22,9 +24,8 @@ SHOWN = ("mean_shift", "mean_shift_error", "inflation", "inflation_error", "pred
 
 _NAMES = {
     "variance_inflation": "variance inflation that the chains read (1: none)",
-    "sampling_threshold_first_half": "sampling threshold α (must be far below 1), first half",
-    "sampling_threshold_second_half": "sampling threshold α, second half",
-    "sampling_threshold_max": "sampling threshold α, greatest",
+    "sampling_threshold_first_half": "sampling threshold α, mean of the first half of the draws",
+    "sampling_threshold_second_half": "that of the second half (must be far below 1)",
     "step_size": "step size at the end",
     "epochs": "epochs a chain",
     "rows_seen": "rows a chain read",
@@ -63,8 +64,8 @@ class TrustReport:
         ``ess_bulk`` and ``ess_tail``; with a model also ``mean_shift`` (in posterior sds) and
         ``inflation`` (the variance over that of the posterior), each followed by its standard error
         (``_error``), and ``predicted_inflation``, all of them on the unconstrained scale and NaN
-        where a parameter is not one coordinate of it. ``trusted`` says whether nothing speaks
-        against the parameter.
+        where a parameter is not one coordinate of it or has too few draws. ``trusted`` says whether
+        nothing speaks against the parameter.
     coordinates : DataFrame
         With a model, one row per unconstrained coordinate (``sigma_log__``), with its ``parameter``
         (empty where it is not a transform of one number), ``mean`` and ``sd`` on its own scale, the
@@ -81,6 +82,8 @@ class TrustReport:
         Whether nothing that was measured speaks against the run.
     notes : list of str
         What was not measured, and why.
+    settings : dict
+        Of the run, as :func:`~pymc_sgld.run_settings` reads them; empty for other step methods.
     """
 
     table: pd.DataFrame
@@ -90,6 +93,7 @@ class TrustReport:
     verdict: str
     trusted: bool
     notes: list[str]
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return the report as text."""
@@ -127,7 +131,7 @@ class TrustReport:
             texts = [_number(name, value) for value in table[name]]
             if f"{name}_error" in table:
                 errors = table[f"{name}_error"]
-                texts = [_with_error(*pair) for pair in zip(table[name], errors, strict=True)]
+                texts = [with_error(*pair) for pair in zip(table[name], errors, strict=True)]
             shown[name] = texts
         shown["trusted"] = np.where(table["trusted"], "yes", "NO")
         return shown, left_out
@@ -143,13 +147,6 @@ def _number(name: str, value: float) -> str:
     if np.isnan(value):
         return ""
     return f"{value:.0f}" if name.startswith("ess") else f"{value:#.4g}".rstrip(".")
-
-
-def _with_error(value: float, error: float) -> str:
-    if np.isnan(value):
-        return ""
-    decimals = int(np.clip(1 - np.floor(np.log10(error)), 0, 3)) if error > 0 else 2
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def write_verdict(doubts: Sequence[Doubt], notes: Sequence[str]) -> str:

@@ -18,9 +18,9 @@ chain Monte Carlo, section 2.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 
 from pymc_sgld.diagnostics.array import Tolerance
 
@@ -106,7 +106,7 @@ def extrapolate(
         own = np.divide(1, one.variance) + np.divide(weight, variance)
         other = np.divide(1 + weight, variance)
         sd_ratio_mcse = sd_ratio / 2 * np.hypot(own * one.variance_mcse, other * two.variance_mcse)
-        doubt = float(norm.isf(FALSE_ALARMS / (4 * parameters)))
+        doubt = -float(scipy.special.ndtri(FALSE_ALARMS / (4 * parameters)))
         bias = judge_together(
             judge(float(shift), float(shift_mcse), tolerance.mean, doubt),
             judge_spread(one, two, weight, tolerance.sd, doubt),

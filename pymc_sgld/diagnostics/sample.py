@@ -85,16 +85,20 @@ class Sample:
         return self.factor / np.linalg.norm(self.factor, axis=1, keepdims=True)
 
     @cached_property
-    def effective(self) -> float:
-        """Return the least effective number of all draws, for a mean or a variance."""
+    def effective_of_each(self) -> Array:
+        """Return the effective number of draws for each mean or variance, the lesser one."""
         squares = (self.position - self.mean) ** 2
-        return float(
-            min(
-                array_stats.ess(values[:, :, i], method="mean")
-                for values in (self.position, squares)
+        return np.array(
+            [
+                min(array_stats.ess(v[:, :, i], method="mean") for v in (self.position, squares))
                 for i in range(self.size)
-            )
+            ]
         )
+
+    @property
+    def effective(self) -> float:
+        """Return the least of them."""
+        return float(self.effective_of_each.min())
 
 
 def error_of_mean(series: Array) -> float:

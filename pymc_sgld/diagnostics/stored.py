@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
-from pymc_sgld.step import SGLD
+from pymc_sgld.errors import SettingError
+from pymc_sgld.stats import MEASURED, SETTINGS, WORDS
 
-OWN = frozenset(SGLD.stats_dtypes_shapes)
+OWN = frozenset(MEASURED | SETTINGS)
 _SERIES = ("step_size", "sampling_threshold", "variance_inflation", "gradient_norm")
 
 
@@ -56,7 +57,15 @@ class Stored:
         if name not in self.stats:
             return None
         values = np.unique(self.stats[name].to_numpy())
-        return values[0] if len(values) == 1 else None
+        if len(values) != 1:
+            return None
+        return WORDS[name][values[0]] if name in WORDS else values.tolist()[0]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that all draws share, by name."""
+        found = {name: self.setting(name) for name in SETTINGS if name != "placing"}
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def temperature(self) -> float:
@@ -80,12 +89,58 @@ class Stored:
             "sampling_threshold": threshold.mean(),
             "sampling_threshold_first_half": threshold.isel(draw=slice(None, half)).mean(),
             "sampling_threshold_second_half": threshold.isel(draw=slice(half, None)).mean(),
-            "sampling_threshold_max": threshold.max(),
             "rows_seen": rows.mean(),
             "epochs": rows.mean() / total if total > 0 else float("nan"),
             "gradients_not_finite": (~np.isfinite(series["gradient_norm"])).sum(),
         }
         return {name: float(value) for name, value in found.items()}
+
+
+def run_settings(idata: xr.DataTree) -> dict[str, Any]:
+    """Return the settings that a run stored of itself.
+
+    A step method adds nothing to a result but numbers of every draw. Here they are words again, fit
+    for attributes: ``idata.attrs.update(run_settings(idata))`` keeps them in a file for any reader.
+
+    Parameters
+    ----------
+    idata : DataTree
+        A result of :func:`pymc.sample` with SGLD.
+
+    Returns
+    -------
+    dict
+        Numbers and words: ``gradient``, ``preconditioner``, ``batching``, ``integrator``,
+        ``batch_size``, ``total_size``, ``temperature`` and ``bias_target`` as they were resolved;
+        ``setup_seconds``, which it took to make the step; and ``pymc_sgld``, the version. What
+        differs among several step methods of a run is left out.
+
+    Raises
+    ------
+    SettingError
+        If `idata` has no statistics of SGLD.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pymc as pm
+    >>> from pymc_sgld import SGLD
+    >>> with pm.Model():
+    ...     mean = pm.Normal("mean", 0, 10)
+    ...     x = pm.Normal("x", mean, 1, observed=np.random.default_rng(1).normal(size=100))
+    ...     step = SGLD(batch_size=10, compile_kwargs={"mode": "FAST_COMPILE"})
+    ...     idata = pm.sample(20, tune=20, chains=1, step=step, quiet=True, progressbar=False)
+    >>> settings = run_settings(idata)
+    >>> settings["gradient"], settings["batch_size"]
+    ('control_variate', 10)
+    """
+    stored = Stored.of(idata)
+    if not stored.is_sgld:
+        raise SettingError(
+            "cannot read the settings of idata: it has no statistics of SGLD. Pass a result of "
+            "pm.sample(step=SGLD()) with its group sample_stats."
+        )
+    return stored.settings
 
 
 def over_steps(array: xr.DataArray) -> xr.DataArray:

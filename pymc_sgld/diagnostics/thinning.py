@@ -81,8 +81,10 @@ def thin_by_step_size(idata: xr.DataTree, rng: RandomGenerator = None) -> xr.Dat
     stats = result["sample_stats"].to_dataset()
     numbers = np.asarray(weights.coords.get("draw", np.arange(weights.sizes["draw"])))
     stats["kept_draw"] = (("chain", "draw"), numbers[kept])
-    if "untrusted" in stats:
-        stats["untrusted"] = _verdict_last(idata["sample_stats"].to_dataset(), stats)
+    before = idata["sample_stats"].to_dataset()
+    for name in ("untrusted", "reasons"):
+        if name in stats:
+            stats[name] = _verdict_last(before[name], stats[name])
     stats.attrs[THINNED] = 1
     result["sample_stats"].dataset = stats
     return result
@@ -136,8 +138,8 @@ def _require_draws_of(weights: xr.DataArray, group: xr.Dataset, name: str) -> No
         )
 
 
-def _verdict_last(before: xr.Dataset, stats: xr.Dataset) -> xr.DataArray:
+def _verdict_last(before: xr.DataArray, after: xr.DataArray) -> xr.DataArray:
     """Set the verdict of each chain on the last of the draws that are left."""
-    verdict, after = before["untrusted"].isel(draw=-1, drop=True), stats["untrusted"]
+    verdict = before.isel(draw=-1, drop=True)
     last = xr.DataArray(np.arange(after.sizes["draw"]) == after.sizes["draw"] - 1, dims="draw")
     return xr.where(last, verdict, xr.zeros_like(after)).transpose(*after.dims)

@@ -23,6 +23,7 @@ from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.lower import lower
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.minibatch.placing import places_of
 from pymc_sgld.numpy_mode import QUICK
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.source import Source
@@ -190,13 +191,14 @@ class Gradients:
     ----------
     draws : Draws
         Where to take them.
+    placing : int
+        Where the run placed the terms of the model: the sum is the same, the rows are not.
     """
 
-    def __init__(self, draws: Draws) -> None:
+    def __init__(self, draws: Draws, placing: int) -> None:
         self._draws, model = draws, draws.model
-        placed = {potential.name: "prior" for potential in model.potentials}  # all in full
-        at = draws.point(0, -1)
-        self.rows = Minibatcher(model, draws.moved, at, placed, sources=draws.sources)
+        at, places = draws.point(0, -1), places_of(model, placing)
+        self.rows = Minibatcher(model, draws.moved, at, *places, sources=draws.sources)
         self.rows.check_sources()
         try:
             self.density: LogDensity = self.rows.blocks(BLOCK)

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from pymc_sgld.diagnostics.array import Tolerance
+from pymc_sgld.diagnostics.array import FEWEST_DRAWS, Tolerance
 from pymc_sgld.diagnostics.dependence import Joint
 from pymc_sgld.diagnostics.matching import Match, shorten
+from pymc_sgld.wording import apart
 
 R_HAT_LIMIT = 1.01
 """Above this R-hat the chains have not mixed (Vehtari et al. 2021, section 4)."""
@@ -15,9 +16,6 @@ ESS_LIMIT = 400
 
 DOUBTFUL = 3
 """Monte-Carlo errors by which a figure may be outside the tolerance by chance."""
-
-FEWEST_DRAWS = 4
-"""Draws per chain below which there is neither R-hat nor effective sample size."""
 
 
 def describe(
@@ -48,8 +46,12 @@ def describe(
     str
         One sentence, and others where the runs are too short, incomplete or not comparable.
     """
+    few = too_few(match)
+    if few and not table["agrees"].all():
+        return " ".join(["cannot tell.", *few])
     first = headline(table, tolerance, joint)
-    sentences = [f"{first}{worst_figures(table)}{not_comparable(table, match)}."]
+    figures = worst_figures(table, tolerance)
+    sentences = [f"{first}{figures}{not_comparable(table, match)}."]
     failing = table[~table["agrees"]]
     reasons = monte_carlo_reasons(failing if len(failing) else table, tolerance)
     if not reasons and len(failing) and may_be_chance(failing, tolerance):
@@ -58,7 +60,7 @@ def describe(
         sentences.append(f"Run longer first, this may be Monte-Carlo error: {'; '.join(reasons)}.")
     elif reasons:
         sentences.append(f"Run longer before you rely on it: {'; '.join(reasons)}.")
-    sentences += too_small(match)
+    sentences += few or without_r_hat(match)
     missing = {"idata": match.only_in_idata, "the reference": match.only_in_reference}
     for role, names in missing.items():
         if name_missing and names:
@@ -107,16 +109,19 @@ def count(some: int, total: int) -> str:
     return f"{some} of {total} parameters {'is' if some == 1 else 'are'}"
 
 
-def worst_figures(table: pd.DataFrame) -> str:
+def worst_figures(table: pd.DataFrame, tolerance: Tolerance) -> str:
     """Name the parameters that are farthest off, with their figures."""
     shift = table["mean_shift"].abs().dropna()
     ratio = (table["sd_ratio"] - 1).abs().dropna()
     clauses = []
     if len(shift):
-        clauses.append(f"worst mean shift {shift.max():.3g} sd ({shift.idxmax()})")
+        text, _ = apart(shift.max(), tolerance.mean)
+        clauses.append(f"worst mean shift {text} sd ({shift.idxmax()})")
     if len(ratio):
         worst = ratio.idxmax()
-        clauses.append(f"worst sd ratio {table.loc[worst, 'sd_ratio']:.3g} ({worst})")
+        found = table.loc[worst, "sd_ratio"]
+        text, _ = apart(found, 1 + tolerance.sd if found > 1 else 1 - tolerance.sd)
+        clauses.append(f"worst sd ratio {text} ({worst})")
     return f"; {', '.join(clauses)}" if clauses else ""
 
 
@@ -150,17 +155,22 @@ def monte_carlo_reasons(table: pd.DataFrame, tolerance: Tolerance) -> list[str]:
     reasons = []
     error = table["mean_shift_mcse"].dropna()
     if (error > tolerance.mean).any():
-        reasons.append(f"the error of the mean shift is {error.max():.3g} sd ({error.idxmax()})")
+        text, _ = apart(error.max(), tolerance.mean)
+        reasons.append(f"the error of the mean shift is {text} sd ({error.idxmax()})")
     for role, prefix in (("idata", ""), ("the reference", "reference_")):
         r_hat = table[f"{prefix}r_hat"].dropna()
         if (r_hat > R_HAT_LIMIT).any():
-            reasons.append(f"R-hat is {r_hat.max():.3g} in {role} ({r_hat.idxmax()})")
+            text, _ = apart(r_hat.max(), R_HAT_LIMIT)
+            reasons.append(f"R-hat is {text} in {role} ({r_hat.idxmax()})")
         size = table[f"{prefix}ess_bulk"].dropna()
         if (size < ESS_LIMIT).any():
-            reasons.append(f"the bulk ESS is {size.min():.0f} in {role} ({size.idxmin()})")
+            reasons.append(
+                f"the bulk ESS is {np.floor(size.min()):.0f} in {role} ({size.idxmin()})"
+            )
     error = table["sd_ratio_mcse"].dropna()
     if (error > tolerance.sd).any():
-        reasons.append(f"the error of the sd ratio is {error.max():.3g} ({error.idxmax()})")
+        text, _ = apart(error.max(), tolerance.sd)
+        reasons.append(f"the error of the sd ratio is {text} ({error.idxmax()})")
     return reasons
 
 
@@ -174,17 +184,24 @@ def may_be_chance(table: pd.DataFrame, tolerance: Tolerance) -> bool:
     return all((e <= DOUBTFUL * error).all() for e, error in zip(excess, errors, strict=True))
 
 
-def too_small(match: Match) -> list[str]:
-    """Say which diagnostics are missing because a run has one chain or hardly any draws."""
-    sentences = []
-    for role, field in (("idata", "draws"), ("The reference", "reference")):
-        chains, draws = getattr(match.parameters[0], field).shape
-        if draws < FEWEST_DRAWS:
-            sentences.append(
-                f"{role} has only {draws} draws per chain, too few for any diagnostic: run longer."
-            )
-        elif chains == 1:
-            sentences.append(
-                f"{role} has a single chain, so its R-hat is unknown: run two or more chains."
-            )
-    return sentences
+RUNS = (("idata", "draws"), ("The reference", "reference"))
+
+
+def too_few(match: Match) -> list[str]:
+    """Say which run has hardly any draws."""
+    sizes = {role: getattr(match.parameters[0], field).shape[1] for role, field in RUNS}
+    return [
+        f"{role} has only {draws} draw{'s' if draws > 1 else ''} per chain, too few for any "
+        "diagnostic: run longer."
+        for role, draws in sizes.items()
+        if draws < FEWEST_DRAWS
+    ]
+
+
+def without_r_hat(match: Match) -> list[str]:
+    """Say which run has one chain."""
+    return [
+        f"{role} has a single chain, so its R-hat is unknown: run two or more chains."
+        for role, field in RUNS
+        if len(getattr(match.parameters[0], field)) == 1
+    ]

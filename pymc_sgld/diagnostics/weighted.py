@@ -7,9 +7,9 @@ draw), and the same sum in every chain; together they sum to 1.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 
 Array = NDArray[np.floating]
 
@@ -134,7 +134,7 @@ def normal_scores(values: Array, weights: Array) -> Array:
     tied = np.add.reduceat(weights.ravel()[order] * middle, first) / shares
     ranks = np.empty(size)
     ranks[order] = np.repeat(size * tied + 0.5, counts)
-    return norm.ppf((ranks - 3 / 8) / (size + 1 / 4)).reshape(values.shape)
+    return scipy.special.ndtri((ranks - 3 / 8) / (size + 1 / 4)).reshape(values.shape)
 
 
 def rank_r_hat(values: Array, weights: Array) -> float:

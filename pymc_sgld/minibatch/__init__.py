@@ -8,6 +8,7 @@
 ``streamed``   rows that come from sources outside of the model
 ``blocks``     all rows, block by block
 ``first_pass`` are they finite, too?
+``placing``    what the user said of them, as one number
 ``tables``     which terms share batches of rows; refusals
 ``rows``       push a selection of rows through a graph, to the data
 ``rules``      how it passes each op

@@ -7,26 +7,35 @@ The entries of row :math:`i` are padded with zeros to as many as the fullest row
     (X b)_i = \sum_k x_{ik} \, b_{j_{ik}}
 
 so that a batch reads the entries :math:`x_{ik}` and columns :math:`j_{ik}` of its rows only.
+
+What knows sparse matrices takes long to import, and is imported where it is used.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytensor.tensor as pt
+import scipy
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
-from pytensor.sparse.math import Dot, StructuredDot
-from pytensor.sparse.type import SparseTensorType
-from scipy.sparse import csr_matrix, spmatrix
+
+if TYPE_CHECKING:
+    from scipy.sparse import spmatrix
 
 
 def is_sparse(variable: Variable) -> bool:
     """Whether a variable is a sparse matrix."""
+    from pytensor.sparse.type import SparseTensorType
+
     return isinstance(variable.type, SparseTensorType)
 
 
 def is_product(node: Apply) -> bool:
     """Whether a node multiplies sparse data and a dense variable, in this order."""
+    from pytensor.sparse.math import Dot, StructuredDot
+
     return (
         isinstance(node.op, Dot | StructuredDot)
         and is_sparse(node.inputs[0])
@@ -52,11 +61,12 @@ def padded_rows(matrix: spmatrix) -> tuple[np.ndarray, np.ndarray]:
 
     Examples
     --------
+    >>> from scipy.sparse import csr_matrix
     >>> columns, values = padded_rows(csr_matrix([[0.0, 2.0, 3.0], [4.0, 0.0, 0.0]]))
     >>> columns.tolist(), values.tolist()
     ([[1, 2], [0, 0]], [[2.0, 3.0], [4.0, 0.0]])
     """
-    rows = csr_matrix(matrix)
+    rows = scipy.sparse.csr_matrix(matrix)
     lengths = np.diff(rows.indptr)
     filled = np.arange(max(lengths.max(), 1)) < lengths[:, None]
     columns = np.zeros(filled.shape, dtype=rows.indices.dtype)

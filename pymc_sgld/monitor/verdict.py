@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.stats import t as student_t
 
 from pymc_sgld.batching import independent
 from pymc_sgld.monitor.contrast import GROUPS, Bias
+from pymc_sgld.monitor.messages import Message, Reason
 from pymc_sgld.monitor.noise import Reading
 from pymc_sgld.tuning.step_size import Prediction
+from pymc_sgld.wording import apart
 
 MEAN_TOLERANCE = 0.1  # posterior standard deviations
 SD_TOLERANCE = 0.1  # relative
@@ -98,8 +100,8 @@ class Judge:
 
     def messages(
         self, reading: Reading, bias: Bias | None, step_size: float, failed: bool = False
-    ) -> list[str]:
-        """Return a sentence for each reading that exceeds its tolerance, none if none does.
+    ) -> list[Message]:
+        """Return a message for each reading that exceeds its tolerance, none if none does.
 
         Parameters
         ----------
@@ -114,35 +116,38 @@ class Judge:
         """
         found = [self._variance(reading, step_size)]
         if failed:
-            found += [
-                "SGLD: beside the chain, steps of half the size left the support of the density: "
+            text = (
+                "beside the chain, steps of half the size left the support of the density: "
                 f"the step size {step_size:.2g} is too large for what lies around the draws. Pass "
                 f"{self._smaller(step_size)}, or reparametrise the model."
-            ]
+            )
+            found += [Message(Reason.SHADOW, step_size, text)]
         if bias is not None:
             found += [self._contrast(bias, step_size)]
-        return [message for message in found if message]
+        return [message for message in found if message is not None]
 
-    def _variance(self, reading: Reading, step_size: float) -> str:
+    def _variance(self, reading: Reading, step_size: float) -> Message | None:
         if not self.is_noisy(reading, step_size):
-            return ""
+            return None
         added = self.added(reading, step_size)
         worst = int(np.argmax(added))
         smaller = "a smaller bias_target" if self.chosen else self._smaller(step_size)
+        read, most = apart(1 + added[worst], 1 + SLACK * self.bias_target)
         whose = self.names[worst] if len(added) == len(self.names) else "the worst direction"
-        return (
-            f"SGLD: the standard deviation of {whose} is about {_percent(added[worst])} too large: "
-            f"the variance inflation is {1 + added[worst]:.3g}, and bias_target={self.bias_target} "
-            f"tolerates up to {1 + SLACK * self.bias_target:.3g}. Pass {smaller}, "
+        text = (
+            f"the standard deviation of {whose} is about {_percent(added[worst])} too large: "
+            f"the variance inflation is {read}, and bias_target={self.bias_target} "
+            f"tolerates up to {most}. Pass {smaller}, "
             'a larger batch_size, or gradient="taylor".'
         )
+        return Message(Reason.NOISE, float(added[worst]), text)
 
     def excess(self, bias: Bias) -> tuple[float, int, bool]:
         """Return how many tolerances the worst bias is, in which parameter, and if in its mean.
 
         Zero where it may as well be none: what is less than a quantile of its error away from it.
         """
-        quantile = student_t.isf(FALSE_ALARMS / (4 * len(bias.shift)), GROUPS - 1)
+        quantile = -scipy.special.stdtrit(GROUPS - 1, FALSE_ALARMS / (4 * len(bias.shift)))
         ratio = np.sqrt(np.maximum(1 + bias.inflation, 0)) - 1
         sizes = np.abs([bias.shift / MEAN_TOLERANCE, ratio / SD_TOLERANCE])
         errors = [bias.shift_error / MEAN_TOLERANCE, bias.inflation_error / 2 / SD_TOLERANCE]
@@ -151,11 +156,11 @@ class Judge:
         kind, worst = np.unravel_index(int(np.argmax(sizes)), sizes.shape)
         return float(sizes[kind, worst]), int(worst), bool(kind == 0)
 
-    def _contrast(self, bias: Bias, step_size: float) -> str:
+    def _contrast(self, bias: Bias, step_size: float) -> Message | None:
         """Return what half the step size changes, where that is beyond doubt and tolerance."""
         tolerances, worst, of_mean = self.excess(bias)
         if not tolerances:
-            return ""
+            return None
         name = self.parameters[worst]
         if of_mean:
             size, error = bias.shift[worst], bias.shift_error[worst]
@@ -164,10 +169,11 @@ class Judge:
             size, error = _percent(bias.inflation[worst]), 50 * bias.inflation_error[worst]
             side = "large" if bias.inflation[worst] > 0 else "small"
             what = f"the standard deviation of {name} is about {size} (± {error:.0f} %) too {side}"
-        return (
-            f"SGLD: {what}, by what half the step size changes. Pass {self._smaller(step_size)}, "
+        text = (
+            f"{what}, by what half the step size changes. Pass {self._smaller(step_size)}, "
             "or reparametrise the model."
         )
+        return Message(Reason.MEAN if of_mean else Reason.SD, tolerances, text)
 
     def _smaller(self, step_size: float) -> str:
         """Return what makes steps smaller."""

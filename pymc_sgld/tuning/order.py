@@ -27,7 +27,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import eigh
+import scipy
 
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
@@ -116,7 +116,8 @@ def excess(blocks: list[np.ndarray], random: list[np.ndarray]) -> float:
         basis = np.linalg.svd(np.vstack([blocks[i], random[i]]), full_matrices=False)[2]
         of_blocks, of_random = blocks[i] @ basis.T, random[i] @ basis.T
         last = [len(basis) - 1] * 2
-        worst = eigh(of_blocks.T @ of_blocks - of_random.T @ of_random, subset_by_index=last)[1]
+        apart = of_blocks.T @ of_blocks - of_random.T @ of_random
+        worst = scipy.linalg.eigh(apart, subset_by_index=last)[1]
         one, other = (((half[1 - i] @ basis.T @ worst[:, 0]) ** 2) for half in (blocks, random))
         found[i] = one.sum() - other.sum()
         errors[i] = np.sqrt(2 / len(one)) * np.hypot(one.sum(), other.sum())

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
+import scipy
 
 from pymc_sgld.preconditioners import Diagonal, LowRank, Preconditioner, laplace
 from pymc_sgld.tuning.curvature import Curvature
@@ -271,7 +271,7 @@ def lanczos(
         diagonal[k] = basis[:, k] @ vector
         for _ in range(2):
             vector = vector - basis[:, : k + 1] @ (basis[:, : k + 1].T @ vector)
-    values, turn = eigh_tridiagonal(diagonal[:most], beside[: most - 1])
+    values, turn = scipy.linalg.eigh_tridiagonal(diagonal[:most], beside[: most - 1])
     return values, basis[:, :most] @ turn
 
 

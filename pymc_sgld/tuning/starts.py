@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 
 from pymc_sgld.tuning.gaussian import Evaluate
 
@@ -79,7 +80,6 @@ def _highest(
     tolerance: float,
 ) -> np.ndarray:
     """Return where a function is greatest, or where the search for that ended."""
-    from scipy.optimize import minimize  # importing it takes a while
 
     def objective(position: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = function(position)
@@ -92,7 +92,7 @@ def _highest(
             raise StopIteration
 
     with np.errstate(all="ignore"):
-        found = minimize(
+        found = scipy.optimize.minimize(
             objective,
             start,
             jac=True,

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 
 import numpy as np
-from scipy.linalg import eigh
+import scipy
 
 from pymc_sgld.batching import independent
 
@@ -76,7 +76,10 @@ class Prediction:
         self.size = size = len(self.rates)
         among = (max(0, size - _DIRECTIONS), size - 1)
         small = np.outer(self._scale, self._scale) / np.add.outer(self.rates, self.rates)
-        self._worst = [eigh(small * of_half, subset_by_index=among)[1].T for of_half in self._noise]
+        self._worst = [
+            scipy.linalg.eigh(small * of_half, subset_by_index=among)[1].T
+            for of_half in self._noise
+        ]
 
     def inflation(self, step_size: float) -> float:
         """Return the relative variance inflation of the worst direction, 1 for none."""
@@ -177,7 +180,7 @@ class WidePrediction(Prediction):
         self._strength = 0.0
         for half, judge in zip(noise, noise[::-1], strict=True):
             among = (max(0, len(half) - _DIRECTIONS), len(half) - 1)
-            directions = half.T @ eigh(half @ half.T, subset_by_index=among)[1]
+            directions = half.T @ scipy.linalg.eigh(half @ half.T, subset_by_index=among)[1]
             directions = directions / (np.linalg.norm(directions, axis=0) + 1e-300)
             found = ((judge @ directions) ** 2).sum(axis=0)
             self._strength = max(self._strength, float(found.max()))
