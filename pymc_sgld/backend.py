@@ -30,7 +30,7 @@ from pymc_sgld.products import with_sums
 # seconds, measured on the models of benchmarks/first_draw.py
 _COMPILE_NODE = 0.04
 _NODE, _ENTRY = 7e-6, 8e-9
-_SLOW_ENTRY = 3e-5  # of an operation for which NumPy needs Python, or a compilation of its own
+_LOOP = 3e-5
 
 
 class Backend:
@@ -77,11 +77,18 @@ def is_worthwhile(outputs: Sequence[Variable], calls: float) -> bool:
 
 def _seconds(node: Apply) -> float:
     """Return how long NumPy takes for a node."""
-    entries = sum(prod(n or 1 for n in getattr(v.type, "shape", ())) for v in node.outputs)
+    shapes = [[n or 1 for n in getattr(v.type, "shape", ())] for v in node.outputs]
+    entries = sum(map(prod, shapes))
+    return _NODE + entries * _ENTRY + _loops(node, shapes[0], entries) * _LOOP
+
+
+def _loops(node: Apply, shape: Sequence[int], entries: int) -> int:
+    """Return how often NumPy goes through Python for a node, or through a loop of its own."""
     op = node.op
-    slow = (
-        isinstance(op, Scan)
-        or (isinstance(op, Blockwise) and entries > 1)
-        or (isinstance(op, Elemwise) and isinstance(op.scalar_op, ScalarLoop))
+    if isinstance(op, Blockwise):
+        loops = prod(shape[: op.batch_ndim(node)])
+        return loops if loops > 1 else 0
+    slow = isinstance(op, Scan) or (
+        isinstance(op, Elemwise) and isinstance(op.scalar_op, ScalarLoop)
     )
-    return _NODE + entries * (_SLOW_ENTRY if slow else _ENTRY)
+    return entries if slow else 0

@@ -1,4 +1,4 @@
-"""What is compiled: one function a step, whatever happens afterwards."""
+"""What is compiled, and that nothing is compiled twice."""
 
 import pickle
 
@@ -53,16 +53,27 @@ def assert_moves_like(one, other, point):
     np.testing.assert_array_equal(one.step(point)[0]["beta"], other.step(point)[0]["beta"])
 
 
-def test_a_step_is_one_compiled_function_without_matrix_products(compiled, logistic):
+def test_what_is_compiled_has_no_matrix_products(compiled, logistic):
+    """The updates, and gradients of some thousand batches: all else NumPy does sooner."""
     step = SGLD(model=logistic)
-    assert len(compiled) == 1
-    [function] = compiled
+    assert len(compiled) == 2
     # compiling a product takes longer than all the rest
-    assert not any(isinstance(op, Dot) for op in nodes(function))
+    assert not any(isinstance(op, Dot) for function in compiled for op in nodes(function))
     assert_moves_like(pickle.loads(pickle.dumps(step)), step, logistic.initial_point())
-    assert len(compiled) == 2  # a function is pickled as its graph
+    assert len(compiled) == 3  # a function is pickled as its graph
     run = {"cores": 1, "chains": 2, "progressbar": False, "quiet": True, "random_seed": 1}
     with logistic:
         for _ in range(2):
             pm.sample(40, tune=40, step=step, compute_convergence_checks=False, **run)
-    assert len(compiled) == 2 + 2 * 2  # PyMC compiles for each chain what it stores of a draw
+    assert len(compiled) == 3 + 2 * 2  # PyMC compiles for each chain what it stores of a draw
+
+
+def test_many_rows_take_one_function_more(compiled):
+    """Search, centre, checks and the gradients of samples of the rows share it."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=40_000)
+    with pm.Model():
+        slope, spread = pm.Normal("slope"), pm.HalfNormal("spread")
+        pm.Normal("y", slope * x, spread, observed=x + rng.normal(size=40_000))
+        SGLD()
+    assert len(compiled) == 3
