@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pymc_sgld.monitor.contrast import Contrast
+from pymc_sgld.monitor.mixing import Mixing
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 
 
@@ -28,6 +29,8 @@ class Chain:
         Mean over the draws that count, or over the later half of those before.
     contrast : Contrast
         With half the step size, in the last draws of either kind.
+    mixing : Mixing
+        Of the draws that count.
     draw, updates : int
         How many there have been.
     batches : int
@@ -47,6 +50,7 @@ class Chain:
     noise_monitor: NoiseMonitor
     reading: Reading
     contrast: Contrast
+    mixing: Mixing
     draw: int = 0
     updates: int = 0
     batches: int = 0

@@ -405,6 +405,7 @@ class SGLD(BlockedStep):
             steps_per_draw,
             self.temperature,
             judge,
+            settings.doubts,
         )
 
     def _point(self, position: np.ndarray, point: PointType) -> PointType:

@@ -17,6 +17,7 @@ from pymc_sgld.failures import explain, is_finite, is_stable, quoted
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.monitor.contrast import TUNING_SHARE, Contrast, shadowed
 from pymc_sgld.monitor.messages import Message, Reason
+from pymc_sgld.monitor.mixing import Mixing
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.normals import WORTHWHILE, standard_normal
@@ -57,6 +58,8 @@ class Transition:
         Scale of the variance of the noise.
     judge : Judge
         What readings are judged by.
+    doubts : sequence of Message
+        What is to be said of every chain, whatever its readings.
     """
 
     run: Updates
@@ -67,6 +70,7 @@ class Transition:
     steps_per_draw: int
     temperature: float
     judge: Judge
+    doubts: Sequence[Message] = ()
 
     def with_schedule(self, schedule: Schedule, steps_per_draw: int) -> Transition:
         """Return the same with step sizes that tuning leaves as they are."""
@@ -99,7 +103,8 @@ class Transition:
         monitor = NoiseMonitor(judge.averaged, self.temperature, self.run.overstatement, matched)
         contrast = self._new_contrast(shadowed(tune, TUNING_SHARE) if judge.chosen else 0)
         reading = Reading.none(len(self.origin))
-        return Chain(tune, draws, row_seed, previous_noise, monitor, reading, contrast)
+        mixing = Mixing(len(self.origin), draws)
+        return Chain(tune, draws, row_seed, previous_noise, monitor, reading, contrast, mixing)
 
     def draw(
         self,
@@ -140,6 +145,8 @@ class Transition:
                 "pm.sample, or center= at a point where the density is finite all around."
             )
         chain.reading.include(draw.reading)
+        if not chain.is_tuning:
+            chain.mixing.include(draw.position)
         chain.draw += 1
         return draw
 
@@ -159,12 +166,22 @@ class Transition:
         contrast, reading, step_size = chain.contrast, chain.reading, chain.last_step_size
         if chain.is_over:
             messages = self.judge.messages(reading, contrast.bias(), step_size, contrast.failed)
+            messages += self._of_draws(chain)
             chain.reasons = sum(message.reason for message in messages)
             return messages
         counted = chain.draw - chain.tune
         if counted > 0 and counted % JUDGED == 0:
-            chain.reasons = Reason.NOISE * self.judge.is_noisy(reading, step_size)
+            noisy = Reason.NOISE * self.judge.is_noisy(reading, step_size)
+            chain.reasons = noisy + sum(doubt.reason for doubt in self.doubts)
         return []
+
+    def _of_draws(self, chain: Chain) -> list[Message]:
+        """Return what was doubted before, and what the draws themselves say."""
+        expected = None
+        if self.gaussian is not None:
+            expected = self.temperature * self.gaussian.shape.variances
+        told = chain.mixing.messages(self.judge.names, expected, self.judge.chosen)
+        return [*self.doubts, *told]
 
     def _new_contrast(self, length: int) -> Contrast:
         second_order = self.judge.averaged and not self.run.orders

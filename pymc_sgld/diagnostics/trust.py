@@ -11,6 +11,7 @@ from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.monitor.messages import Reason
 
 _SMALLER = "a smaller step_size"
+_OTHERWISE = "another parametrisation, and compare with NUTS"
 FOUND = {
     Reason.NOISE: (
         "gradient noise makes a standard deviation too large",
@@ -19,6 +20,12 @@ FOUND = {
     Reason.SHADOW: ("steps of half the size left the support", f"{_SMALLER}, or reparametrise"),
     Reason.MEAN: ("half the step size changes a mean", f"{_SMALLER}, or reparametrise"),
     Reason.SD: ("half the step size changes a standard deviation", f"{_SMALLER}, or reparametrise"),
+    Reason.GAUSSIAN: ("no Gaussian was found that is like the posterior", _OTHERWISE),
+    Reason.WIDTH: (
+        "draws are far wider than the Gaussian that was expected",
+        _OTHERWISE,
+    ),
+    Reason.SHORT: ("a chain is too short to tell", "more draws, or reparametrise"),
 }
 """What is off, and what to change."""
 

@@ -68,14 +68,15 @@ class Minibatcher:
         self._value_vars, self._point = list(model.value_vars), point
 
     @property
-    def is_hierarchical(self) -> bool:
-        """Whether the prior of a variable depends on another variable that the step moves."""
-        pieces = set(self.inputs.pieces)
-        return any(
-            len(pieces.intersection(ancestors([term.graph]))) > 1
-            for term in self.terms
-            if term.kind == "free"
-        )
+    def parents(self) -> list[str]:
+        """Names of the variables that the step moves and that the priors of others depend on."""
+        found: set[str] = set()
+        for term in self.terms:
+            if term.kind == "free":
+                above = set(ancestors([term.graph]))
+                pairs = zip(self.inputs.coordinates, self.inputs.pieces, strict=True)
+                found |= {c.name for c, piece in pairs if piece in above and c.name != term.name}
+        return [c.name for c in self.inputs.coordinates if c.name in found]
 
     def check_sources(self) -> None:
         """Read all rows of the sources once, to see whether the density is finite in each.

@@ -24,6 +24,9 @@ class Reason(IntFlag):
     SHADOW = 2
     MEAN = 4
     SD = 8
+    GAUSSIAN = 16
+    WIDTH = 32
+    SHORT = 64
 
 
 class Message(NamedTuple):

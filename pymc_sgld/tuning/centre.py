@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import itertools
 import time
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.full_data import FullData
 from pymc_sgld.progress import progress
 from pymc_sgld.tuning.curvature import Curvature
-from pymc_sgld.tuning.gaussian import SPARING, THOROUGH, Evaluate, Gaussian, settle
+from pymc_sgld.tuning.gaussian import SPARING, THOROUGH, Evaluate, Gaussian, judged, settle
 from pymc_sgld.tuning.sample import complete, sample_of
+from pymc_sgld.tuning.settings import Search
 from pymc_sgld.tuning.shapes import FULL_SIZE, Full, Stretched
 from pymc_sgld.tuning.starts import climb, mean_field
 
@@ -35,52 +34,30 @@ _POOR = 0.02  # misfit from which on another start may do better
 SECONDS = 60.0  # after which a search ends with what it has
 
 
-def approximate(
-    data: FullData,
-    start: np.ndarray,
-    others: Sequence[np.ndarray],
-    center: np.ndarray | None = None,
-    hierarchical: bool = False,
-) -> Gaussian:
+def approximate(data: FullData, search: Search, hierarchical: bool) -> Gaussian:
     """Return the Gaussian approximation of a posterior, and show how the search goes on.
 
     Parameters
     ----------
     data : FullData
         The log density.
-    start : ndarray, shape (d,)
-        Where a search begins.
-    others : sequence of ndarray
-        Values of the variables that the step does not move.
-    center : ndarray, shape (d,), optional
-        The point to use: nothing is searched.
+    search : Search
+        Where to begin, or the point to use: then nothing is searched.
     hierarchical : bool
         Whether the prior of a variable depends on another variable.
-
-    Warns
-    -----
-    SGLDWarning
-        Where the search did not settle.
     """
     with progress(_LOOKING) as update:
-        if center is not None:
-            return gaussian_at(data, center, others)
-        found = find_gaussian(data, start, others, update, hierarchical)
-    if not found.settled:
-        warnings.warn(
-            "SGLD: the search for the centre of the posterior did not settle: step size and "
-            "preconditioner may be poor. Reparametrise the model (a non-centred or a centred "
-            "parametrisation of group effects), or pass a point as center=.",
-            SGLDWarning,
-            stacklevel=4,
-        )
-    return found
+        if search.center is not None:
+            return gaussian_at(data, search.center, search.others)
+        return find_gaussian(data, search.start, search.others, update, hierarchical)
 
 
 def gaussian_at(data: FullData, position: np.ndarray, others: Sequence[np.ndarray]) -> Gaussian:
     """Return the Gaussian of Laplace's approximation at a point."""
     kind = Full if len(position) <= FULL_SIZE else Stretched
-    return Gaussian(position, kind.at(Curvature(data, others, position.dtype), position))
+    curvature = Curvature(data, others, position.dtype)
+    shape = kind.at(curvature, position)
+    return judged(position, shape, _evaluate(curvature, lambda: None))
 
 
 def find_gaussian(

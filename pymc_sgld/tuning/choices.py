@@ -17,6 +17,7 @@ from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.centre import approximate
+from pymc_sgld.tuning.doubts import doubts_about
 from pymc_sgld.tuning.estimators import EstimatorNoise, largest_batch
 from pymc_sgld.tuning.order import check_order
 from pymc_sgld.tuning.settings import Asked, Search, Settings
@@ -128,8 +129,8 @@ def choose(
         return Settings(density, asked.gradient, estimate, given)
     check_size(len(search.start), asked.gradient)
     data = FullData(density if density.full else rows.blocks(BLOCK), asked.backend)
-    hierarchical = rows.is_hierarchical
-    gaussian = approximate(data, search.start, search.others, search.center, hierarchical)
+    gaussian = approximate(data, search, bool(rows.parents))
+    doubts = doubts_about(gaussian, data.coordinates, search, rows.parents)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     gradient = asked.gradient if density.full else noise.better_estimator(density)
@@ -150,7 +151,7 @@ def choose(
         check_order(rows, density, gradient, noise.centre, search.others, gaussian, asked)
     kept = None if matrix.name == "laplace" else prediction
     estimate = noise.estimate(gradient, density)
-    return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept)
+    return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts)
 
 
 def _batch_size(

@@ -118,6 +118,15 @@ def settle(
     return path.gaussian(mean, shape, settled=False)
 
 
+def judged(mean: np.ndarray, shape: Shape, evaluate: Evaluate) -> Gaussian:
+    """Return a Gaussian with how far it is from the posterior, by some pairs of its points."""
+    rng, path = np.random.default_rng(_SEED), _Path(means=[mean])
+    for _ in range(_JUDGED // 2):
+        pair = Pair.at(mean, shape, evaluate, rng.standard_normal(len(mean)))
+        path.add(pair if pair.is_finite else pair._replace(move=np.full(len(mean), np.inf)))
+    return path.gaussian(mean, shape, settled=True)
+
+
 class Pair(NamedTuple):
     """Two points of a Gaussian, on either side of its mean, and what is found there.
 

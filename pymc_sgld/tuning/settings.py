@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from pymc_sgld.backend import Backend
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.monitor.messages import Message
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner
 from pymc_sgld.tuning.gaussian import Gaussian
 from pymc_sgld.tuning.step_size import Prediction
@@ -89,6 +91,8 @@ class Settings:
         Updates after which draws are nearly independent at that step size.
     prediction : Prediction or None
         Of the bias, where ``M`` is not the covariance of the posterior.
+    doubts : sequence of Message
+        Why no chain is to be trusted, if there is a reason.
     """
 
     density: LogDensity
@@ -99,3 +103,4 @@ class Settings:
     step_size: float = np.nan
     updates_apart: int = 1
     prediction: Prediction | None = None
+    doubts: Sequence[Message] = ()

@@ -1,0 +1,87 @@
+"""Whether the Gaussian approximation of a posterior is good enough for what is chosen by it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.minibatch.position import Coordinates
+from pymc_sgld.monitor.messages import Message, Reason
+from pymc_sgld.tuning.gaussian import Gaussian
+from pymc_sgld.tuning.settings import Search
+
+UNLIKE = 0.15
+"""Fisher divergence from which a posterior is not like its Gaussian approximation.
+
+It is the mean square of the difference of their gradients, in units in which that of the Gaussian
+is one. A funnel of nine weak groups has 0.2, a skewed rate 0.1, and most regressions less than 0.01
+(benchmarks/known_posteriors).
+"""
+
+_COLLAPSED = np.log(1e-3)  # of the logarithm of a scale, from where the search began
+
+
+def doubts_about(
+    gaussian: Gaussian, coordinates: Sequence[Coordinates], search: Search, parents: Collection[str]
+) -> list[Message]:
+    """Return why no chain is to be trusted, if there is a reason, and warn of it.
+
+    Parameters
+    ----------
+    gaussian : Gaussian
+        What was found.
+    coordinates : sequence of Coordinates
+        The variables in the position.
+    search : Search
+        Where the search began.
+    parents : collection of str
+        Variables that the priors of others depend on.
+
+    Warns
+    -----
+    SGLDWarning
+        With the reason.
+    """
+    text = _collapse(gaussian, coordinates, search, parents) or _misfit(gaussian)
+    if not text:
+        return []
+    warnings.warn(f"SGLD: {text} Chains are marked as untrusted.", SGLDWarning, stacklevel=4)
+    return [Message(Reason.GAUSSIAN, gaussian.misfit, text)]
+
+
+def _collapse(
+    gaussian: Gaussian, coordinates: Sequence[Coordinates], search: Search, parents: Collection[str]
+) -> str:
+    """Return what to say of a scale of group effects that went to zero."""
+    for c in coordinates:
+        if search.center is None and c.name in parents and c.value_name.endswith("_log__"):
+            entries = slice(c.start, c.start + c.size)
+            fallen = gaussian.mean[entries] - search.start[entries]
+            if (fallen < _COLLAPSED).any():
+                least = np.exp(gaussian.mean[entries].min())
+                return (
+                    f'the search for the centre of the posterior ended where "{c.name}" is '
+                    f"{least:.2g}, with all that depends on it in one point. There may be no mass. "
+                    "Use a non-centred parametrisation, or pass center= with a likely value."
+                )
+    return ""
+
+
+def _misfit(gaussian: Gaussian) -> str:
+    """Return what to say of a posterior that is unlike the Gaussian."""
+    if gaussian.settled and gaussian.misfit < UNLIKE:
+        return ""
+    what = (
+        f"no Gaussian is like the posterior (the Fisher divergence of the closest one is "
+        f"{gaussian.misfit:.2g}, and up to {UNLIKE} is accepted)"
+        if gaussian.settled
+        else "the search for the centre of the posterior did not settle"
+    )
+    return (
+        f"{what}: step size and preconditioner may be poor, and predictions of the bias wrong. "
+        "Reparametrise the model (a non-centred or a centred parametrisation of group effects), "
+        "pass a point as center=, or compare with NUTS."
+    )
