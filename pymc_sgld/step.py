@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator, get_random_generator
 from pytensor.graph.basic import Variable
 
+from pymc_sgld import costs
 from pymc_sgld.arguments import (
     choice,
     complete_point,
@@ -36,7 +38,7 @@ from pymc_sgld.arguments import (
 from pymc_sgld.batching import ORDERS, independent, make_order
 from pymc_sgld.chain import Chain, Draw
 from pymc_sgld.compile import Updates
-from pymc_sgld.errors import SettingError
+from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.model import Minibatcher
@@ -177,7 +179,8 @@ class SGLD(BlockedStep):
         For an argument that cannot be used.
     SGLDWarning
         Where the search for the centre did not settle, a control variate is not used, or chunks of
-        a source are missing.
+        a source are missing; where every update reads very much of a likelihood, or every draw
+        stores a Deterministic with an entry for each row.
     MinibatchError
         For a model that cannot be minibatched, with the reason and the way out.
     DataError
@@ -270,6 +273,9 @@ class SGLD(BlockedStep):
 
         at_once = names("full", full)
         rows = Minibatcher(model, self.vars, point, placed(potentials), at_once, sources)
+        for sentence in [*costs.of_updates(rows, size), costs.of_draws(model, point)]:
+            if sentence:
+                warnings.warn(sentence, SGLDWarning, stacklevel=2)
         density = rows.density(size, flag("audit", audit))
         rows.check_sources()
         self.coordinates = density.coordinates

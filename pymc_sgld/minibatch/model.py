@@ -11,7 +11,7 @@ from pymc.model import Model
 from pytensor.graph.basic import Constant, Variable
 
 from pymc_sgld.errors import MinibatchError
-from pymc_sgld.minibatch.audit import audit_batches, is_cheap
+from pymc_sgld.minibatch.audit import audit_batches, compare_one_batch, is_cheap
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.first_pass import check_rows
@@ -62,9 +62,9 @@ class Minibatcher:
     ) -> None:
         self.inputs = Inputs(model, vars, point)
         self.terms, self.fixed = make_terms(model, self.inputs, sources)
-        check_start(self.terms, self.fixed, self.inputs.values)
         self._potentials, self._full = potentials or {}, full
         self._value_vars, self._point = list(model.value_vars), point
+        check_start(self.terms, self.fixed, self.inputs.values, self._value_vars, point)
 
     def check_sources(self) -> None:
         """Read all rows of the sources once, to see whether the density is finite in each.
@@ -98,7 +98,7 @@ class Minibatcher:
             Rows of a batch; data of fewer rows are read in full. None for 128.
         audit : bool or None
             Whether to compare the batches of an epoch with the full data; None for yes if it is
-            cheap.
+            cheap. The rows of one batch are always compared.
 
         Raises
         ------
@@ -111,6 +111,7 @@ class Minibatcher:
         density = self._density(tables)
         if audit or (audit is None and is_cheap(density)):
             audit_batches(density, self.terms, self._value_vars, self._point)
+        compare_one_batch(tables, self.fixed, self.inputs.values)
         return density
 
     def _density(self, tables: Tables) -> LogDensity:

@@ -112,7 +112,7 @@ def report(
     tables = rows.tables(batch_size)
     lines, refusals, notes = [], {}, []
     for placement in tables.placements:
-        read = _read(placement, rows.fixed, tables)
+        read = data_of(placement, rows.fixed, tables)
         if placement.term.kind == "free" and not read:
             continue
         lines.append(_line(placement, read))
@@ -126,7 +126,7 @@ def report(
     return Report(pd.DataFrame(lines, columns=columns), refusals, notes)
 
 
-def _read(placement: Placement, fixed: FixedValues, tables: Tables) -> list[Data]:
+def data_of(placement: Placement, fixed: FixedValues, tables: Tables) -> list[Data]:
     """Return the data that the graph of a term reads."""
     found = set(ancestors([placement.graph]))
     selection = tables.selections.get(placement.key)

@@ -14,6 +14,7 @@ from pytensor.tensor import NoneConst
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.declared import Declared
 from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.integers import widen
 from pymc_sgld.minibatch.lower import lower, rows_first
 from pymc_sgld.minibatch.picks import pick_from_data
 from pymc_sgld.minibatch.position import Inputs
@@ -47,7 +48,7 @@ class Term:
     rows : int
         Rows of the data of an observed variable, or of its sources.
     value : ndarray
-        What it evaluates to at the initial point, on all rows.
+        What PyMC's own graph of it gives at the initial point, on all rows.
     """
 
     name: str
@@ -74,7 +75,7 @@ def make_terms(
     plain = lower([*logps, *map(rows_first, observed, observed)])
     logps, observed = plain[: len(rvs)], plain[len(rvs) :]
     conditions = [conditions_of(logp) for logp in logps]
-    graphs = remove_checks([*logps, *[c for of_term in conditions for c in of_term]])
+    graphs = remove_checks(widen([*logps, *[c for of_term in conditions for c in of_term]]))
     declared = Declared.find(graphs)
     leaves = {output: leaf for d in declared for output, leaf in d.leaves.items()}
     found = Streamed.find(model, sources or {})
