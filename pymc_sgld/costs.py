@@ -69,7 +69,7 @@ def _of_update(placement: Placement, model: Minibatcher, tables: Tables) -> str:
     )
 
 
-def of_draws(model: Model, point: PointType) -> str:
+def of_draws(model: Model, point: PointType) -> list[str]:
     """Return a sentence on Deterministics that are too large to be stored with every draw.
 
     Parameters
@@ -81,7 +81,7 @@ def of_draws(model: Model, point: PointType) -> str:
     """
     deterministics = [v for v in model.deterministics if v.type.ndim]
     if not deterministics:
-        return ""
+        return []
     shapes = pytensor.function(
         model.value_vars,
         [
@@ -94,11 +94,11 @@ def of_draws(model: Model, point: PointType) -> str:
     entries = {v.name: prod(shape) for v, shape in zip(deterministics, shapes, strict=True)}
     large = {name: n for name, n in entries.items() if 8000 * n >= MOST_STORED}
     if not large:
-        return ""
+        return []
     names = " and ".join(f'"{name}"' for name in large)
     rest = ", ".join(f'"{v.name}"' for v in model.unobserved_RVs if v.name not in large)
-    return (
+    return [
         f"the pm.Deterministic {names} has {sum(large.values()):,} entries, which are computed and "
         f"stored with every draw: {0.008 * sum(large.values()):,.0f} MB for 1,000 draws of a "
         f"chain. Pass var_names=[{rest}] to pm.sample to leave them out (Bambi's fit does so)."
-    )
+    ]

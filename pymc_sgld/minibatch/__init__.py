@@ -17,6 +17,7 @@
 ``reporting``  what is minibatched, and what not and why
 ``lower``      named dimensions (``pymc.dims``) as plain tensors
 ``integers``   constants that must not overflow
+``indices``    negative ones, that read the last group
 ``fixed``      what does not depend on the position, and its values
 ``sparse``     products with a sparse matrix, by dense arrays
 ``support``    the conditions under which the log density is not minus infinity

@@ -186,9 +186,10 @@ def _take_out_data(
     for variable in fixed.largest_fixed(outputs):
         value = fixed.value(variable)
         if value.size <= SMALL:
-            if isinstance(variable, Constant):
+            if isinstance(variable, Constant) and not value.ndim:
                 continue
-            replacements[variable] = pt.constant(value, dtype=variable.type.dtype)
+            # a copy: the user's array may change, and this one is to stay as it was
+            replacements[variable] = pt.constant(value.copy(), dtype=variable.type.dtype)
         else:
             stand_in = tensor(variable.name, variable.type.dtype, value.shape)
             replacements[variable] = stand_in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -120,7 +121,11 @@ def report(
         if placement.refusal is not None:
             refusals[name] = str(placement.refusal)
         elif whole := [item for item in read if not item.by_row]:
-            listing = ", ".join(f"{_name(item)} ({item.array.size} entries)" for item in whole)
+            times = Counter((_name(item), item.array.size) for item in whole)
+            listing = ", ".join(
+                f"{read_name} ({f'{n} arrays of ' if n > 1 else ''}{size} entries)"
+                for (read_name, size), n in times.items()
+            )
             notes.append(f'"{name}" reads in full at every update: {listing}.')
     columns = ["variable", "rows", "batch", "treatment", "data", "entries", "full_entries"]
     return Report(pd.DataFrame(lines, columns=columns), refusals, notes)

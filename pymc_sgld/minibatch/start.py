@@ -64,6 +64,12 @@ def check_start(
     DataError
         If a term is not finite, or an index is out of range.
     """
+    for name, value in point.items():
+        if not np.isfinite(value).all():
+            raise DataError(
+                f"the initial point has {np.ravel(value)[~np.isfinite(np.ravel(value))][0]} for "
+                f'"{name}": pass initial_point= with numbers. {INTEGERS}'
+            )
     whole = [term for term in terms if not term.declared]
     conditions = [condition for term in whole for condition in term.conditions]
     templates = {each.leaf: each.template for term in terms for each in term.streamed}
