@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.audit import audit_batches, compare_one_batch, is_cheap
@@ -142,7 +143,7 @@ def _assemble(inputs: Inputs, fixed: FixedValues, tables: Tables) -> LogDensity:
         *[_unscaled(placement) for placement in likelihoods],
         *[condition for of_term in conditions.values() for condition in of_term],
     ]
-    outputs, whole = _take_out_data(graphs, fixed)
+    outputs, whole = _take_out_data(graphs, fixed, set(ancestors(inputs.pieces)))
     log_prior, *rest = outputs
     graph_of = dict(zip(likelihoods, rest, strict=False))
     remaining = iter(rest[len(likelihoods) :])
@@ -178,15 +179,18 @@ def _unscaled(placement: Placement) -> Variable:
 
 
 def _take_out_data(
-    outputs: list[Variable], fixed: FixedValues
+    outputs: list[Variable], fixed: FixedValues, of_position: Collection[Variable]
 ) -> tuple[list[Variable], list[Data]]:
-    """Put fixed values into graphs: large ones as inputs, so that no graph holds the data."""
+    """Put fixed values into graphs: large ones as inputs, so that no graph holds the data.
+
+    What the pieces of the position are made of stays: gradients are taken by these variables.
+    """
     replacements: dict[Variable, Variable] = {}
     whole = []
     for variable in fixed.largest_fixed(outputs):
         value = fixed.value(variable)
         if value.size <= SMALL:
-            if isinstance(variable, Constant) and not value.ndim:
+            if isinstance(variable, Constant) and (not value.ndim or variable in of_position):
                 continue
             # a copy: the user's array may change, and this one is to stay as it was
             replacements[variable] = pt.constant(value.copy(), dtype=variable.type.dtype)

@@ -204,7 +204,7 @@ class StreamedRows(RowSelection):
         same = pt.constant(array[:1], dtype=array.dtype.name)
         return pt.broadcast_to(same, (self.batch_size, *array.shape[1:]))
 
-    def at(self, entries: np.ndarray, length: int) -> RowSelection:
+    def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
         """Return the same selection where every row is picked, and refuse any other."""
         if not np.array_equal(entries, np.arange(self.total_size)) or length != self.total_size:
             raise RowsMixed("the model picks some of the rows of the template")
