@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+import pytensor
 from pymc.blocking import PointType
 from pymc.model import Model, modelcontext
+from pymc.util import get_random_generator
 from pymc.vartypes import discrete_types
+from pytensor.compile.mode import get_mode
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.errors import SettingError
 from pymc_sgld.schedules import Schedule, make_schedule
+
+MOST_UPDATES = 10**6  # of a draw
 
 
 def model_of(model: Any) -> Model:
@@ -112,11 +118,39 @@ def placed(potentials: Any) -> dict[str, str]:
     return dict(potentials)
 
 
-def mapping(name: str, value: Any, example: str) -> Mapping[str, Any]:
-    """Return a dictionary, empty for None."""
+def compile_settings(value: Any) -> Mapping[str, Any]:
+    """Return the arguments of a compilation, none for None."""
     if value is not None and not isinstance(value, Mapping):
-        raise SettingError(f"{name}={value!r} must be a dictionary, such as {example}.")
-    return value or {}
+        raise SettingError(
+            f'compile_kwargs={value!r} must be a dictionary, such as {{"mode": "JAX"}}.'
+        )
+    kwargs = dict(value or {})
+    known = set(inspect.signature(pytensor.function).parameters) - {"inputs", "outputs", "updates"}
+    unknown = [name for name in kwargs if name not in known | {"random_seed"}]
+    if unknown:
+        raise SettingError(
+            f"compile_kwargs has {unknown}, which pytensor.function does not know: it takes "
+            f"{sorted(known)}."
+        )
+    try:
+        get_mode(kwargs.get("mode"))
+    except Exception as error:  # of whatever was given as a mode
+        raise SettingError(
+            f"compile_kwargs has the mode {kwargs['mode']!r}: {error}. Pass a mode of PyTensor, "
+            'such as "NUMBA", "JAX" or "FAST_COMPILE".'
+        ) from None
+    return kwargs
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """Return a generator of random numbers."""
+    try:
+        return get_random_generator(rng)
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"rng={rng!r} is no seed: {error}. Pass a whole number, a numpy.random.Generator, or "
+            "None. (pm.sample(random_seed=...) sets one for every chain.)"
+        ) from None
 
 
 def choice(name: str, value: Any, allowed: Collection[str]) -> str:
@@ -139,6 +173,17 @@ def whole_number(name: str, value: Any) -> int:
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
         raise SettingError(f"{name}={value!r} must be a whole number of at least 1.")
     return int(value)
+
+
+def updates_of_draw(value: Any) -> int:
+    """Return a number of updates that a draw can have."""
+    updates = whole_number("steps_per_draw", value)
+    if updates > MOST_UPDATES:
+        raise SettingError(
+            f"steps_per_draw={value!r} must be at most {MOST_UPDATES}: a draw would take minutes, "
+            "and nothing could interrupt it. Take more draws instead."
+        )
+    return updates
 
 
 def number(name: str, value: Any, least: float) -> float:

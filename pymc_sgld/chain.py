@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pymc_sgld.equality import Comparable
 from pymc_sgld.monitor.contrast import Contrast
 from pymc_sgld.monitor.mixing import Mixing
 from pymc_sgld.monitor.noise import NoiseMonitor, Reading
 
 
-@dataclass
-class Chain:
+@dataclass(eq=False)
+class Chain(Comparable):
     """What a chain carries from draw to draw: with it restored, the same draw comes out.
 
     Attributes

@@ -10,7 +10,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pymc.pytensorf import compile
-from pytensor.compile.mode import Mode, get_mode
+from pytensor.compile.mode import get_mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
@@ -23,6 +23,7 @@ from pymc_sgld.dynamics import euler_maruyama
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.numpy_mode import QUICK
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.products import with_sums
 
@@ -166,7 +167,7 @@ class Updates:
         function = pytensor.function(
             [self._graph.position, *self._graph.others, *[v for v, _ in self._inputs.items]],
             list(self._inside.values()),
-            mode=Mode("py", "fast_compile"),
+            mode=QUICK,
             on_unused_input="ignore",
         )
         with np.errstate(all="ignore"):

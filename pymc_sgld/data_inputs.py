@@ -148,7 +148,7 @@ class DataInputs:
     def _store(self, array: np.ndarray, place: int | None) -> np.ndarray | Shared:
         permutation = None if place is None else self.orders[place].storage_order()
         if place is None or permutation is None:
-            return np.ascontiguousarray(array)
+            return np.array(array, order="C")  # a copy: what becomes of the user's is theirs
         wrap = self.orders[place].block_size - 1 if self.slices(place) else 0
         rows = np.concatenate([permutation, permutation[:wrap]])
         if array.nbytes < LEAST:

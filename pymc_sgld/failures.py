@@ -11,6 +11,16 @@ from pymc_sgld.errors import DataError, NonFiniteError
 from pymc_sgld.minibatch.position import Coordinates
 
 
+def check_finite(coordinates: Sequence[Coordinates], position: np.ndarray) -> None:
+    """Refuse to start a draw where a variable is not finite."""
+    wrong = ~np.isfinite(position)
+    if wrong.any():
+        raise NonFiniteError(
+            f"SGLD: {quoted(coordinates, wrong)} is not finite where a draw starts: look at "
+            "initvals of pm.sample, and at the other step methods of this run."
+        )
+
+
 def explain(
     run: Updates,
     coordinates: Sequence[Coordinates],
@@ -20,6 +30,7 @@ def explain(
     noise: np.ndarray,
     starts: Sequence[np.ndarray],
     others: list[np.ndarray],
+    attempts: int = 1,
 ) -> NonFiniteError | DataError:
     """Return the error for updates that did not stay finite.
 
@@ -33,6 +44,8 @@ def explain(
         Count of the first of the updates in its chain.
     position, step_sizes, noise, starts, others
         As ``run`` takes them.
+    attempts : int
+        How many there were, each with half the step size of the one before.
     """
     for i in range(len(step_sizes)):
         one = slice(i, i + 1)
@@ -60,10 +73,20 @@ def explain(
         what = f"the position of {listing} is not finite"
     else:
         what = f"the gradient of {listing} is not finite"
+    advice = (
+        "Two things to try: a smaller step_size, or a preconditioner that fits the scales of the "
+        "parameters." + _gentler(coordinates, concerned)
+    )
+    if attempts > 1:
+        advice = (
+            f"{attempts} attempts with ever smaller steps ended so, and a smaller step_size will "
+            "not help. Where a density ends at a parameter, as that of Uniform(0, t) at t, its "
+            "gradient does not keep a chain inside: sample that parameter with another step "
+            "method, SGLD(vars=[...]) beside it, or write a density that falls off. Elsewhere, "
+            "initvals= of pm.sample or center= take a point where the density is finite all around."
+        )
     return NonFiniteError(
-        f"SGLD: {what} at update {first_update + i} (step_size={step_sizes[i]:.3g}). Two things to "
-        "try: a smaller step_size, or a preconditioner that fits the scales of the parameters."
-        + _gentler(coordinates, concerned)
+        f"SGLD: {what} at update {first_update + i} (step_size={step_sizes[i]:.3g}). {advice}"
     )
 
 

@@ -204,11 +204,12 @@ def make_preconditioner(
         )
     array = array.astype(dtype)
     if array.shape == (size,):
-        if not (np.isfinite(array).all() and (array > 0).all()):
-            worst = int(np.flatnonzero(~(np.isfinite(array) & (array > 0)))[0])
+        right = np.isfinite(array) & (array >= np.finfo(array.dtype).tiny)
+        if not right.all():
+            worst = int(np.flatnonzero(~right)[0])
             raise SettingError(
-                f"preconditioner[{worst}] is {array[worst]}: "
-                "every entry of a diagonal must be finite and positive (a variance)."
+                f"preconditioner[{worst}] is {array[worst]}: every entry of a diagonal must be "
+                f"finite and positive (a variance), and not below {np.finfo(array.dtype).tiny:.2g}."
             )
         return Diagonal(array)
     if array.shape == (size, size):

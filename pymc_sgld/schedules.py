@@ -18,6 +18,8 @@ from pymc_sgld.errors import SettingError
 
 Schedule = Callable[[np.ndarray], np.ndarray]
 
+LARGEST = 1e30  # step size: its square still is a number
+
 __all__ = ["constant", "cyclical", "polynomial"]
 
 
@@ -50,6 +52,12 @@ class constant:
 
     def __post_init__(self) -> None:
         _positive("SGLD", step_size=self.step_size)
+        if not 1 / LARGEST <= self.step_size <= LARGEST:
+            raise SettingError(
+                f"SGLD: step_size must be between {1 / LARGEST:.0e} and {LARGEST:.0e}, got "
+                f"{self.step_size!r}: no model has scales so far from one. Leave it out to have it "
+                "chosen."
+            )
 
     def __call__(self, count: np.ndarray) -> np.ndarray:
         """Return the step sizes of the updates ``count``, shape (k,)."""

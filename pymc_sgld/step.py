@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import inspect
 import time
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
+from threading import enumerate as enumerate_threads
+from threading import get_ident
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,20 +21,24 @@ from pymc.stats.convergence import SamplerWarning, WarningType
 from pymc.step_methods.arraystep import BlockedStep
 from pymc.step_methods.compound import Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
-from pymc.util import RandomGenerator, get_random_generator
+from pymc.util import RandomGenerator
 from pytensor.graph.basic import Variable
+from scipy.sparse import issparse
 
+from pymc_sgld import costs
 from pymc_sgld.arguments import (
     choice,
+    compile_settings,
     complete_point,
     flag,
-    mapping,
+    generator,
     model_of,
     names,
     number,
     placed,
     positive,
     schedule_or_none,
+    updates_of_draw,
     value_variables,
     whole_number,
 )
@@ -39,14 +46,18 @@ from pymc_sgld.backend import Backend
 from pymc_sgld.batching import ORDERS, independent, make_order
 from pymc_sgld.chain import Chain, Draw
 from pymc_sgld.compile import Updates
-from pymc_sgld.errors import SettingError
+from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.failures import check_finite
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.declared import check_all_sampled
+from pymc_sgld.minibatch.indices import negative_indices
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import number_of
 from pymc_sgld.monitor.messages import LastWords, install
 from pymc_sgld.monitor.verdict import Judge
+from pymc_sgld.orphans import end_with_parent
 from pymc_sgld.parameters import ParameterValues
+from pymc_sgld.progress import progress
 from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of, settings_of
@@ -177,6 +188,8 @@ class SGLD(BlockedStep):
     compile_kwargs : dict, optional
         Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``. JAX does not survive a
         fork: with several cores, pass ``mp_ctx="forkserver"`` to ``pm.sample``.
+    progressbar : bool
+        Whether to show what is being done before sampling, in a terminal or a notebook.
 
     Raises
     ------
@@ -184,7 +197,8 @@ class SGLD(BlockedStep):
         For an argument that cannot be used.
     SGLDWarning
         Where the search for the centre did not settle, a control variate is not used, or chunks of
-        a source are missing.
+        a source are missing; where every update reads very much of a likelihood, or every draw
+        stores a Deterministic with an entry for each row; where the index of a row is negative.
     MinibatchError
         For a model that cannot be minibatched, with the reason and the way out.
     DataError
@@ -251,21 +265,22 @@ class SGLD(BlockedStep):
         blocked: bool = True,
         initial_point: PointType | None = None,
         compile_kwargs: Mapping[str, Any] | None = None,
+        progressbar: bool = True,
     ) -> None:
         began = time.perf_counter()
         model = model_of(model)
         self.vars = value_variables(vars, model)
         self.blocked = blocked
-        self.rng = get_random_generator(rng)
+        self.rng = generator(rng)
         # arguments are checked before the work begins
         self.temperature = number("temperature", temperature, 0)
         self.gradient = choice("gradient", gradient, ESTIMATORS)
         self.batching = choice("batching", batching, ORDERS)
-        compile_kwargs = mapping("compile_kwargs", compile_kwargs, '{"mode": "JAX"}')
+        compile_kwargs = compile_settings(compile_kwargs)
         schedule = schedule_or_none(step_size, self.temperature)
         self.integrator = choose_integrator(integrator, schedule, self.gradient)
         self.bias_target = positive("bias_target", bias_target)
-        steps = None if steps_per_draw is None else whole_number("steps_per_draw", steps_per_draw)
+        steps = None if steps_per_draw is None else updates_of_draw(steps_per_draw)
         size = None if batch_size is None else whole_number("batch_size", batch_size)
         sources = bind(data)
         if sources and self.batching != "reshuffle":
@@ -278,26 +293,34 @@ class SGLD(BlockedStep):
 
         at_once, places = names("full", full), placed(potentials)
         self.placing = number_of(model, places, at_once)
-        rows = Minibatcher(model, self.vars, point, places, at_once, sources)
-        density = rows.density(size, flag("audit", audit))
-        rows.check_sources()
-        self.coordinates = density.coordinates
-        self._others = {name: v.type.dtype for name, v in density.others.items()}
-        self._sources = density.sources
-        backend = Backend(compile_kwargs)
-        averaged, target = self._averaged, self.bias_target
-        asked = Asked(self.gradient, preconditioner, batching, averaged, target, backend)
-        with one_thread():
+        backend, averaged = Backend(compile_kwargs), self._averaged
+        asked = Asked(self.gradient, preconditioner, batching, averaged, self.bias_target, backend)
+        shown = flag("progressbar", progressbar) is not False
+        with progress("checking the model", shown=shown) as tell, one_thread():
+            rows = Minibatcher(model, self.vars, point, places, at_once, sources)
+            doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
+            for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:
+                warnings.warn(sentence, SGLDWarning, stacklevel=2)
+            tell("comparing batches with all rows")
+            density = rows.density(size, flag("audit", audit))
+            rows.check_sources()
+            self.coordinates = density.coordinates
+            self._others = {name: v.type.dtype for name, v in density.others.items()}
+            self._sources = dict(density.sources)
+            self._model: Model | None = model
+            self._terms = _terms(model)
+            self._thread: int | None = None
             search = self._search(point, place)
             settings = choose(rows, density, asked, search, schedule is None, size is None)
-        self._describe(settings)
-        self._values = ParameterValues(model, self.vars, point)
-        self._origin = self._inputs(model.initial_point())[0]
-        self._transition = self._compile(settings, schedule, steps, compile_kwargs)
+            self._describe(settings)
+            self._values = ParameterValues(model, self.vars, point)
+            self._origin = self._inputs(model.initial_point())[0]
+            self._transition = self._compile(settings, schedule, steps, compile_kwargs)
+            self.chain = self._transition.start(self.rng, 0, 0)
+            tell("compiling the updates")
+            self._transition.check(*self._inputs(point))
         if schedule is None:
             self.default_tune_steps = TUNE
-        self.chain = self._transition.start(self.rng, 0, 0)
-        self._transition.check(*self._inputs(point))
         self.setup_seconds = time.perf_counter() - began
 
     @property
@@ -317,20 +340,24 @@ class SGLD(BlockedStep):
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a new chain: its own random numbers, no updates yet."""
-        self._check_sources()
+        self._check_model()
         self._transition.run.check_process()
+        end_with_parent()
+        self._thread = get_ident()
         check_horizon(self.schedule, (tune + draws) * self.steps_per_draw)
         super().setup_chain(rng, tune, draws)
         self.chain = self._transition.start(self.rng, tune, draws)
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Run the updates of one draw."""
-        self._check_sources()
+        self._check_model()
+        self._check_thread()
 
         def parameters(position: np.ndarray) -> np.ndarray:
             return self._values(self._point(position, point))
 
         position, others = self._inputs(point)
+        check_finite(self.coordinates, position)
         draw = self._transition.draw(self.chain, self.rng, position, others, parameters)
         return self._point(draw.position, point), [self._stats(draw)]
 
@@ -341,7 +368,8 @@ class SGLD(BlockedStep):
         has started a chain.
         """
         other = copy.copy(self)
-        other._sources = self._sources  # a copy is made as for another process, which has no model
+        # a copy is made as for another process, which has no model
+        other._sources, other._model = self._sources, self._model
         other._transition = self._transition.with_schedule(constant(step_size), steps_per_draw)
         return other
 
@@ -418,6 +446,13 @@ class SGLD(BlockedStep):
 
     def _inputs(self, point: PointType) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the position of a point, and the values of the variables of other steps."""
+        needed = [*[c.value_name for c in self.coordinates], *self._others]
+        missing = [name for name in needed if name not in point]
+        if missing:
+            raise SettingError(
+                f"the point has no values of {missing}: pass one of all value variables, as "
+                "model.initial_point() returns it."
+            )
         position = np.concatenate([np.ravel(point[c.value_name]) for c in self.coordinates])
         others = [np.asarray(point[name], dtype=dtype) for name, dtype in self._others.items()]
         return position, others
@@ -444,14 +479,35 @@ class SGLD(BlockedStep):
             "warning": warning,
         }
 
-    def _check_sources(self) -> None:
-        """Refuse to sample with data that are no longer those of the model."""
+    def _check_model(self) -> None:
+        """Refuse to sample with data, or terms, that are no longer those of the model."""
         for shared, value in self._sources.items():
-            if shared.get_value(borrow=True) is not value:
+            now = shared.get_value(borrow=True)
+            if now is value:
+                continue
+            if not _same_data(now, value):
                 raise SettingError(
                     f'the data "{shared.name}" changed since this SGLD was made, which holds them '
                     "as they were: make a new SGLD after pm.set_data."
                 )
+            self._sources[shared] = now
+        if self._model is not None and (added := _terms(self._model) ^ self._terms):
+            raise SettingError(
+                f"{', '.join(sorted(added))} came into the model, or left it, after this SGLD was "
+                "made, which samples the model as it was: make a new SGLD."
+            )
+
+    def _check_thread(self) -> None:
+        """Refuse to run the chains of two threads: each would go on with the other's."""
+        if self._thread is None:
+            self._thread = get_ident()
+        if self._thread == get_ident():
+            return
+        if self._thread in {thread.ident for thread in enumerate_threads()}:
+            raise SettingError(
+                "this SGLD runs a chain in another thread, and can run one at a time: make an SGLD "
+                "for each thread, or sample with cores= above 1."
+            )
 
     def __repr__(self) -> str:
         """Return the settings as they were resolved."""
@@ -467,9 +523,10 @@ class SGLD(BlockedStep):
 
     def __reduce__(self) -> Any:
         """Pickle the instance as it is, not the arguments (and the model) that made it."""
-        self._check_sources()
+        self._check_model()
         state = {k: v for k, v in self.__dict__.items() if k != "_BlockedStep__newargs"}
-        return object.__new__, (type(self),), state | {"_sources": {}}
+        elsewhere: dict[str, Any] = {"_sources": {}, "_model": None, "_thread": None}
+        return object.__new__, (type(self),), state | elsewhere
 
     @staticmethod
     def competence(var: Variable, has_grad: bool) -> Competence:
@@ -483,6 +540,20 @@ class SGLD(BlockedStep):
     @staticmethod
     def _make_progressbar_update_functions() -> tuple[Any, ...]:
         return (progress_of,)
+
+
+def _terms(model: Model) -> frozenset[str]:
+    """Return the names of what the log density of a model consists of."""
+    return frozenset(v.name for v in (*model.basic_RVs, *model.potentials))
+
+
+def _same_data(one: Any, other: Any) -> bool:
+    """Whether two values of a ``pm.Data`` are the same, entry by entry."""
+    if np.shape(one) != np.shape(other) or one.dtype != other.dtype:
+        return False
+    if issparse(one):
+        return (one != other).nnz == 0
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 # ``__new__`` would hide the arguments from ``help`` and from editors

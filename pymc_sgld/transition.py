@@ -135,13 +135,13 @@ class Transition:
             if not chain.draw:
                 start = self._disperse(rng, position, 0.5**attempt)
             with one_thread():
-                draw = self._attempt(chain, rng, start, others, parameters)
+                draw = self._attempt(chain, rng, start, others, parameters, attempt + 1)
             if draw is not None:
                 break
             chain.refinement /= 2
         else:
             raise NonFiniteError(
-                "SGLD: found no step size at which the gradient stays finite. Pass initvals to "
+                "SGLD: found no step size at which the gradients do not explode. Pass initvals to "
                 "pm.sample, or center= at a point where the density is finite all around."
             )
         chain.reading.include(draw.reading)
@@ -213,6 +213,7 @@ class Transition:
         start: np.ndarray,
         others: list[np.ndarray],
         parameters: Callable[[np.ndarray], np.ndarray],
+        attempts: int,
     ) -> Draw | None:
         """Run the updates of a draw, and of its shadow; None if smaller steps are to be tried."""
         updates, paired = self.updates_of_draw(chain), chain.has_shadow
@@ -237,12 +238,12 @@ class Transition:
             began = began or (gradients[0], products[0])
             finite = is_finite(new, density)  # a gradient that is not moves the position for good
             ended = gradients[-1], products[-1]
+            if not finite and not (may_fail and attempts < ATTEMPTS):
+                at = first, position, read_sizes, noise, rows, others, attempts
+                raise explain(self.run, self.coordinates, *at)
             if may_fail and not (finite and is_stable(step_sizes[0], began, ended)):
                 chain.contrast = before
                 return None
-            if not finite:
-                where = self.coordinates
-                raise explain(self.run, where, first, position, read_sizes, noise, rows, others)
             if paired:
                 self._run_shadow(chain, rng, position, sizes, fine, others)
             position, previous = new, fresh[-1] if previous.size else previous

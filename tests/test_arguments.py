@@ -41,6 +41,12 @@ def model():
         ({"step_size": -1e-3}, "positive"),
         ({"step_size": np.nan}, "finite"),
         ({"step_size": "small"}, "must be a number"),
+        ({"step_size": 1e300}, r"between 1e-30 and 1e\+30, got 1e\+300"),
+        ({"steps_per_draw": 10**9}, "steps_per_draw=1000000000 must be at most 1000000"),
+        ({"preconditioner": np.full(4, 1e-320)}, r"preconditioner\[0\] is 1e-320: .* not below 2"),
+        ({"rng": "a"}, "rng='a' is no seed: .* Pass a whole number"),
+        ({"compile_kwargs": {"backend": "JAX"}}, r"has \['backend'\], which pytensor.function"),
+        ({"compile_kwargs": {"mode": "FAST"}}, "has the mode 'FAST': .* Pass a mode of PyTensor"),
         ({"step_size": schedules.constant}, "call it with its arguments"),
         ({"step_size": lambda count: np.nan}, "one step size for every update"),
         ({"step_size": lambda count: -1.0 * np.ones(len(count))}, "returned -1.0 for update 0"),
@@ -144,7 +150,7 @@ def test_nan_in_data():
 def test_bad_initial_point(model, initial_point, message):
     with pytest.raises(SettingError, match=message):
         SGLD(step_size=1e-3, initial_point=initial_point, model=model, **QUICK)
-    with pytest.raises(DataError, match='"beta" is nan'):
+    with pytest.raises(DataError, match='has nan for "beta"'):
         SGLD(step_size=1e-3, initial_point={"beta": np.full(3, np.nan)}, model=model, **QUICK)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
+import xarray as xr
 
 from pymc_sgld import SGLD, MinibatchError
 from tests.graphs import QUICK, check_model
@@ -101,8 +102,8 @@ RUN = {
 }
 
 
-def make_step():
-    return SGLD(batch_size=4, step_size=1e-3, **QUICK)
+def make_step(model=None):
+    return SGLD(batch_size=4, step_size=1e-3, model=model, **QUICK)
 
 
 def test_samples_of_a_formula_are_those_of_the_plain_model():
@@ -124,6 +125,23 @@ def test_samples_of_a_formula_are_those_of_the_plain_model():
     # fit() returns the intercept of the predictors as they are given, sample() of centred ones
     np.testing.assert_allclose(fitted["x"], made["x"])
     np.testing.assert_allclose(fitted["Intercept"], made["Intercept"] - made["x"] * x.mean())
+
+
+def test_predictions_of_a_fit():
+    """Those of the formula on the predictors as they are given, far from zero as they may be."""
+    away = TABLE.assign(x=x + 5)
+    formula = bmb.Model("y ~ x", away)
+    formula.build()
+    fitted = formula.fit(step=make_step(formula.backend.model), **RUN)
+    formula.predict(fitted, kind="response_params")
+    posterior = fitted["posterior"].dataset
+    expected = posterior["Intercept"] + posterior["x"] * xr.DataArray(x + 5, dims="row")
+    np.testing.assert_allclose(posterior["mu"], expected, rtol=1e-9)
+    with formula.backend.model:
+        centred = pm.sample(step=make_step(), **RUN).posterior  # what predict() must not be given
+    np.testing.assert_allclose(posterior["x"], centred["x"])
+    mean = (centred["Intercept"] + centred["x"] * xr.DataArray(x - x.mean(), dims="row")).values
+    np.testing.assert_allclose(posterior["mu"], mean, rtol=1e-9)
 
 
 def test_potentials_are_refused():

@@ -313,13 +313,7 @@ def test_an_interrupt_keeps_the_draws(settings, who, tmp_path):
 def test_ctrl_c_at_a_terminal(start_methods, tmp_path):
     """A program of its own: the signal comes from outside, while PyMC waits for draws."""
     runs = [(method, to) for method in start_methods for to in (os.kill, os.killpg)]
-    program = subprocess.Popen(
-        [sys.executable, "-m", "tests.interrupted", str(tmp_path), *[each for each, _ in runs]],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    program = start_program(tmp_path, *[each for each, _ in runs])
     watchdog = threading.Timer(120, lambda: os.killpg(program.pid, signal.SIGKILL))
     watchdog.start()
     try:
@@ -340,6 +334,32 @@ def test_ctrl_c_at_a_terminal(start_methods, tmp_path):
             os.killpg(program.pid, signal.SIGKILL)
         program.stdout.close()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, long(signal.SIGTERM)], ids=str)
+def test_workers_end_with_their_parent(sent, tmp_path):
+    """Forked ones too, which wait on a pipe that their siblings hold open."""
+    program = start_program(tmp_path, "fork")
+    try:
+        assert program.stdout.readline() == "sampling\n"
+        program.send_signal(sent)
+        assert program.wait() == -sent
+        assert wait_for(lambda: not is_alive(program.pid))
+    finally:
+        if is_alive(program.pid):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.stdout.close()
+
+
+def start_program(folder, *start_methods):
+    """Start a program that samples, in a group of processes of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.interrupted", str(folder), *start_methods],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
 
 
 def is_alive(group):

@@ -71,6 +71,14 @@ def test_text_and_html(model):
     assert "<table" in found._repr_html_() and "&quot;series&quot;" in found._repr_html_()
 
 
+def test_an_array_is_named_once():
+    """Of which a likelihood in full has several forms."""
+    with pm.Model() as model:
+        pm.Binomial("y", 20, pm.Beta("p", 1, 1, shape=(5, 1)), observed=np.ones((5, 90), dtype=int))
+    [note] = report(model).notes
+    assert note.count("y (") == 1 and " arrays of 450 entries)" in note
+
+
 def test_bad_settings(model):
     with pytest.raises(SettingError, match="batch_size=201 is above the number of rows, 200"):
         report(model, batch_size=201)

@@ -124,6 +124,11 @@ def test_numbers_are_as_narrow_as_they_are(tmp_path):
         ("x.npy", r'data\["x"\] is a str: a path, .*np.load\(\'x.npy\', mmap_mode="r"\)'),
         (Path("x.npy"), r"is a pathlib.*: a path, .*np.load\('x.npy'"),
         (np.array(["a", "b"]), r"it must be of numbers"),
+        (
+            np.zeros(3, np.longdouble),
+            r"it has the dtype float128: it must be of numbers",
+        ),
+        (np.ma.masked_less(np.arange(5.0), 2), r"MaskedArray: 2 entries are masked, and a source"),
         (np.array(1.0), r"its shape is \(\): it must have rows"),
         (np.zeros((0, 2)), r"its shape is \(0, 2\): it must have rows"),
     ],
@@ -131,6 +136,40 @@ def test_numbers_are_as_narrow_as_they_are(tmp_path):
 def test_what_is_no_source(given, message):
     with pytest.raises(SettingError, match=message):
         bind({"x": given})
+
+
+class Slices:
+    """Rows as netCDF variables give them: masked where they are missing."""
+
+    shape, dtype = (9,), np.dtype("float64")
+
+    def __init__(self, missing):
+        self.missing = missing
+
+    def __getitem__(self, rows):
+        return np.ma.masked_equal(np.arange(9.0), self.missing)[rows]
+
+
+def test_masked_rows(tmp_path):
+    """What is beneath a mask is no data; a mask of nothing hides nothing."""
+    source = bind({"x": Slices(missing=7)})["x"]
+    assert source[:7].tolist() == list(range(7))
+    message = 'rows 5 to 9 of the source of "x" cannot be read: .* 1 entries are masked'
+    with pytest.raises(DataError, match=message):
+        source[5:9]
+    with pytest.raises(DataError, match="entries are masked"):
+        sources.shuffled({"x": Slices(missing=7)}, tmp_path)
+    with pytest.raises(DataError, match="the batch after row 5: 1 entries are masked"):
+        sources.batches([np.arange(5.0), Slices(missing=7)[5:]], (9,), folder=str(tmp_path))
+    assert bind({"x": Slices(missing=-1)[:]})["x"][:].tolist() == list(range(9))
+
+
+def test_a_file_that_was_closed(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        dataset = file.create_dataset("x", data=np.arange(5.0))
+    with pytest.raises(SettingError, match=r'data\["x"\] is a h5py.*Is its file open\?'):
+        bind({"x": dataset})
 
 
 def test_sources_have_names():

@@ -3,7 +3,7 @@
 import logging
 import multiprocessing
 import pickle
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import arviz as az
 import cloudpickle
@@ -14,7 +14,7 @@ from pymc.sampling.parallel import ParallelSamplingError
 from pymc.step_methods.compound import Competence
 
 import pymc_sgld
-from pymc_sgld import SGLD, NonFiniteError, SettingError, preconditioners, run_settings
+from pymc_sgld import SGLD, NonFiniteError, SettingError, SGLDWarning, preconditioners, run_settings
 from pymc_sgld.batching import ORDERS
 from pymc_sgld.dynamics.euler_maruyama import update
 from pymc_sgld.gradients import ESTIMATORS
@@ -380,6 +380,82 @@ def test_changed_data_are_noticed():
             pm.sample(step=step, **RUN)
 
 
+def test_the_same_data_again_go_on():
+    with pm.Model() as model:
+        pm.Normal("y", pm.Data("X", X) @ pm.Normal("b", shape=3), 1, observed=y)
+        step = SGLD(batch_size=7, step_size=1e-3, **QUICK)
+        pm.set_data({"X": X.copy()})
+        step.setup_chain(np.random.default_rng(1), 0, 1)
+        assert step.step(model.initial_point())
+
+
+@pytest.mark.parametrize(
+    ("name", "add"),
+    [
+        ("more", lambda b: pm.Normal("more", b, 1, observed=y)),
+        ("penalty", lambda b: pm.Potential("penalty", -(b**2))),
+        ("a", lambda b: pm.Normal("a", b)),
+    ],
+)
+def test_a_term_that_comes_later_is_noticed(name, add):
+    with pm.Model() as model:
+        b = pm.Normal("b")
+        pm.Normal("y", b, 1, observed=y)
+        step = SGLD(batch_size=7, step_size=1e-3, **QUICK)
+        add(b)
+        for use in (step.setup_chain, lambda *_: pickle.dumps(step)):
+            with pytest.raises(SettingError, match=rf"^{name} came into the model"):
+                use(np.random.default_rng(1), 0, 1)
+        with pytest.raises(SettingError, match=rf"^{name} came into the model"):
+            step.step(model.initial_point())
+
+
+@pytest.mark.parametrize("batching", ["reshuffle", "with_replacement"])
+def test_arrays_are_kept_as_they_were(batching):
+    """Those of a batch, those that are read in full, and the small ones within the graph."""
+    rows, scales, centres = y.copy(), 1 + X[:4, 0] ** 2, np.repeat(X[:, 1], 2)
+    with pm.Model() as model:
+        b = pm.Normal("b", shape=4)
+        pm.Normal("a", centres, 1 + b[0] ** 2, shape=120)
+        pm.Normal("y", (b * scales).sum(), 1, observed=rows)
+        step = SGLD(batch_size=7, step_size=1e-3, batching=batching, **QUICK)
+    point, found = model.initial_point(), []
+    for array in (None, rows, scales, centres):
+        if array is not None:
+            array[:] = 1e3
+        found += draws(step, point, 1)
+    assert all(same(found[0][0], other) for other, _ in found)
+
+
+def test_a_point_without_its_variables(step):
+    with pytest.raises(SettingError, match=r"no values of \['beta', 'sigma_log__', 'shift'\]"):
+        step.step({})
+
+
+def test_a_step_serves_one_thread(model, step):
+    """Each would go on with the chain of the other."""
+    point = model.initial_point()
+    step.setup_chain(np.random.default_rng(1), 0, 9)
+    step.step(point)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(SettingError, match="runs a chain in another thread"):
+            pool.submit(step.step, point).result()
+        pool.submit(step.setup_chain, np.random.default_rng(1), 0, 9).result()
+        pool.submit(step.step, point).result()
+        with pytest.raises(SettingError, match="runs a chain in another thread"):
+            step.step(point)
+    step.step(point)  # that thread has ended
+
+
+def test_states_are_compared_entry_by_entry(model, step):
+    point = model.initial_point()
+    draws(step, point, 2)
+    state = step.sampling_state
+    assert state == step.sampling_state
+    step.step(point)
+    assert state != step.sampling_state
+
+
 # backends
 
 
@@ -440,6 +516,27 @@ def test_non_finite(model, cores):
     message = str(caught.value)
     assert '"beta"' in message and "update" in message and "step_size=50" in message
     assert "smaller step_size" in message and "preconditioner" in message
+
+
+def test_a_start_that_is_not_finite(model, step):
+    point = model.initial_point() | {"beta": np.array([0, np.nan, 0])}
+    step.setup_chain(np.random.default_rng(1), 5, 1)
+    with pytest.raises(NonFiniteError, match='"beta" is not finite where a draw starts'):
+        step.step(point)
+
+
+def test_a_density_that_ends_at_a_parameter():
+    """Its gradient pushes the chain over the edge, however small the steps are."""
+    with pm.Model() as model:
+        edge = pm.HalfNormal("edge", 10, initval=1.001)
+        pm.Uniform("y", 0, edge, observed=np.linspace(0.001, 1, 60))
+        with pytest.warns(SGLDWarning, match="did not settle"):
+            step = SGLD(batch_size=7, compile_kwargs={"mode": "FAST_COMPILE"})
+        step.setup_chain(np.random.default_rng(1), 100, 1)
+        with pytest.raises(NonFiniteError, match=r'density of .*"y".*"edge".*not help') as caught:
+            for _ in range(100):
+                step.step(model.initial_point())
+        assert "another step method" in str(caught.value)
 
 
 def test_schedule_that_turns_bad(model):

@@ -217,6 +217,17 @@ def test_diagnose_reads_the_sources():
     assert (one[random] / other[random] - 1).abs().to_numpy().max() < 0.01
 
 
+@pytest.mark.parametrize("audit", [True, False])
+def test_sources_may_be_narrower_than_the_template(audit):
+    """What is compared with PyMC's density is the template as the source has it."""
+    X, y = RNG.normal(1e3, 1e3, size=(N, 2)), RNG.normal(1e3, 1e3, N)
+    with pm.Model():
+        mean = pm.Data("X", X[:40]) @ pm.Normal("b", shape=2)
+        pm.Normal("y", mean, 1, observed=y[:40])
+        data = {"X": X.astype("float32"), "y": y.astype("float32")}
+        assert SGLD(data=data, audit=audit, step_size=1e-12, batch_size=16, **QUICK)
+
+
 # what is refused
 
 
@@ -231,6 +242,12 @@ def test_diagnose_reads_the_sources():
         (ROWS | {"X": X[:, :2]}, {}, r'data\["X"\] has the shape \(3000, 2\), and the model has'),
         (ROWS | {"X": X[:500]}, {}, r'500 rows of data\["X"\] and 3000 of data\["group"\]'),
         (ROWS | {"group": X[:, 0]}, {}, r'data\["group"\] is float32, which does not fit into'),
+        (
+            ROWS | {"X": X.round().astype(int)},
+            {},
+            r'has other numbers than int64 in its place of "X"',
+        ),
+        (ROWS | {"group": GROUP > 9}, {}, r'has other numbers than bool in its place of "group"'),
         (ROWS, {"batching": "with_replacement"}, r'use batching="reshuffle"'),
         (ROWS, {"full": "y"}, r'full has "y", which reads .*"X" .* from data='),
     ],

@@ -14,9 +14,11 @@
 ``rules``      how it passes each op
 ``picks``      rows that the model picks by a fixed index
 ``density``    what comes out
-``audit``      do the batches add up to the full density?
+``audit``      do rows of a batch have the density that PyMC gives, and do batches add up?
 ``reporting``  what is minibatched, and what not and why
 ``lower``      named dimensions (``pymc.dims``) as plain tensors
+``integers``   constants that must not overflow
+``indices``    negative ones, that read the last group
 ``fixed``      what does not depend on the position, and its values
 ``sparse``     products with a sparse matrix, by dense arrays
 ``support``    the conditions under which the log density is not minus infinity

@@ -12,7 +12,7 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import MinibatchError
-from pymc_sgld.minibatch.audit import audit_batches, is_cheap
+from pymc_sgld.minibatch.audit import audit_batches, compare_one_batch, is_cheap
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.first_pass import check_rows
@@ -63,9 +63,9 @@ class Minibatcher:
     ) -> None:
         self.inputs = Inputs(model, vars, point)
         self.terms, self.fixed = make_terms(model, self.inputs, sources)
-        check_start(self.terms, self.fixed, self.inputs.values)
         self._potentials, self._full = potentials or {}, full
         self._value_vars, self._point = list(model.value_vars), point
+        check_start(self.terms, self.fixed, self.inputs.values, self._value_vars, point)
 
     @property
     def parents(self) -> list[str]:
@@ -111,7 +111,7 @@ class Minibatcher:
             Rows of a batch; data of fewer rows are read in full. None for 128.
         audit : bool or None
             Whether to compare the batches of an epoch with the full data; None for yes if it is
-            cheap.
+            cheap. The rows of one batch are always compared.
 
         Raises
         ------
@@ -124,6 +124,7 @@ class Minibatcher:
         density = self._density(tables)
         if audit or (audit is None and is_cheap(density)):
             audit_batches(density, self.terms, self._value_vars, self._point)
+        compare_one_batch(tables, self.fixed, self.inputs.values)
         return density
 
     def _density(self, tables: Tables) -> LogDensity:
@@ -154,7 +155,7 @@ def _assemble(inputs: Inputs, fixed: FixedValues, tables: Tables) -> LogDensity:
         *[_unscaled(placement) for placement in likelihoods],
         *[condition for of_term in conditions.values() for condition in of_term],
     ]
-    outputs, whole = _take_out_data(graphs, fixed)
+    outputs, whole = _take_out_data(graphs, fixed, set(ancestors(inputs.pieces)))
     log_prior, *rest = outputs
     graph_of = dict(zip(likelihoods, rest, strict=False))
     remaining = iter(rest[len(likelihoods) :])
@@ -190,17 +191,21 @@ def _unscaled(placement: Placement) -> Variable:
 
 
 def _take_out_data(
-    outputs: list[Variable], fixed: FixedValues
+    outputs: list[Variable], fixed: FixedValues, of_position: Collection[Variable]
 ) -> tuple[list[Variable], list[Data]]:
-    """Put fixed values into graphs: large ones as inputs, so that no graph holds the data."""
+    """Put fixed values into graphs: large ones as inputs, so that no graph holds the data.
+
+    What the pieces of the position are made of stays: gradients are taken by these variables.
+    """
     replacements: dict[Variable, Variable] = {}
     whole = []
     for variable in fixed.largest_fixed(outputs):
         value = fixed.value(variable)
         if value.size <= SMALL:
-            if isinstance(variable, Constant):
+            if isinstance(variable, Constant) and (not value.ndim or variable in of_position):
                 continue
-            replacements[variable] = pt.constant(value, dtype=variable.type.dtype)
+            # a copy: the user's array may change, and this one is to stay as it was
+            replacements[variable] = pt.constant(value.copy(), dtype=variable.type.dtype)
         else:
             stand_in = tensor(variable.name, variable.type.dtype, value.shape)
             replacements[variable] = stand_in

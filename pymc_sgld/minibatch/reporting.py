@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -112,7 +113,7 @@ def report(
     tables = rows.tables(batch_size)
     lines, refusals, notes = [], {}, []
     for placement in tables.placements:
-        read = _read(placement, rows.fixed, tables)
+        read = data_of(placement, rows.fixed, tables)
         if placement.term.kind == "free" and not read:
             continue
         lines.append(_line(placement, read))
@@ -120,13 +121,17 @@ def report(
         if placement.refusal is not None:
             refusals[name] = str(placement.refusal)
         elif whole := [item for item in read if not item.by_row]:
-            listing = ", ".join(f"{_name(item)} ({item.array.size} entries)" for item in whole)
+            times = Counter((_name(item), item.array.size) for item in whole)
+            listing = ", ".join(
+                f"{read_name} ({f'{n} arrays of ' if n > 1 else ''}{size} entries)"
+                for (read_name, size), n in times.items()
+            )
             notes.append(f'"{name}" reads in full at every update: {listing}.')
     columns = ["variable", "rows", "batch", "treatment", "data", "entries", "full_entries"]
     return Report(pd.DataFrame(lines, columns=columns), refusals, notes)
 
 
-def _read(placement: Placement, fixed: FixedValues, tables: Tables) -> list[Data]:
+def data_of(placement: Placement, fixed: FixedValues, tables: Tables) -> list[Data]:
     """Return the data that the graph of a term reads."""
     found = set(ancestors([placement.graph]))
     selection = tables.selections.get(placement.key)

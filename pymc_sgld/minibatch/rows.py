@@ -121,22 +121,25 @@ class RowSelection:
         self.data.append(Data(batch, array, tuple(sources), by_row=True))
         return batch
 
-    def at(self, entries: np.ndarray, length: int) -> RowSelection:
-        """Return the selection of one entry for each row, from axes of ``length`` entries."""
+    def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
+        """Return the selection of one entry for each row, from axes of ``length`` entries.
+
+        Without ``repeats`` each of these belongs to one row, and parameters are refused.
+        """
         if np.array_equal(entries, np.arange(length)):
             return self
-        return _Entries(self, entries, length)
+        return _Entries(self, entries, length, repeats)
 
 
 class _Entries(RowSelection):
     """The selection of ``entries[row]`` for the selected rows, from axes of another length."""
 
-    def __init__(self, rows: RowSelection, entries: np.ndarray, length: int) -> None:
+    def __init__(self, rows: RowSelection, entries: np.ndarray, length: int, repeats: bool) -> None:
         super().__init__(rows.fixed, rows.parameters, length, rows.batch_size)
         self._rows = rows
         self._entries = entries
         self._index: Variable | None = None
-        self._repeats = length < len(entries)
+        self._repeats = repeats and length < len(entries)
 
     def _select(self, variable: Variable, axis: int) -> Variable:
         if variable in self.parameters and self._repeats:  # as one that is indexed by a group

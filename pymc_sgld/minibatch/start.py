@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pytensor
+from pymc.blocking import PointType
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.integers import INTEGERS
+from pymc_sgld.minibatch.support import remove_checks
 from pymc_sgld.minibatch.terms import Term
 from pymc_sgld.numpy_mode import STABLE
 
 
 def check_start(
-    terms: Sequence[Term], fixed: FixedValues, inputs: Mapping[Variable, np.ndarray]
+    terms: Sequence[Term],
+    fixed: FixedValues,
+    inputs: Mapping[Variable, np.ndarray],
+    value_vars: Sequence[Variable],
+    point: PointType,
 ) -> None:
     """Evaluate every term of the log density once, on all the data, into its ``value``.
 
     A gradient does not show data outside of the support of their distribution, and a batch only
-    its own rows.
+    its own rows. It is PyMC's own graph that is evaluated, and rewritten as PyMC does it: later the
+    rows of a batch are compared with it.
 
     Parameters
     ----------
@@ -30,28 +39,59 @@ def check_start(
         The data.
     inputs : dict
         The position, and the values of the other variables.
+    value_vars : sequence of Variable
+        The model's value variables.
+    point : dict
+        Their values: the same point.
 
     Raises
     ------
     DataError
         If a term is not finite, or an index is out of range.
     """
+    for name, value in point.items():
+        if not np.isfinite(value).all():
+            raise DataError(
+                f"the initial point has {np.ravel(value)[~np.isfinite(np.ravel(value))][0]} for "
+                f'"{name}": pass initial_point= with numbers. {INTEGERS}'
+            )
     whole = [term for term in terms if not term.declared]
-    graphs = [graph for term in whole for graph in (term.graph, *term.conditions)]
+    conditions = [condition for term in whole for condition in term.conditions]
     templates = {each.leaf: each.template for term in terms for each in term.streamed}
     try:
-        values = iter(fixed.evaluate(graphs, {**inputs, **templates}, STABLE))
-        for term in whole:
-            found = [next(values) for _ in range(1 + len(term.conditions))]
-            if term.streamed:
-                term.value = found[0]  # of rows that are used for nothing else
-            else:
+        checks = iter(fixed.evaluate(conditions, {**inputs, **templates}, STABLE))
+        for term, value in zip(whole, _evaluate(whole, value_vars, point), strict=True):
+            term.value = value
+            found = [next(checks) for _ in term.conditions]
+            if not np.isfinite(value).all():
+                [ours] = fixed.evaluate([term.graph], {**inputs, **templates}, STABLE)
+                if np.isfinite(ours).all():
+                    raise DataError(
+                        f'the density of "{term.name}" is not finite at the initial point as PyMC '
+                        f"computes it. {INTEGERS}"
+                    )
+            if not term.streamed:  # of a template the rows are used for nothing else
                 _check(term, found, fixed)
         for term in terms:
             if len(term.declared) == 1:
-                _check(term, _by_batches(term, fixed, inputs), fixed)
+                term.value, *found = _by_batches(term, fixed, inputs)
+                _check(term, found, fixed)
     except IndexError as error:
         raise DataError(f"an index in the model is out of range: {error.args[0]}") from None
+
+
+def _evaluate(
+    terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType
+) -> list[np.ndarray]:
+    """Return the elements of each term as PyMC's own graph gives them."""
+    function = pytensor.function(
+        list(value_vars),
+        remove_checks([term.reference for term in terms]),
+        mode=STABLE,
+        on_unused_input="ignore",
+    )
+    values = function(*[point[variable.name] for variable in value_vars])
+    return [np.asarray(value) for value in values]
 
 
 def _by_batches(
@@ -76,8 +116,7 @@ def _by_batches(
     ]
 
 
-def _check(term: Term, values: Sequence[np.ndarray], fixed: FixedValues) -> None:
-    term.value, *checks = values
+def _check(term: Term, checks: Sequence[np.ndarray], fixed: FixedValues) -> None:
     if not np.isfinite(term.value).all():
         raise DataError(_explain(term.name, ~np.isfinite(term.value), term.value, fixed))
     for check in checks:

@@ -44,6 +44,12 @@ class Streamed:
     template: np.ndarray
     source: Source
 
+    @property
+    def as_read(self) -> np.ndarray:
+        """The template in the precision of the source."""
+        with np.errstate(invalid="ignore"):
+            return self.template.astype(self.source.dtype).astype(self.template.dtype)
+
     @staticmethod
     def find(model: Model, sources: Mapping[str, Source]) -> dict[Variable, Streamed]:
         """Return what takes the place of the data of a model.
@@ -64,6 +70,7 @@ class Streamed:
             _check_fit(name, template, source)
             leaf = tensor(name, template.dtype.name, template.shape)
             found[variable] = Streamed(leaf, template, source)
+            _check_numbers(found[variable])
         return found
 
     @staticmethod
@@ -71,6 +78,16 @@ class Streamed:
         """Return the data with a source that graphs read."""
         found = set(ancestors(graphs))
         return [each for each in streamed if each.leaf in found]
+
+
+def _check_numbers(streamed: Streamed) -> None:
+    """Refuse a template that has numbers which its source cannot have."""
+    name, dtype = streamed.source.name, streamed.source.dtype
+    if dtype.kind in "biu" and not np.array_equal(streamed.as_read, streamed.template):
+        raise SettingError(
+            f'the model has other numbers than {dtype} in its place of "{name}", which data['
+            f'"{name}"] is: build the model with a few rows of the source.'
+        )
 
 
 def _data_of(model: Model, name: str) -> tuple[Variable, np.ndarray]:
@@ -187,7 +204,7 @@ class StreamedRows(RowSelection):
         same = pt.constant(array[:1], dtype=array.dtype.name)
         return pt.broadcast_to(same, (self.batch_size, *array.shape[1:]))
 
-    def at(self, entries: np.ndarray, length: int) -> RowSelection:
+    def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
         """Return the same selection where every row is picked, and refuse any other."""
         if not np.array_equal(entries, np.arange(self.total_size)) or length != self.total_size:
             raise RowsMixed("the model picks some of the rows of the template")

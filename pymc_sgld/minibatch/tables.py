@@ -101,6 +101,10 @@ class Tables:
         self.selections: dict[Hashable, RowSelection] = {}
         self.placements = [self._place_or_refuse(term) for term in terms]
 
+    def is_placed(self, term: Term) -> bool:
+        """Whether the user said what is to become of a term."""
+        return term.name in self._full or term.name in self._potentials
+
     def _place_or_refuse(self, term: Term) -> Placement:
         try:
             return self._place(term)

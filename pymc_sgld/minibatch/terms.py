@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytensor.tensor as pt
 from pymc.model import Model
 from pymc.variational.minibatch_rv import MinibatchRandomVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor import NoneConst
+from pytensor.tensor.type import TensorType
 
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.declared import Declared
 from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.graphs import rebuild
+from pymc_sgld.minibatch.integers import widen
 from pymc_sgld.minibatch.lower import lower, rows_first
 from pymc_sgld.minibatch.picks import pick_from_data
 from pymc_sgld.minibatch.position import Inputs
@@ -37,7 +41,8 @@ class Term:
     conditions : list of TensorVariable
         Boolean tensors: where an entry is false the density is zero.
     reference : TensorVariable
-        The elementwise log density as PyMC gives it, a graph of the value variables.
+        The elementwise log density as PyMC gives it, a graph of the value variables, and of the
+        rows of a template in the precision of their source.
     declared : list of Declared
         The calls of ``pm.Minibatch`` that it takes its rows from.
     total_size : bool
@@ -47,7 +52,7 @@ class Term:
     rows : int
         Rows of the data of an observed variable, or of its sources.
     value : ndarray
-        What it evaluates to at the initial point, on all rows.
+        What PyMC's own graph of it gives at the initial point, on all rows.
     """
 
     name: str
@@ -74,11 +79,17 @@ def make_terms(
     plain = lower([*logps, *map(rows_first, observed, observed)])
     logps, observed = plain[: len(rvs)], plain[len(rvs) :]
     conditions = [conditions_of(logp) for logp in logps]
-    graphs = remove_checks([*logps, *[c for of_term in conditions for c in of_term]])
+    graphs = remove_checks(widen([*logps, *[c for of_term in conditions for c in of_term]]))
     declared = Declared.find(graphs)
     leaves = {output: leaf for d in declared for output, leaf in d.leaves.items()}
     found = Streamed.find(model, sources or {})
     leaves |= {variable: each.leaf for variable, each in found.items()}
+    narrower = {
+        variable: pt.constant(each.as_read)
+        for variable, each in found.items()
+        if each.source.dtype != each.template.dtype and isinstance(variable.type, TensorType)
+    }
+    references = rebuild(logps, narrower)
     streamed = list(found.values())
     fixed = FixedValues([*graphs, *observed], {**inputs.replacements, **leaves})
     for call in declared:
@@ -87,7 +98,7 @@ def make_terms(
     outputs = iter(fixed.outputs)
     graphs = [next(outputs) for _ in rvs]
     terms = []
-    for rv, graph, of_term, logp in zip(rvs, graphs, conditions, logps, strict=True):
+    for rv, graph, of_term, logp in zip(rvs, graphs, conditions, references, strict=True):
         term = Term(
             name=rv.name,
             kind="free",

@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pymc_sgld.equality import Comparable
+
 GROUPS = 20  # of consecutive draws, whose averages give the error
 SHARE = 0.2  # of the draws of a chain, its last ones
 TUNING_SHARE = 0.5  # of the draws before
@@ -50,8 +52,8 @@ class Bias(NamedTuple):
     inflation_error: np.ndarray
 
 
-@dataclass
-class Contrast:
+@dataclass(eq=False)
+class Contrast(Comparable):
     """The differences between a chain and its shadow, in the parameters of the model.
 
     Parameters

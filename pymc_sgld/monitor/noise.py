@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pymc_sgld.equality import Comparable
+
 READ = 30  # updates of a draw, its last ones: more would take longer, and say little more
 
 
-@dataclass
-class Reading:
+@dataclass(eq=False)
+class Reading(Comparable):
     r"""Means over draws of what gradients say about the bias; all relative to the temperature.
 
     Attributes
@@ -54,8 +56,8 @@ class Reading:
             self.noise = self.noise + (other.noise - self.noise) * share
 
 
-@dataclass
-class NoiseMonitor:
+@dataclass(eq=False)
+class NoiseMonitor(Comparable):
     r"""Reads the gradients of the updates of a draw.
 
     Parameters

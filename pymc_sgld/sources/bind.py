@@ -12,7 +12,7 @@ import numpy as np
 from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.sources.chunked import Hdf5, Zarr
 from pymc_sgld.sources.files import Mapped, memory_map_of
-from pymc_sgld.sources.source import Computed, Sliced, Source, Stored, is_computed
+from pymc_sgld.sources.source import Computed, Sliced, Source, Stored, is_computed, unmasked
 
 
 def bind(data: Any) -> dict[str, Source]:
@@ -47,9 +47,13 @@ def _bind(name: str, given: Any) -> Source:
             f'np.load({os.fspath(given)!r}, mmap_mode="r"), for instance, or '
             "pymc_sgld.sources.parquet."
         )
-    if not isinstance(given, Source) and not all(
-        hasattr(given, part) for part in ("shape", "dtype", "__getitem__")
-    ):
+    try:
+        has_rows = all(hasattr(given, part) for part in ("shape", "dtype", "__getitem__"))
+    except Exception as error:  # of a file that was closed, for one
+        raise SettingError(
+            f"{what}its shape cannot be read ({error}). Is its file open?"
+        ) from error
+    if not isinstance(given, Source) and not has_rows:
         raise SettingError(
             f"{what}a source of rows has a shape, a dtype, and rows by slices, as arrays have. See "
             "pymc_sgld.sources for files and iterators."
@@ -58,6 +62,10 @@ def _bind(name: str, given: Any) -> Source:
         source = _adapted(given)
     except (SettingError, TypeError) as error:
         raise SettingError(f"{what}{error}") from None
+    except Exception as error:  # of a library that reads it
+        raise SettingError(
+            f"{what}it cannot be read ({type(error).__name__}: {error}). Is its file open?"
+        ) from error
     if not source.shape or not len(source):
         raise SettingError(f"{what}its shape is {source.shape}: it must have rows.")
     if source.unwritten:
@@ -74,6 +82,11 @@ def _kind(given: Any) -> str:
 def _adapted(given: Any) -> Source:
     if isinstance(given, Source):
         return given
+    if isinstance(given, np.ma.MaskedArray):
+        try:
+            return Stored(unmasked(given))
+        except ValueError as error:
+            raise SettingError(f"{error}.") from None
     if isinstance(given, np.ndarray):
         original = memory_map_of(given)
         return Stored(np.asarray(given)) if original is None else Mapped(given, original)

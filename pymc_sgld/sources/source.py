@@ -64,7 +64,7 @@ class Source(ABC):
         start, stop, _ = rows.indices(len(self))
         where = f'rows {start} to {stop} of the source of "{self.name}"'
         try:
-            array = np.asarray(self.read(start, stop))
+            array = unmasked(self.read(start, stop))
             expected = (max(0, stop - start), *self.shape[1:])
             if array.shape != expected:
                 raise ValueError(f"there are {array.shape}, and there should be {expected}")
@@ -157,7 +157,7 @@ class Sliced(Source):
 
     def read(self, start: int, stop: int) -> Any:
         """Return the rows."""
-        rows = np.asarray(self._rows(start, stop))
+        rows = unmasked(self._rows(start, stop))
         self._length.check()
         return rows
 
@@ -199,9 +199,21 @@ def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return new
 
 
+def unmasked(rows: Any) -> np.ndarray:
+    """Return an array, or raise ValueError where entries are masked: what is beneath is no data."""
+    if np.ma.is_masked(rows):
+        raise ValueError(
+            f"{np.ma.count_masked(rows)} entries are masked, and a source has no missing values: "
+            "leave these rows out, or fill them (numpy.ma.filled)"
+        )
+    return np.asarray(rows)
+
+
 def readable(dtype: DTypeLike) -> np.dtype:
     """Return a dtype that compiled code can read."""
     found = np.dtype(dtype)
-    if found.kind not in "biuf":
-        raise SettingError(f"it has the dtype {found}: it must be of numbers.")
+    if found.kind not in "biuf" or found.itemsize > 8:
+        raise SettingError(
+            f"it has the dtype {found}: it must be of numbers of at most 64 bits, such as float64."
+        )
     return np.dtype("float32") if found == np.float16 else found.newbyteorder("=")

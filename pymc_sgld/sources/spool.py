@@ -6,12 +6,11 @@ import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.sources.shared import Shared
-from pymc_sgld.sources.source import Source, Stored, converted, readable
+from pymc_sgld.sources.source import Source, Stored, converted, readable, unmasked
 
 
 def batches(
@@ -60,7 +59,10 @@ def batches(
     stored = Shared(tuple(shape), kind, tempfile.gettempdir() if folder is None else folder)
     filled = 0
     for batch in batches() if callable(batches) else batches:
-        rows = np.asarray(batch)
+        try:
+            rows = unmasked(batch)
+        except ValueError as error:
+            raise DataError(f"the batch after row {filled}: {error}.") from None
         if rows.shape[1:] != tuple(shape[1:]):
             raise DataError(
                 f"the batch after row {filled} has the shape {rows.shape}: its rows must have the "

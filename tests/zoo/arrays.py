@@ -471,6 +471,29 @@ def rows_of_a_mask():
 
 
 @selectable
+def rows_replaced():
+    """By a slice, a list, a mask and a number; by one value, or one for each."""
+    level = pt.exp(x * pm.Normal("slope"))
+    level = level[: ROWS // 2].set(pm.Normal("other"))
+    level = level[np.array([0, 3, 5])].set(pt.exp(x[:3] * pm.Normal("three")))
+    level = level[2].inc(pm.Normal("one"))
+    _regress(level[x > 1].inc(x[x > 1] * pm.Normal("steeper")))
+
+
+@selectable
+def rows_of_a_table_replaced():
+    table = pt.exp(X * pm.Normal("effect", shape=COLUMNS))
+    table = pt.set_subtensor(table[::3], X[::3] * pm.Normal("third"))
+    table = pt.set_subtensor(table[4], pm.Normal("fourth", shape=COLUMNS))
+    _regress(pt.inc_subtensor(table[[1, 2]], pm.Normal("two", shape=COLUMNS)).sum(axis=1))
+
+
+@selectable
+def effects_of_a_mask():
+    _regress(pm.Normal("effect", shape=2 * ROWS)[np.tile([True, False], ROWS)][group])
+
+
+@selectable
 def reordered_rows():
     _regress(pt.exp(X @ _beta())[np.argsort(x)])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -35,6 +35,11 @@ def _subtensor(op: Subtensor, node: Apply, axis: int, rows: RowSelection) -> Var
 def _set_subtensor(op: IncSubtensor, node: Apply, axis: int, rows: RowSelection) -> Variable:
     variable, value, *flat = node.inputs
     indices = _indices(op, variable, flat)
+    replaced = _replaced(variable, indices, axis, rows)
+    if replaced is not None:
+        if not isinstance(indices[axis], slice) and value.type.ndim >= variable.type.ndim - axis:
+            value = pt.expand_dims(value, axis - (variable.type.ndim - 1 - value.type.ndim))
+        return _set_rows(op, variable, value, replaced, axis, rows)
     if not isinstance(indices[axis], slice):
         raise RowsMixed(f"one of the rows is replaced by {op}")
     variable = _select_sliced(op, variable, indices, axis, rows)
@@ -78,7 +83,7 @@ def _indexing(op: AdvancedSubtensor, node: Apply, axis: int, rows: RowSelection)
     Where an index merely counts the rows (``p[arange(N), y]``), the indexed array has the rows.
     """
     variable, *flat = node.inputs
-    indices, arrays, sliced, first, ndim = _layout(op, variable, flat)
+    indices, arrays, sliced, first, ndim = _layout(op, variable, flat, rows)
     if first <= axis < first + ndim:  # the axis comes from the index arrays
         for a in arrays:
             own_axis = axis - first - (ndim - indices[a].type.ndim)
@@ -98,9 +103,12 @@ def _indexing(op: AdvancedSubtensor, node: Apply, axis: int, rows: RowSelection)
 
 @select_through.register(AdvancedIncSubtensor)
 def _set_by_index(op: AdvancedIncSubtensor, node: Apply, axis: int, rows: RowSelection) -> Variable:
-    """Assign to columns (``X[:, [0, 2]]``), or to one entry a row (``X[arange(N), k]``)."""
+    """Assign to columns (``X[:, [0, 2]]``), to one entry a row (``X[arange(N), k]``), to rows."""
     variable, value, *flat = node.inputs
-    indices, arrays, sliced, first, ndim = _layout(op, variable, flat)
+    replaced = _replaced(variable, _indices(op, variable, flat), axis, rows)
+    if replaced is not None:
+        return _set_rows(op, variable, value, replaced, axis, rows)
+    indices, arrays, sliced, first, ndim = _layout(op, variable, flat, rows)
     if axis in sliced:
         variable = _select_sliced(op, variable, indices, axis, rows)
         place = sliced.index(axis) + (ndim if sliced.index(axis) >= first else 0)
@@ -127,8 +135,54 @@ def _set_by_index(op: AdvancedIncSubtensor, node: Apply, axis: int, rows: RowSel
     )
 
 
+def _replaced(
+    variable: Variable, indices: list, axis: int, rows: RowSelection
+) -> np.ndarray | None:
+    """Return which rows an assignment replaces: some, the same at every update; or None."""
+    length, index = variable.type.shape[axis], indices[axis]
+    others = indices[:axis] + indices[axis + 1 :]
+    if length != rows.total_size or any(i != slice(None) for i in others):
+        return None
+    parts = [index.start, index.stop, index.step] if isinstance(index, slice) else [index]
+    if not all(part is None or rows.fixed.is_fixed(part) for part in parts):
+        return None
+    values = [None if part is None else rows.fixed.value(part) for part in parts]
+    if isinstance(index, slice):
+        entries = np.arange(length)[slice(*[None if v is None else int(v) for v in values])]
+    elif index.type.ndim > 1:
+        return None
+    else:
+        entries = np.atleast_1d(np.arange(length)[values[0]])
+    partly = len(np.unique(entries)) == len(entries) and 0 < len(entries)
+    return entries if partly and not np.array_equal(entries, np.arange(length)) else None
+
+
+def _set_rows(
+    op: Op,
+    variable: Variable,
+    value: Variable,
+    entries: np.ndarray,
+    axis: int,
+    rows: RowSelection,
+) -> Variable:
+    """Assign to rows: those of a batch that are among them have the new value."""
+    selected = rows.select(variable, axis)
+    own_axis = axis - (variable.type.ndim - value.type.ndim)
+    if own_axis >= 0 and not rows.broadcasts(value, own_axis):
+        number = np.zeros(rows.total_size, dtype=int)  # others read the first, without using it
+        number[entries] = np.arange(len(entries))
+        value = rows.at(number, len(entries), repeats=False).select(value, own_axis)
+    inside = np.isin(np.arange(rows.total_size), entries)
+    here = pt.expand_dims(rows.read(inside, None), [a for a in range(selected.ndim) if a != axis])
+    new = value if op.set_instead_of_inc else selected + value
+    return pt.switch(here, new, selected).astype(variable.type.dtype)
+
+
 def _layout(
-    op: AdvancedSubtensor | AdvancedIncSubtensor, variable: Variable, flat: Sequence[Variable]
+    op: AdvancedSubtensor | AdvancedIncSubtensor,
+    variable: Variable,
+    flat: Sequence[Variable],
+    rows: RowSelection,
 ) -> tuple[list, list[int], list[int], int, int]:
     """Return how an indexed array is laid out.
 
@@ -141,14 +195,21 @@ def _layout(
     first, ndim
         Where the axes of the index arrays are in the result, and how many they are.
     """
-    indices = _indices(op, variable, flat)
+    indices = [_entries_of_mask(index, rows) for index in _indices(op, variable, flat)]
     sliced = [a for a, index in enumerate(indices) if isinstance(index, slice)]
     arrays = [a for a in range(len(indices)) if a not in sliced]
-    if any(indices[a].type.dtype == "bool" for a in arrays):
-        raise RowsMixed("the rows are picked by a boolean mask")
     ndim = max(indices[a].type.ndim for a in arrays)
     first = arrays[0] if arrays == list(range(arrays[0], arrays[-1] + 1)) else 0
     return indices, arrays, sliced, first, ndim
+
+
+def _entries_of_mask(index: Any, rows: RowSelection) -> Any:
+    """Return an index by numbers in the place of a boolean mask that stays the same."""
+    if isinstance(index, slice) or index.type.dtype != "bool":
+        return index
+    if index.type.ndim != 1 or not rows.fixed.is_fixed(index):
+        raise RowsMixed("the rows are picked by a boolean mask")
+    return pt.constant(np.flatnonzero(rows.fixed.value(index)), name=index.name)
 
 
 def _counts_rows(index: Variable, rows: RowSelection) -> bool:

@@ -1,0 +1,29 @@
+"""Worker processes that end with the process that began them, however that ends.
+
+A worker that was forked waits for its parent to ask for the next draw, on a pipe that its siblings
+hold open as well: nobody closes it when the parent is killed, and the worker would wait for ever.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+
+_EVERY = 1.0  # seconds between two looks
+_watched: set[int] = set()  # processes in which a thread looks
+
+
+def end_with_parent() -> None:
+    """In a worker process, begin to look whether the parent is there; elsewhere do nothing."""
+    if multiprocessing.parent_process() is None or os.getpid() in _watched:
+        return
+    _watched.add(os.getpid())
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_EVERY)
+    os._exit(1)
