@@ -94,7 +94,7 @@ class Constant(Curvature):
         super().__init__(SimpleNamespace(coordinates=()), [], "float64")
         self.precision = precision
 
-    def matrix(self, position):
+    def matrix(self, position, deviations=None):
         return self.precision
 
 
@@ -326,7 +326,7 @@ def test_a_sample_of_another_posterior_is_left():
     def narrow(position):
         return float(-position @ (position * [1, 9]) / 2), -position * [1, 9]
 
-    curvature = Curvature(None, [], "float64")
+    curvature = Constant(np.eye(2))
     found = Gaussian(np.zeros(2), unit)
     assert sample.complete(found, quadratic, curvature, quadratic) is not None
     assert sample.complete(found, quadratic, curvature, narrow) is None

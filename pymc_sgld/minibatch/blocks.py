@@ -10,7 +10,7 @@ import numpy as np
 from pymc_sgld.minibatch.density import Table
 from pymc_sgld.sources.reader import read_ahead
 
-BLOCK = 8192  # rows: what a block costs is arithmetic, in arrays that stay near the processor
+BLOCK = 4096  # rows: what a block costs is arithmetic, in arrays that stay near the processor
 
 
 def read_blocks(table: Table) -> Iterator[tuple[int, list[np.ndarray]]]:

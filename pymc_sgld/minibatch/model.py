@@ -95,10 +95,9 @@ class Minibatcher:
         return Tables(self.terms, self.fixed, names, batch_size, self._potentials, self._full)
 
     def blocks(self, rows: int) -> LogDensity:
-        """Return the log density for blocks of at most that many rows, as many in each."""
+        """Return the log density for blocks of at most that many rows."""
         largest = self.tables(None).largest
-        blocks = -(-largest // rows)
-        return self._density(self.tables(-(-largest // blocks) if largest else None))
+        return self._density(self.tables(min(rows, largest) if largest else None))
 
     def density(self, batch_size: int | None = None, audit: bool | None = False) -> LogDensity:
         """Return the log density for batches of ``batch_size`` rows.

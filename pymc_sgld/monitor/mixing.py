@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy
 
+from pymc_sgld.equality import Comparable
 from pymc_sgld.monitor.messages import Message, Reason
 
 GROUPS = 20
@@ -37,8 +38,8 @@ FALSE_ALARMS = 1e-3  # of a chain, in all coordinates together
 WIDER = 4.0  # variance of the draws over that of the Gaussian
 
 
-@dataclass
-class Mixing:
+@dataclass(eq=False)
+class Mixing(Comparable):
     """Sums over the draws that count, in unconstrained coordinates.
 
     Parameters
@@ -64,7 +65,7 @@ class Mixing:
         if not self._count:
             self._origin = position
         away = position - self._origin
-        self._sums[min(self._count * GROUPS // self.length, GROUPS - 1)] += away
+        self._sums[min(self._count * GROUPS // max(1, self.length), GROUPS - 1)] += away
         self._squares += away**2
         self._count += 1
 

@@ -81,15 +81,19 @@ class Curvature:
             Standard deviations of the coordinates given the others, as far as they are known:
             by default they are found.
         """
-        here = self.gradient(position)
-        if deviations is not None:
-            return self._matrix(position, here, deviations)
+        with np.errstate(all="ignore"):
+            here = self.gradient(position)
+            if deviations is not None:
+                return self._matrix(position, here, deviations)
+            return self._find_deviations(position, here)
+
+    def _find_deviations(self, position: np.ndarray, here: np.ndarray) -> np.ndarray:
+        """Return the matrix, by displacements that were made to fit it."""
         deviations = np.maximum(1.0, np.abs(position))
         for _ in range(3):
             found = self._matrix(position, here, deviations)
-            with np.errstate(all="ignore"):
-                right = 1 / np.sqrt(np.abs(np.diag(found)))
-                moved = self._share * deviations / right
+            right = 1 / np.sqrt(np.abs(np.diag(found)))
+            moved = self._share * deviations / right
             wrong = ~((moved > _NEAR) & (moved < _FAR)) & np.isfinite(right) & (right > 0)
             if not wrong.any():
                 break

@@ -45,6 +45,8 @@ def doubts_about(
     SGLDWarning
         With the reason.
     """
+    if search.center is not None:  # the user's own: the draws will tell
+        return []
     text = _collapse(gaussian, coordinates, search, parents) or _misfit(gaussian)
     if not text:
         return []
@@ -57,7 +59,7 @@ def _collapse(
 ) -> str:
     """Return what to say of a scale of group effects that went to zero."""
     for c in coordinates:
-        if search.center is None and c.name in parents and c.value_name.endswith("_log__"):
+        if c.name in parents and c.value_name.endswith("_log__"):
             entries = slice(c.start, c.start + c.size)
             fallen = gaussian.mean[entries] - search.start[entries]
             if (fallen < _COLLAPSED).any():
