@@ -11,13 +11,15 @@ import os
 import threading
 import time
 
+_WORKER = "worker_chain_"  # how PyMC names them; other processes may outlive those above them
 _EVERY = 1.0  # seconds between two looks
 _watched: set[int] = set()  # processes in which a thread looks
 
 
 def end_with_parent() -> None:
-    """In a worker process, begin to look whether the parent is there; elsewhere do nothing."""
-    if multiprocessing.parent_process() is None or os.getpid() in _watched:
+    """In a worker of PyMC, begin to look whether the parent is there; elsewhere do nothing."""
+    is_worker = multiprocessing.current_process().name.startswith(_WORKER)
+    if not is_worker or os.getpid() in _watched:
         return
     _watched.add(os.getpid())
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()

@@ -168,7 +168,8 @@ class SGLD(BlockedStep):
     audit : bool, optional
         Whether to compare the batches of one epoch with the full log-likelihood and gradient, row
         by row, before sampling. By default where that takes about a second at most. That the
-        density is finite in every row is always checked.
+        density is finite in every row, and in the rows of one batch that of PyMC, is always
+        checked.
     data : dict, optional
         Sources of rows that do not fit into memory, by the names of the ``pm.Data`` or observed
         variables whose place they take: anything with a shape, a dtype and rows by slices, such as
@@ -369,7 +370,7 @@ class SGLD(BlockedStep):
         """
         other = copy.copy(self)
         # a copy is made as for another process, which has no model
-        other._sources, other._model = self._sources, self._model
+        other._sources, other._model, other._terms = self._sources, self._model, self._terms
         other._transition = self._transition.with_schedule(constant(step_size), steps_per_draw)
         return other
 
@@ -491,9 +492,11 @@ class SGLD(BlockedStep):
                     "as they were: make a new SGLD after pm.set_data."
                 )
             self._sources[shared] = now
-        if self._model is not None and (added := _terms(self._model) ^ self._terms):
+        model = self._model
+        if model is not None and len(_terms(model)) != len(self._terms):
+            names = {v.name for v in _terms(model)} ^ {v.name for v in self._terms}
             raise SettingError(
-                f"{', '.join(sorted(added))} came into the model, or left it, after this SGLD was "
+                f"{', '.join(sorted(names))} came into the model, or left it, after this SGLD was "
                 "made, which samples the model as it was: make a new SGLD."
             )
 
@@ -525,7 +528,7 @@ class SGLD(BlockedStep):
         """Pickle the instance as it is, not the arguments (and the model) that made it."""
         self._check_model()
         state = {k: v for k, v in self.__dict__.items() if k != "_BlockedStep__newargs"}
-        elsewhere: dict[str, Any] = {"_sources": {}, "_model": None, "_thread": None}
+        elsewhere: dict[str, Any] = {"_sources": {}, "_model": None, "_terms": [], "_thread": None}
         return object.__new__, (type(self),), state | elsewhere
 
     @staticmethod
@@ -542,9 +545,9 @@ class SGLD(BlockedStep):
         return (progress_of,)
 
 
-def _terms(model: Model) -> frozenset[str]:
-    """Return the names of what the log density of a model consists of."""
-    return frozenset(v.name for v in (*model.basic_RVs, *model.potentials))
+def _terms(model: Model) -> list[Variable]:
+    """Return what the log density of a model consists of."""
+    return [*model.basic_RVs, *model.potentials]
 
 
 def _same_data(one: Any, other: Any) -> bool:

@@ -11,6 +11,7 @@ from pytensor.gradient import disconnected_grad
 from pymc_sgld import SGLD, MinibatchError, SettingError
 from pymc_sgld.minibatch import model as minibatch_model
 from pymc_sgld.minibatch import picks
+from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.rows import RowSelection
 from tests.graphs import QUICK
 
@@ -104,6 +105,13 @@ def test_defects_are_seen(model, monkeypatch, defect, message, without):
         SGLD(model=model, audit=True, **SETTINGS)
     with nullcontext() if without is None else pytest.raises(MinibatchError, match=without):
         SGLD(model=model, audit=False, **SETTINGS)
+
+
+def test_what_overflows_until_it_is_rewritten():
+    with pm.Model() as model:
+        b = pm.Normal("b", 0, 1000, initval=1000.0)
+        pm.Potential("bound", -pt.log1p(pt.exp(b)))
+    assert Minibatcher(model, model.value_vars, model.initial_point()).density()
 
 
 def test_by_default_where_it_is_cheap(model, monkeypatch):

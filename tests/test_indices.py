@@ -34,7 +34,7 @@ def test_a_missing_category(name):
 
     [sentence] = found_in(build)
     source = "an index" if name is None else '"group"'
-    assert sentence.startswith(f'{source} has 2 negative entries, the first is -1 in row 7 of "y"')
+    assert sentence.startswith(f'{source} has 2 negative entries, the first in row 7 of "y": they')
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,17 @@ def test_a_missing_category(name):
 )
 def test_others_are_not_mentioned(build):
     assert not found_in(build)
+
+
+def test_a_missing_category_of_a_source():
+    """It is seen in the first pass over the rows."""
+    group = np.arange(3000) % 4
+    group[[2000, 2999]] = -1
+    with pm.Model():
+        effect = pm.Normal("effect", shape=4)
+        pm.Normal("y", effect[pm.Data("group", group[:9])], 1, observed=Y[:9])
+        with pytest.warns(SGLDWarning, match=r'a source has 2 .* the first in row 2000 of "y"'):
+            SGLD(data={"group": group, "y": np.ones(3000)}, step_size=1e-6, **QUICK)
 
 
 def test_it_is_a_warning():

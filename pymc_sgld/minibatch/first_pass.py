@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.errors import DataError
+from pymc_sgld.errors import DataError, SGLDWarning
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.minibatch.indices import explain_negative, indices_into_parameters
 from pymc_sgld.numpy_mode import QUICK
 from pymc_sgld.progress import progress
 
@@ -35,19 +39,35 @@ def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> No
     ------
     DataError
         If one is not finite, or an index is out of range, with the row.
+
+    Warns
+    -----
+    SGLDWarning
+        Where an index into parameters is negative.
     """
     tables = [table for table in density.tables if table.sources]
     blocks = sum(-(-table.total_size // table.batch_size) for table in tables)
     with progress("reading the data", blocks) as update:
         for table in tables:
             check, sample = _row_check(table, density), _Sample(table)
+            first: dict[str, int] = {}  # row with a negative index
+            negative, seen = Counter[str](), 0
             for start, block in read_blocks(table):
-                for name, right in check(inputs, start, block).items():
+                for name, (right, in_range) in check(inputs, start, block).items():
                     if not right.all():
                         raise DataError(_explain_row(name, start, right, table, block))
+                    rows = start + np.flatnonzero(~in_range)
+                    rows = rows[rows >= seen]  # the last two blocks may overlap
+                    if len(rows):
+                        first.setdefault(name, int(rows[0]))
+                        negative[name] += len(rows)
+                seen = start + table.batch_size
                 sample.take(start, block)
                 update()
             sample.keep()
+            for name, row in first.items():
+                sentence = explain_negative("a source", name, row, negative[name])
+                warnings.warn(sentence, SGLDWarning, stacklevel=4)
 
 
 class _Sample:
@@ -77,27 +97,41 @@ class _Sample:
             source.sample = rows[order]
 
 
-def _row_check(table: Table, density: LogDensity) -> Callable[..., dict[str, np.ndarray]]:
-    """Return a function that says of the rows of a block whether each term is finite there."""
+def _row_check(
+    table: Table, density: LogDensity
+) -> Callable[..., dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Return a function that looks at each term in the rows of a block.
+
+    It says of each row whether the term is finite there, and no index negative.
+    """
     right: dict[str, Variable] = {}
+    in_range: dict[str, Variable] = {}
+
+    def is_data(variable: Variable) -> bool:
+        return density.position not in ancestors([variable])
+
     for name, log_likelihood in table.likelihoods.items():
         conditions = density.conditions.get(name, [])
         right[name] = _by_row(pt.isfinite(log_likelihood), table.batch_size)
         for condition in conditions:
             right[name] = right[name] & _by_row(condition.astype(bool), table.batch_size)
+        in_range[name] = pt.ones(table.batch_size, dtype=bool)
+        for index in indices_into_parameters(log_likelihood, is_data):
+            if index.type.shape[:1] == (table.batch_size,):
+                in_range[name] = in_range[name] & _by_row(index >= 0, table.batch_size)
     whole = density.whole
     variables = [*[item.variable for item in table.data], *[item.variable for item in whole]]
     others = list(density.others.values())
     function = pytensor.function(
         [density.position, *others, *variables],
-        list(right.values()),
+        [*right.values(), *in_range.values()],
         mode=QUICK,
         on_unused_input="ignore",
     )
 
     def check(
         inputs: Mapping[Variable, np.ndarray], start: int, block: list[np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         data = [*block, *[item.array for item in whole]]
         position = inputs[density.position]
         try:
@@ -108,7 +142,7 @@ def _row_check(table: Table, density: LogDensity) -> Callable[..., dict[str, np.
                 f"an index in the model is out of range, in rows {start} to "
                 f"{start + table.batch_size} of data=: {error.args[0]}"
             ) from None
-        return dict(zip(right, found, strict=True))
+        return dict(zip(right, zip(found[: len(right)], found[len(right) :]), strict=True))
 
     return check
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import toposort
 from pytensor.tensor.subtensor import AdvancedSubtensor, indices_from_subtensor
 
@@ -20,27 +21,35 @@ def negative_indices(terms: Sequence[Term], fixed: FixedValues) -> list[str]:
     """
     found: dict[object, str] = {}
     for term in terms:
-        for node in toposort([term.graph]):
-            if not isinstance(node.op, AdvancedSubtensor) or fixed.is_fixed(node.outputs[0]):
+        for index in indices_into_parameters(term.graph, fixed.is_fixed):
+            if index in found or not fixed.is_fixed(index):
                 continue
-            for index in indices_from_subtensor(node.inputs[1:], node.op.idx_list):
-                if isinstance(index, slice) or index in found or not fixed.is_fixed(index):
-                    continue
-                values = fixed.value(index)
-                if values.dtype.kind != "i" or values.shape[:1] != (term.rows,) or term.rows < 2:
-                    continue
-                negative = values < 0
-                if negative.any():
-                    found[index] = _sentence(term.name, negative, values, fixed.names(index))
+            values = fixed.value(index)
+            if values.shape[:1] != (term.rows,) or term.rows < 2:
+                continue
+            if (values < 0).any():
+                row = int(np.argwhere(values < 0)[0][0])
+                names = fixed.names(index)
+                source = f'"{names[0]}"' if names else "an index"
+                found[index] = explain_negative(source, term.name, row, int((values < 0).sum()))
     return list(found.values())
 
 
-def _sentence(name: str, negative: np.ndarray, values: np.ndarray, names: Sequence[str]) -> str:
-    row = int(np.argwhere(negative)[0][0])
-    source = f'"{names[0]}"' if names else "an index"
+def indices_into_parameters(
+    graph: Variable, is_fixed: Callable[[Variable], bool]
+) -> Iterator[Variable]:
+    """Give the arrays of integers by which a graph picks from what is not fixed."""
+    for node in toposort([graph]):
+        if isinstance(node.op, AdvancedSubtensor) and not is_fixed(node.inputs[0]):
+            for index in indices_from_subtensor(node.inputs[1:], node.op.idx_list):
+                if not isinstance(index, slice) and index.type.dtype.startswith("int"):
+                    yield index
+
+
+def explain_negative(source: str, name: str, row: int, entries: int) -> str:
+    """Return the sentence on an index with so many negative entries, the first in a row."""
     return (
-        f"{source} has {int(negative.sum())} negative entries, the first is {values[negative][0]} "
-        f'in row {row} of "{name}": they count from the end, so that -1 reads the last group. '
-        "pandas codes a missing category so: leave these rows out, or give them a group of "
-        "their own."
+        f'{source} has {entries} negative entries, the first in row {row} of "{name}": they count '
+        "from the end, so that -1 reads the last group. pandas codes a missing category so: leave "
+        "these rows out, or give them a group of their own."
     )
