@@ -10,6 +10,7 @@ give the same numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -24,6 +25,7 @@ from pytensor.scan.op import Scan
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import Elemwise
 
+from pymc_sgld.function_cache import cached
 from pymc_sgld.numpy_mode import QUICK
 from pymc_sgld.products import with_sums
 
@@ -45,19 +47,26 @@ class Backend:
     def __init__(self, compile_kwargs: Mapping[str, Any]) -> None:
         mode = get_mode(compile_kwargs.get("mode"))
         self.compiles = not (isinstance(mode.linker, VMLinker) and not mode.linker.c_thunks)
-        self.mode: Mode = with_sums(mode) if isinstance(mode.linker, NumbaLinker) else mode
+        self.mode: Mode = _with_sums(mode) if isinstance(mode.linker, NumbaLinker) else mode
 
     def function(
         self, inputs: Sequence[Variable], outputs: Sequence[Variable], calls: float
     ) -> Callable[..., Any]:
         """Return a function that will be called about so many times."""
-        compiled = self.compiles and is_worthwhile(outputs, calls)
-        return pytensor.function(
-            list(inputs),
-            list(outputs),
-            mode=self.mode if compiled else QUICK,
-            on_unused_input="ignore",
-        )
+        mode = self.mode if self.compiles and is_worthwhile(outputs, calls) else QUICK
+
+        def make() -> Callable[..., Any]:
+            return pytensor.function(
+                list(inputs), list(outputs), mode=mode, on_unused_input="ignore"
+            )
+
+        return cached(inputs, outputs, mode, make)
+
+
+@cache
+def _with_sums(mode: Mode) -> Mode:
+    """Return the same mode again for the same mode."""
+    return with_sums(mode)
 
 
 NUMPY = Backend({"mode": "FAST_COMPILE"})

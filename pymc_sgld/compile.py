@@ -10,22 +10,21 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pymc.pytensorf import compile
-from pytensor.compile.mode import get_mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
-from pytensor.link.numba.linker import NumbaLinker
 
+from pymc_sgld.backend import Backend
 from pymc_sgld.batching import RowOrder
 from pymc_sgld.data_inputs import DataInputs
 from pymc_sgld.dynamics import euler_maruyama
 from pymc_sgld.errors import SettingError
+from pymc_sgld.function_cache import cached
 from pymc_sgld.gradients import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.numpy_mode import QUICK
 from pymc_sgld.preconditioners import Preconditioner
-from pymc_sgld.products import with_sums
 
 
 class _Graph(NamedTuple):
@@ -74,10 +73,8 @@ class Updates:
         self._temperature = temperature
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled
-        mode = get_mode(compile_kwargs.get("mode"))
-        self.static = isinstance(mode.linker, JAXLinker)
-        self._sums = isinstance(mode.linker, NumbaLinker)
-        self._mode = mode
+        self._mode = Backend(compile_kwargs).mode
+        self.static = isinstance(self._mode.linker, JAXLinker)
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
         self._inside = density.inside
         needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
@@ -242,19 +239,17 @@ class Updates:
             return_updates=False,
             strict=True,
         )
-        function = compile(
-            [position, step_sizes, noise, *rows, *others, *matrices, *constants, *stored],
-            [
-                positions[-1],
-                gradients,
-                products,
-                evaluate(log_density, positions[-1], [row[-1] for row in rows]),
-            ],
-            on_unused_input="ignore",
-            **self._compile_kwargs | {"mode": with_sums(self._mode) if self._sums else self._mode},
-        )
-        function.trust_input = True
-        return function
+        density = evaluate(log_density, positions[-1], [row[-1] for row in rows])
+        inputs = [position, step_sizes, noise, *rows, *others, *matrices, *constants, *stored]
+        outputs = [positions[-1], gradients, products, density]
+        settings = self._compile_kwargs | {"mode": self._mode}
+
+        def make() -> Any:
+            function = compile(inputs, outputs, on_unused_input="ignore", **settings)
+            function.trust_input = True
+            return function
+
+        return cached(inputs, outputs, (self._mode, repr(self._compile_kwargs)), make)
 
     def _row_input(self, i: int, updates: int | None) -> Variable:
         slices, size = self._inputs.slices(i), self.orders[i].batch_size

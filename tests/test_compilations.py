@@ -77,3 +77,24 @@ def test_many_rows_take_one_function_more(compiled):
         pm.Normal("y", slope * x, spread, observed=x + rng.normal(size=40_000))
         SGLD()
     assert len(compiled) == 3
+
+
+def test_a_model_of_the_same_shapes_compiles_nothing(compiled):
+    """Other data, the same graph: as where one model is fitted to many segments."""
+    steps = []
+    for seed in (1, 2):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=700)
+        with pm.Model():
+            slope, spread = pm.Normal("slope"), pm.HalfNormal("spread")
+            pm.Normal("y", slope * x, spread, observed=seed * x + rng.normal(size=700))
+            steps.append(SGLD())
+        if seed == 1:
+            first = len(compiled)
+    assert len(compiled) == first > 0
+    for seed, step in zip((1, 2), steps, strict=True):  # each with its own data
+        step.setup_chain(np.random.default_rng(3), 0, 5)
+        point = {"slope": np.array(0.0), "spread_log__": np.array(0.0)}
+        for _ in range(5):
+            point = step.step(point)[0]
+        assert abs(point["slope"] - seed) < 6 / np.sqrt(700) + 0.05  # six standard deviations

@@ -1,0 +1,57 @@
+"""Where a search starts, and what is said of one that does not end well."""
+
+import numpy as np
+import pymc as pm
+import pytest
+
+from pymc_sgld import SGLD, SGLDWarning
+from pymc_sgld.monitor.messages import Reason
+from pymc_sgld.tuning import centre
+from pymc_sgld.tuning.starts import climb, mean_field
+
+QUICK = {"compile_kwargs": {"mode": "FAST_COMPILE"}, "audit": False, "rng": 1}
+
+
+def correlated(position):
+    """A Gaussian of mean (1, -2) whose coordinates depend on each other."""
+    precision, away = np.array([[2.0, 0.9], [0.9, 5.0]]), position - [1, -2]
+    return float(-away @ precision @ away / 2), -precision @ away
+
+
+def test_both_find_the_mean_of_a_gaussian():
+    for start in (climb, mean_field):
+        np.testing.assert_allclose(start(correlated, np.zeros(2)), [1, -2], atol=1e-3)
+
+
+def funnel(position):
+    """A scale with ten effects of variance exp(2 t): the density grows as t falls, the mass not.
+
+    The effects are seen with errors of variance 0.01 around 1, -1, 1, ...
+    """
+    t, effects = position[0], position[1:]
+    seen = np.resize([1.0, -1.0], 10)
+    variance = np.exp(2 * t)
+    value = -10 * t - effects @ effects / variance / 2 - np.sum((seen - effects) ** 2) / 0.02
+    by_t = -10 + effects @ effects / variance
+    return float(value), np.r_[by_t, -effects / variance + (seen - effects) / 0.01]
+
+
+def test_mean_field_stays_where_the_mass_is():
+    """Of the marginal density of t: (exp(2t) + .01)^-5 exp(-5 / (exp(2t) + .01)), highest at 0."""
+    begin = np.r_[0.5, np.zeros(10)]
+    t = mean_field(funnel, begin)[0]
+    assert abs(t - np.log(0.99) / 2) < 0.25  # a standard deviation: 1 / sqrt(20)
+
+
+def test_a_search_ends_in_time(monkeypatch):
+    """With what it has, and a warning."""
+    monkeypatch.setattr(centre, "SECONDS", 0.0)
+    with pm.Model():
+        beta = pm.Normal("beta", 0, 1, shape=4)
+        X = np.random.default_rng(1).normal(size=(300, 4))
+        pm.Poisson("y", pm.math.exp(X @ beta), observed=np.ones(300, int))
+        with pytest.warns(SGLDWarning, match="did not settle.*untrusted"):
+            step = SGLD(gradient="minibatch", **QUICK)
+        idata = pm.sample(30, tune=5, step=step, chains=1, progressbar=False, quiet=True)
+    assert idata.sample_stats["untrusted"][0, -1] == 1
+    assert idata.sample_stats["reasons"][0, -1] & Reason.GAUSSIAN
