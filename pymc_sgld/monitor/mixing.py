@@ -16,8 +16,7 @@ draws are far wider than this Gaussian, in a funnel for instance, it says nothin
 
 References
 ----------
-Flegal and Jones (2010), Batch means and spectral variance estimators in Markov chain Monte Carlo,
-equation 6.
+Flegal and Jones (2010), Batch means and spectral variance estimators in Markov chain Monte Carlo.
 """
 
 from __future__ import annotations

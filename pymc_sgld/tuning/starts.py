@@ -15,7 +15,7 @@ which an optimiser with line searches serves.
 References
 ----------
 Giordano, Ingram and Broderick (2024), Black box variational inference with a deterministic
-objective: faster, more accurate, and even more black box, equation 2.
+objective: faster, more accurate, and even more black box.
 """
 
 from __future__ import annotations
