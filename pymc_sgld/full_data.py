@@ -35,12 +35,12 @@ class FullData:
         The log density for blocks of rows; a block is evaluated at once.
     backend : Backend
         What compiles a function that is called so often that this saves time.
-    passes : float, optional
-        About how many gradients will be asked for; by default as many as a search takes.
+    calls : float, optional
+        About how many blocks will be evaluated; by default as many as a search takes.
     """
 
     def __init__(
-        self, density: LogDensity, backend: Backend = NUMPY, passes: float | None = None
+        self, density: LogDensity, backend: Backend = NUMPY, calls: float | None = None
     ) -> None:
         self.density, self._backend = density, backend
         self._scales = [1.0] * len(density.tables)
@@ -60,8 +60,7 @@ class FullData:
             ]
             self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
         self._gradients = [gradient_of([graph], density) for graph in self._sums]
-        size = position.type.shape[0]
-        self._passes = PASSES + PASSES_A_COORDINATE * size if passes is None else passes
+        self._calls = calls
         self._functions: dict[int, Callable[..., Any]] = {}
         self._products: dict[int, Callable[..., Any] | None] = {}
 
@@ -168,7 +167,7 @@ class FullData:
         """Return the gradients of the parts that are evaluated with the rows of a block."""
         parts = dict(self._together())[i]
         whole = [item.array for item in self.density.whole]
-        counted = np.ones(self._block_length(i), self.density.position.dtype)
+        counted = np.ones(self.density.tables[i - 1].batch_size, self.density.position.dtype)
         found = self._function(i, parts)(position, *others, counted, *rows, *whole)
         return {part: found[2 * k + 1] for k, part in enumerate(parts)}
 
@@ -186,16 +185,19 @@ class FullData:
         """Return a function that gives the value and the gradient of parts for a block."""
         if i not in self._functions:
             outputs = [graph for k in parts for graph in (self._sums[k], self._gradients[k])]
-            blocks = len(range(0, self._length(i), self._block_length(i))) if i else 1
-            calls = self._passes * blocks
+            calls = self._calls
+            if calls is None:
+                size = self.density.position.type.shape[0]
+                calls = (PASSES + PASSES_A_COORDINATE * size) * self._blocks_of(i)
             self._functions[i] = self._backend.function(self._inputs(i), outputs, calls)
         return self._functions[i]
 
-    def _length(self, i: int) -> int:
-        return self.density.tables[i - 1].total_size
-
-    def _block_length(self, i: int) -> int:
-        return self.density.tables[i - 1].batch_size
+    def _blocks_of(self, i: int) -> int:
+        """Return how many blocks a pass over a table has, or the prior alone (0)."""
+        if not i:
+            return 1
+        table = self.density.tables[i - 1]
+        return -(-table.total_size // table.batch_size)
 
     def hessians(self, position: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
         """Return the Hessian of each part, shape (parts, d, d), by one product a column.
@@ -219,8 +221,7 @@ class FullData:
                 graph = pt.sum(self._gradients[i] * self._tangent)
                 product = self.density.gradient(graph, self.density.position)
                 inputs = [inputs[0], self._tangent, *inputs[1:]]
-                blocks = -(-self._length(i) // self._block_length(i)) if i else 1
-                calls = blocks * self.density.position.type.shape[0]
+                calls = self._blocks_of(i) * self.density.position.type.shape[0]
                 self._products[i] = self._backend.function(inputs, [product], calls)
             except (MethodNotDefined, SettingError):
                 self._products[i] = None

@@ -9,8 +9,6 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
-from threading import enumerate as enumerate_threads
-from threading import get_ident
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +21,6 @@ from pymc.step_methods.compound import Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 from pytensor.graph.basic import Variable
-from scipy.sparse import issparse
 
 from pymc_sgld import costs
 from pymc_sgld.arguments import (
@@ -49,6 +46,7 @@ from pymc_sgld.compile import Updates
 from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.failures import check_finite
 from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.guard import Guard
 from pymc_sgld.minibatch.declared import check_all_sampled
 from pymc_sgld.minibatch.indices import negative_indices
 from pymc_sgld.minibatch.model import Minibatcher
@@ -307,10 +305,7 @@ class SGLD(BlockedStep):
             rows.check_sources()
             self.coordinates = density.coordinates
             self._others = {name: v.type.dtype for name, v in density.others.items()}
-            self._sources = dict(density.sources)
-            self._model: Model | None = model
-            self._terms = _terms(model)
-            self._thread: int | None = None
+            self._guard = Guard(model, density.sources)
             search = self._search(point, place)
             settings = choose(rows, density, asked, search, schedule is None, size is None)
             self._describe(settings)
@@ -341,18 +336,18 @@ class SGLD(BlockedStep):
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a new chain: its own random numbers, no updates yet."""
-        self._check_model()
+        self._guard.check_model()
         self._transition.run.check_process()
         end_with_parent()
-        self._thread = get_ident()
+        self._guard.enter()
         check_horizon(self.schedule, (tune + draws) * self.steps_per_draw)
         super().setup_chain(rng, tune, draws)
         self.chain = self._transition.start(self.rng, tune, draws)
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Run the updates of one draw."""
-        self._check_model()
-        self._check_thread()
+        self._guard.check_model()
+        self._guard.check_thread()
 
         def parameters(position: np.ndarray) -> np.ndarray:
             return self._values(self._point(position, point))
@@ -370,7 +365,7 @@ class SGLD(BlockedStep):
         """
         other = copy.copy(self)
         # a copy is made as for another process, which has no model
-        other._sources, other._model, other._terms = self._sources, self._model, self._terms
+        other._guard = self._guard
         other._transition = self._transition.with_schedule(constant(step_size), steps_per_draw)
         return other
 
@@ -480,38 +475,6 @@ class SGLD(BlockedStep):
             "warning": warning,
         }
 
-    def _check_model(self) -> None:
-        """Refuse to sample with data, or terms, that are no longer those of the model."""
-        for shared, value in self._sources.items():
-            now = shared.get_value(borrow=True)
-            if now is value:
-                continue
-            if not _same_data(now, value):
-                raise SettingError(
-                    f'the data "{shared.name}" changed since this SGLD was made, which holds them '
-                    "as they were: make a new SGLD after pm.set_data."
-                )
-            self._sources[shared] = now
-        model = self._model
-        if model is not None and len(_terms(model)) != len(self._terms):
-            names = {v.name for v in _terms(model)} ^ {v.name for v in self._terms}
-            raise SettingError(
-                f"{', '.join(sorted(names))} came into the model, or left it, after this SGLD was "
-                "made, which samples the model as it was: make a new SGLD."
-            )
-
-    def _check_thread(self) -> None:
-        """Refuse to run the chains of two threads: each would go on with the other's."""
-        if self._thread is None:
-            self._thread = get_ident()
-        if self._thread == get_ident():
-            return
-        if self._thread in {thread.ident for thread in enumerate_threads()}:
-            raise SettingError(
-                "this SGLD runs a chain in another thread, and can run one at a time: make an SGLD "
-                "for each thread, or sample with cores= above 1."
-            )
-
     def __repr__(self) -> str:
         """Return the settings as they were resolved."""
         names = ", ".join(c.name for c in self.coordinates)
@@ -526,10 +489,9 @@ class SGLD(BlockedStep):
 
     def __reduce__(self) -> Any:
         """Pickle the instance as it is, not the arguments (and the model) that made it."""
-        self._check_model()
+        self._guard.check_model()
         state = {k: v for k, v in self.__dict__.items() if k != "_BlockedStep__newargs"}
-        elsewhere: dict[str, Any] = {"_sources": {}, "_model": None, "_terms": [], "_thread": None}
-        return object.__new__, (type(self),), state | elsewhere
+        return object.__new__, (type(self),), state
 
     @staticmethod
     def competence(var: Variable, has_grad: bool) -> Competence:
@@ -543,20 +505,6 @@ class SGLD(BlockedStep):
     @staticmethod
     def _make_progressbar_update_functions() -> tuple[Any, ...]:
         return (progress_of,)
-
-
-def _terms(model: Model) -> list[Variable]:
-    """Return what the log density of a model consists of."""
-    return [*model.basic_RVs, *model.potentials]
-
-
-def _same_data(one: Any, other: Any) -> bool:
-    """Whether two values of a ``pm.Data`` are the same, entry by entry."""
-    if np.shape(one) != np.shape(other) or one.dtype != other.dtype:
-        return False
-    if issparse(one):
-        return (one != other).nnz == 0
-    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 # ``__new__`` would hide the arguments from ``help`` and from editors

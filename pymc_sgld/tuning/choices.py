@@ -15,6 +15,7 @@ from pymc_sgld.monitor.contrast import Bias
 from pymc_sgld.monitor.noise import Reading
 from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.preconditioners import make_preconditioner
+from pymc_sgld.progress import progress
 from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.centre import approximate
 from pymc_sgld.tuning.doubts import doubts_about
@@ -133,8 +134,9 @@ def choose(
     doubts = doubts_about(gaussian, data.coordinates, search, rows.parents)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
-    gradient = asked.gradient if density.full else noise.better_estimator(density)
-    prediction = noise.predict(gradient, density)
+    with progress("measuring the noise of gradients"):
+        gradient = asked.gradient if density.full else noise.better_estimator(density)
+        prediction = noise.predict(gradient, density)
     largest = largest_step(gaussian.misfit)
     open_size = tunes_batch and not any(term.declared for term in rows.terms)
     if tunes_step and open_size and not density.full:
