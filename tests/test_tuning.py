@@ -13,12 +13,14 @@ from pymc_sgld.batching import Reshuffle, independent
 from pymc_sgld.dynamics import euler_maruyama, leimkuhler_matthews
 from pymc_sgld.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.tuning import centre
+from pymc_sgld.preconditioners import laplace
+from pymc_sgld.tuning import centre, estimators
 from pymc_sgld.tuning.centre import find_gaussian
 from pymc_sgld.tuning.choices import _batch_size
 from pymc_sgld.tuning.gaussian import Gaussian
-from pymc_sgld.tuning.shapes import Full
-from pymc_sgld.tuning.step_size import LARGEST, Prediction
+from pymc_sgld.tuning.settings import Asked, Search
+from pymc_sgld.tuning.shapes import Full, Stretched
+from pymc_sgld.tuning.step_size import LARGEST, Prediction, WidePrediction
 from tests.graphs import QUICK
 
 ROWS = 300
@@ -381,3 +383,41 @@ def test_largest_batch_size(coordinates, rows, expected):
     assert _batch_size(density, noisy, 0.05, 0.3) == expected
     quiet = SimpleNamespace(size=coordinates, rates=np.ones(2), step_size=lambda *_: 0.3)
     assert _batch_size(density, quiet, 0.05, 0.3) == 128
+
+
+@pytest.mark.parametrize("kind", [Full, Stretched])
+def test_a_mean_that_moves_because_variances_grow(kind, monkeypatch):
+    """The scale of the errors, by closed form: noise in 60 effects adds to all squared errors.
+
+    y[g, i] ~ N(a[g], s), a flat prior: s'^2 is larger by the share d of v / EACH with the variance
+    s^2 (1 + d) / EACH of an effect, so that log s moves by d / (2 EACH), and has the standard
+    deviation 1 / sqrt(2 GROUPS (EACH - 1)).
+    """
+    groups, each, added = 60, 10, 0.2
+    outcome = np.random.default_rng(6).normal(size=(groups, each))
+    outcome -= outcome.mean(axis=1, keepdims=True)
+    outcome /= np.sqrt((outcome**2).sum() / (groups * (each - 1)))
+    with pm.Model() as model:
+        effect, spread = pm.Flat("effect", shape=groups), pm.HalfFlat("spread", initval=1.0)
+        pm.Normal("y", effect[np.repeat(np.arange(groups), each)], spread, observed=outcome.ravel())
+    rows = Minibatcher(model, model.value_vars, model.initial_point())
+    precisions = np.r_[np.full(groups, each), 2 * groups * (each - 1)].astype(float)
+    empty = np.zeros((groups + 1, 0))
+    shape = Full(np.diag(precisions)) if kind is Full else Stretched(precisions, empty, np.zeros(0))
+    gaussian = Gaussian(np.zeros(groups + 1), shape)
+    asked = Asked("control_variate", "laplace", "reshuffle", True, 0.05, None)
+    search = Search(gaussian.mean, [], None, [])
+    matrix = laplace("laplace", np.diag(precisions), np.dtype(float))
+    noise = estimators.EstimatorNoise(
+        FullData(rows.blocks(groups * each)), gaussian, asked, search, matrix
+    )
+    ones = np.r_[np.ones(groups), 0]
+    if kind is Full:
+        wide = SimpleNamespace(covariance=lambda step: np.diag((1 + added * ones) / precisions))
+    else:
+        wide = WidePrediction.__new__(WidePrediction)
+        monkeypatch.setattr(WidePrediction, "added", lambda self, step: added * ones)
+    found = noise.mean_shift(wide, 0.1)
+    exact = added / (2 * each) * np.sqrt(precisions[-1])
+    # sums of squares of 60 normal numbers, eight times
+    assert abs(found / exact - 1) < 5 * np.sqrt(2 / (8 * groups)) + added / 2

@@ -25,6 +25,7 @@ from pymc_sgld.tuning.settings import Asked, Search, Settings
 from pymc_sgld.tuning.step_size import Prediction, largest_step
 
 INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
+SHIFT = 0.05  # posterior standard deviations that a mean may be off by the noise of gradients
 _LARGEST_BATCH_SIZE = 1024
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
 _LEAST_FACTOR = 0.01  # of a refinement
@@ -138,15 +139,18 @@ def choose(
         gradient = asked.gradient if density.full else noise.better_estimator(density)
         prediction = noise.predict(gradient, density)
     largest = largest_step(gaussian.misfit)
+    target = asked.bias_target
+    if tunes_step and not density.full:
+        shift = noise.mean_shift(prediction, prediction.step_size(target, largest))
+        target *= min(1.0, SHIFT / max(shift, SHIFT))
     open_size = tunes_batch and not any(term.declared for term in rows.terms)
     if tunes_step and open_size and not density.full:
-        larger = _batch_size(density, prediction, asked.bias_target, largest)
+        larger = _batch_size(density, prediction, target, largest)
         if larger > largest_batch(density):
             density = rows.density(larger)
             prediction = noise.predict(gradient, density)
     # a control variate has more noise where draws are spread wider: b becomes b / (1 - b)
-    target = asked.bias_target / (1 + asked.bias_target)
-    step_size = float(f"{prediction.step_size(target, largest):.3g}")
+    step_size = float(f"{prediction.step_size(target / (1 + target), largest):.3g}")
     apart = prediction.updates_apart(step_size)
     if not density.full:
         noise.check_rare_rows(gradient, density)

@@ -28,6 +28,8 @@ from pymc_sgld.tuning.settings import Asked, Search
 from pymc_sgld.tuning.shapes import Full, Stretched
 from pymc_sgld.tuning.step_size import Prediction, WidePrediction
 
+_PAIRS = 8  # of points
+_SEED = 20190710  # fixed: what is measured is a property of the model, not of a chain
 _MISSING = 0.1  # of a gradient, in posterior standard deviations, that batches may not see
 
 
@@ -95,6 +97,48 @@ class EstimatorNoise:
         larger = largest_batch(density) / largest_batch(measured)
         accumulated = slowest_order(density, self._asked.batching).accumulated
         return self._prediction([half / np.sqrt(larger) for half in noise], accumulated)
+
+    def mean_shift(self, prediction: Prediction, step_size: float) -> float:
+        r"""Return how far off means will be because variances are, in the worst coordinate.
+
+        The noise makes a covariance :math:`\Sigma` of :math:`P^{-1}`. Where the density is not
+        quadratic, as in the logarithm of the scale of many effects, the mean gradient of draws that
+        are spread wider is not zero, and the mean moves by
+
+        .. math::
+
+            P^{-1} \left( E_{N(m, \Sigma)} - E_{N(m, P^{-1})} \right) \nabla \log p ,
+
+        here with the same pairs of random points for both. A little noise in each of many
+        effects adds up to much in what all of them have in common.
+
+        Returns
+        -------
+        float
+            In posterior standard deviations.
+        """
+        gaussian, shape = self._gaussian, self._gaussian.shape
+        z = np.random.default_rng(_SEED).standard_normal((_PAIRS, len(gaussian.mean)))
+        if isinstance(shape, Full):
+            covariances = shape.whitener @ shape.whitener.T, prediction.covariance(step_size)
+            exact, wider = (z @ np.linalg.cholesky(each).T for each in covariances)
+        else:
+            assert isinstance(prediction, WidePrediction)
+            factor = self._preconditioner.factor
+            exact, wider = factor(z), factor(z * np.sqrt(1 + prediction.added(step_size)))
+        data = self._data
+        if gaussian.by_sample:
+            data = sample_of(data, len(gaussian.mean)) or data
+        curvature = Curvature(data, self._others, gaussian.mean.dtype)
+
+        def mean_gradient(displacements: np.ndarray) -> np.ndarray:
+            places = gaussian.mean + np.concatenate([displacements, -displacements])
+            return np.mean([curvature.gradient(place) for place in places], axis=0)
+
+        with np.errstate(all="ignore"):
+            found = mean_gradient(wider) - mean_gradient(exact)
+            moved = shape.away(shape.pull(found)) / np.sqrt(shape.variances)
+        return float(np.nan_to_num(np.abs(moved)).max())
 
     def estimate(self, gradient: str, density: LogDensity) -> Estimate:
         """Return an estimate, around the centre."""

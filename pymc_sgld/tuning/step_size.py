@@ -177,6 +177,7 @@ class WidePrediction(Prediction):
     ) -> None:
         self.rates, self.size = rates, noise[0].shape[1]
         self._averaged, self._accumulated = averaged, accumulated
+        self._squares = np.mean([(half**2).sum(axis=0) for half in noise], axis=0)
         self._strength = 0.0
         for half, judge in zip(noise, noise[::-1], strict=True):
             among = (max(0, len(half) - _DIRECTIONS), len(half) - 1)
@@ -184,6 +185,11 @@ class WidePrediction(Prediction):
             directions = directions / (np.linalg.norm(directions, axis=0) + 1e-300)
             found = ((judge @ directions) ** 2).sum(axis=0)
             self._strength = max(self._strength, float(found.max()))
+
+    def added(self, step_size: float) -> np.ndarray:
+        """Return the variance that noise adds to each of these coordinates, relatively, (d,)."""
+        remains = self._accumulated(np.array([1 - step_size / 2]))[0, 0]
+        return step_size**2 / 4 * remains * self._squares
 
     def _worst_of(self, step_size: float, with_own: bool) -> float:
         left = 1 - step_size * self.rates / 2
