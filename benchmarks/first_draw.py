@@ -6,13 +6,11 @@ first that is kept: after 1,000 draws of tuning for NUTS and nutpie, and after i
 of them for SGLD. Everything before counts: compiling, checks, and what SGLD chooses.
 
 Caches of compiled code are empty, or warm: those that a first run in the same folders has left.
-A run ends ``--limit`` seconds after the model is there, and "> 300" is a result. What it compiled
-until then is in the caches of the second run.
+A run ends when it has used ``--limit`` seconds of the processor from the model on, and "> 300" is a
+result. What it compiled until then is in the caches of the second run.
 
-Ratios are those of SGLD to PyMC's NUTS, below 1 where SGLD is faster. Where one of the two ran into
-the limit, its seconds, also those of the processor, are taken as the limit, and the ratio is a
-bound. The median counts a bound as that number. Other programs lengthen the seconds of the wall
-clock, and decide which runs end in time: have the machine for yourself.
+Ratios are those of SGLD to PyMC's NUTS, below 1 where SGLD is faster. Where one of the two was cut
+the ratio is a bound, and the median is the range of what it can be. Where both were, there is none.
 
 Run it with ``make first-draw``; ``python benchmarks/first_draw.py --help`` lists what can be
 changed.
@@ -54,7 +52,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", default=[*MODELS], choices=MODELS)
-    parser.add_argument("--limit", type=float, default=300, help="seconds of a run")
+    parser.add_argument("--limit", type=float, default=300, help="processor seconds of a run")
     parser.add_argument("--only", nargs="+", default=[*SAMPLERS], choices=SAMPLERS)
     parser.add_argument("--caches", default="both", choices=[*CACHES, "both"])
     parser.add_argument("--markdown", action="store_true", help="tables for the documentation")

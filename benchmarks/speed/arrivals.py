@@ -18,6 +18,7 @@ from speed.first_draw_models import MODELS
 from speed.first_draw_tables import FIRST, KEPT
 
 TUNE = 1_000  # draws of NUTS that are not kept
+PATIENCE = 4  # seconds of the wall clock for one of the processor, before a process counts as stuck
 SETTINGS = {"chains": 1, "cores": 1, "random_seed": 1, "progressbar": False, "quiet": True}
 
 
@@ -27,7 +28,7 @@ def seconds() -> tuple[float, float]:
 
 
 class Arrivals:
-    """When draws arrived: it is printed at once, and so known where an alarm ends the process."""
+    """When draws arrived: it is printed at once, and so known where a timer ends the process."""
 
     def __init__(self) -> None:
         self.start = seconds()
@@ -88,7 +89,9 @@ if __name__ == "__main__":
     name, sampler, limit = sys.argv[1:]
     with MODELS[name]():
         arrivals = Arrivals()
-        signal.setitimer(signal.ITIMER_REAL, float(limit))  # ends compiled code, too
+        # both end compiled code, too: the first is a result, the second a failure
+        signal.setitimer(signal.ITIMER_PROF, float(limit))
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE * float(limit))
         RUNS[sampler](arrivals)
     if KEPT not in arrivals.found:
         raise RuntimeError(f"{sampler} on {name} ended without a draw: it would read as too slow")

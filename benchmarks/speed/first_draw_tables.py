@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
@@ -24,20 +25,26 @@ def line(arrived: Mapping[str, list[float]]) -> pd.Series:
     return pd.Series([*arrived.get(FIRST, beyond), *arrived.get(KEPT, beyond)], COLUMNS)
 
 
-def ratio(one: float, other: float, limit: float) -> tuple[str, float]:
-    """Return a ratio of seconds and whether it is a bound, "<" or ">"; NaN where nothing is known.
+def ratio(one: float, other: float, limit: float) -> tuple[float, float]:
+    """Return the least and the most that a ratio of seconds can be; NaN where nothing is known."""
+    if math.isnan(one + other) or (math.isinf(one) and math.isinf(other)):
+        return math.nan, math.nan
+    if math.isinf(one):
+        return limit / other, math.inf
+    if math.isinf(other):
+        return 0.0, one / limit
+    return one / other, one / other
 
-    The seconds of a run that was cut are taken as the limit.
-    """
-    if math.isinf(one) and math.isinf(other):
-        return "", math.nan
-    bound = ">" if math.isinf(one) else "<" if math.isinf(other) else ""
-    one, other = (limit if math.isinf(seconds) else seconds for seconds in (one, other))
-    return bound, one / other
 
-
-def text(number: float, bound: str = "") -> str:
-    return "" if math.isnan(number) else f"{bound} {number:.3g}".lstrip()
+def text(least: float, most: float) -> str:
+    """Return a number, a bound or a range, as much as is known."""
+    if math.isnan(least) or (least, most) == (0, math.inf):
+        return ""
+    if least == most:
+        return f"{most:.3g}"
+    if least == 0:
+        return f"< {most:.3g}"
+    return f"> {least:.3g}" if math.isinf(most) else f"{least:.3g} to {most:.3g}"
 
 
 def of_model(found: dict[str, pd.DataFrame], limit: float) -> pd.DataFrame:
@@ -46,15 +53,15 @@ def of_model(found: dict[str, pd.DataFrame], limit: float) -> pd.DataFrame:
     for state, table in found.items():
         for label, seconds in table.iterrows():
             cut, failed = np.isinf(seconds), np.isnan(seconds)
-            cells = seconds.map(text).mask(cut, f"> {limit:g}").mask(failed, "failed")
+            cells = seconds.map("{:.3g}".format).mask(cut, f"> {limit:g}").mask(failed, "failed")
             lines[f"{label}, {state} caches"] = cells
         if ratios := of_samplers(table, limit):
-            cells = {column: text(number, bound) for column, (bound, number) in ratios.items()}
-            lines[f"{RATIO}, {state} caches"] = cells
+            cells = {column: text(*each) for column, each in ratios.items()}
+            lines[f"{RATIO}, {state} caches"] = pd.Series(cells)
     return pd.DataFrame(lines).T
 
 
-def of_samplers(table: pd.DataFrame, limit: float) -> dict[str, tuple[str, float]]:
+def of_samplers(table: pd.DataFrame, limit: float) -> dict[str, tuple[float, float]]:
     """Return the ratios of a table, or none where one of both samplers was not run."""
     if not {SAMPLERS["sgld"], SAMPLERS["nuts"]} <= {*table.index}:
         return {}
@@ -74,7 +81,7 @@ def of_all(found: dict[str, dict[str, pd.DataFrame]], limit: float) -> pd.DataFr
         for name, states in found.items()
     }
     table = pd.DataFrame(ratios).T
-    medians = table.map(lambda each: each[1]).median()
-    cells = table.map(lambda each: text(each[1], each[0]))
-    cells.loc["median"] = medians.map(text)
+    least, most = (table.map(itemgetter(end)).median() for end in (0, 1))
+    cells = table.map(lambda each: text(*each))
+    cells.loc["median"] = least.combine(most, text)
     return cells

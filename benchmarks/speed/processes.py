@@ -26,7 +26,8 @@ def with_caches(folder: str) -> dict[str, str]:
 def result_of(module: str, *arguments: object, **environment: str) -> object:
     """Run a module and return what its last line says in JSON.
 
-    A module may set an alarm for itself: what it has said by then is its result.
+    A module may limit its processor seconds by the timer ``ITIMER_PROF``: what it has said when
+    that ends it is its result.
 
     Raises
     ------
@@ -37,8 +38,9 @@ def result_of(module: str, *arguments: object, **environment: str) -> object:
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment
     command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, env=variables, capture_output=True, text=True)
-    if done.returncode not in (0, -signal.SIGALRM):
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
+    if done.returncode not in (0, -signal.SIGPROF):
+        code = done.returncode
+        raise RuntimeError(f"{' '.join(command)} failed with code {code}:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
