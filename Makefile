@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost large bias-target accuracy clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost first-draw large bias-target accuracy clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -19,6 +19,7 @@ help:
 	@echo 'make benchmark   speed and memory beside other libraries and NUTS; takes an hour, and torch'
 	@echo 'make choosing    the rules for batch size and step size beside runs'
 	@echo 'make flat-cost   rows and seconds for an effective sample size as the data grow, beside NUTS'
+	@echo 'make first-draw  seconds to the first draw of twelve models, beside NUTS and nutpie; takes hours'
 	@echo 'make large       8 GB of data on disk: seconds, memory, and the posterior (size=GB)'
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
 	@echo 'make accuracy    posteriors with a known answer, from default settings'
@@ -73,6 +74,10 @@ flat-cost: # empty caches, so that what compiles is timed
 	@$(environment) benchmark
 	caches=$$(mktemp -d) && trap 'rm -rf "$$caches"' EXIT && export NUMBA_CACHE_DIR="$$caches" && \
 	PYTENSOR_FLAGS="base_compiledir=$$caches" $(python) benchmarks/flat_cost.py
+
+first-draw:
+	@$(environment) benchmark
+	$(python) benchmarks/first_draw.py
 
 size = 8
 large:

@@ -25,7 +25,7 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,10 +49,10 @@ def processor() -> str:
     return found or platform.processor() or platform.machine()
 
 
-def environment() -> str:
+def environment(packages: Iterable[str] = PACKAGES) -> str:
     """Return the machine and the versions."""
     versions = []
-    for name in PACKAGES:
+    for name in packages:
         try:
             versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:

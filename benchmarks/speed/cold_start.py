@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import tempfile
 import time
 
 import pandas as pd
@@ -14,7 +13,7 @@ import pytensor
 
 from pymc_sgld import SGLD
 from speed.models import MODELS, Problem
-from speed.processes import result_of, with_caches
+from speed.processes import empty_then_warm
 
 SETTINGS = {"step_size": 1e-7, "gradient": "minibatch", "preconditioner": "identity"}
 SAMPLERS = "SGLD, textbook", "SGLD, default", "PyMC's NUTS"
@@ -55,12 +54,8 @@ def measure(name: str, rows: int, batch_size: int) -> pd.DataFrame:
     for sampler in SAMPLERS:
         if name == "network" and sampler == "SGLD, default":  # too many coordinates
             continue
-        with tempfile.TemporaryDirectory() as caches:
-            task = "speed.cold_start", name, sampler, rows, batch_size
-            found[sampler] = {
-                state: result_of(*task, **with_caches(caches))
-                for state in ("empty caches, s", "warm caches, s")
-            }
+        seconds = empty_then_warm("speed.cold_start", name, sampler, rows, batch_size)
+        found[sampler] = dict(zip(("empty caches, s", "warm caches, s"), seconds, strict=True))
     return pd.DataFrame(found).T
 
 
