@@ -374,7 +374,7 @@ def test_the_run_itself_is_in_doubt(regression):
     untrusted = np.zeros((4, 500), dtype=int)
     untrusted[2, -1] = 1
     report = distrusted(regression.idata(beta, **stats(untrusted=untrusted)))
-    assert "1 of 4 chains measured a bias beyond the tolerance" in report.verdict
+    assert "1 of 4 chains were found untrusted while they ran" in report.verdict
     norms = np.ones((4, 500))
     norms[0, 3:5] = np.inf
     exploded = distrusted(regression.idata(beta, **stats(gradient_norm=norms)))

@@ -130,7 +130,7 @@ def diagnose(
     run["not_finite"] = _not_finite(posterior)
     if untrusted:
         said, remedy = said_of(idata)
-        text = f"{untrusted} of {chains} chains measured a bias beyond the tolerance"
+        text = f"{untrusted} of {chains} chains were found untrusted while they ran"
         text += f", {said}" if said else ""
         doubts.append(Doubt("the run", text, remedy or "a smaller step_size", np.inf))
     if run["not_finite"]:

@@ -115,7 +115,7 @@ def compare(
     Warns
     -----
     SGLDWarning
-        If a chain of either run measured a bias beyond the tolerance (the stat ``untrusted``).
+        If a chain of either run is biased, or too short to tell (the stat ``untrusted``).
 
     References
     ----------

@@ -57,13 +57,13 @@ def _at_the_end(stat: xr.DataArray) -> np.ndarray:
 
 
 def warn_if_untrusted(data: Any, role: str) -> None:
-    """Warn where chains of a run measured a bias beyond what is tolerated."""
+    """Warn of chains that were found to be biased, or too short to tell, while they ran."""
     some, chains = untrusted_chains(data)
     if some:
         said, remedy = said_of(data)
         warnings.warn(
-            f"{some} of {chains} chains of {role} measured a bias beyond the tolerance while they "
-            f"ran (sample_stats.untrusted){f': {said}' if said else ''}. Do not rely on its means "
+            f"{some} of {chains} chains of {role} were found untrusted while they ran "
+            f"(sample_stats.untrusted){f': {said}' if said else ''}. Do not rely on its means "
             f"and standard deviations; sample with {remedy or _SMALLER}.",
             SGLDWarning,
             stacklevel=3,
