@@ -3,7 +3,7 @@
 import pytensor
 import pytest
 
-from tests.graphs import check_rows_and_gradients, compile_batches, lengths_in, log_density
+from tests.graphs import check_rows_and_gradients, compile_batches, lengths_in
 from tests.zoo import ROWS, SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
 
 
@@ -22,8 +22,19 @@ def model(build):
 
 
 @pytest.fixture(scope="module")
-def batches(model):
+def before(model):
+    return state(model)
+
+
+@pytest.fixture(scope="module")
+def batches(model, before):
     return compile_batches(model)
+
+
+def state(model):
+    """Return the graphs of a model as text, and its data."""
+    printed = pytensor.dprint([*model.basic_RVs, *model.value_vars], file="str")
+    return printed, {rv.name: value for rv, value in model.rvs_to_values.items()}
 
 
 def test_rows_and_gradients(model, batches):
@@ -35,12 +46,5 @@ def test_no_array_of_all_rows_is_left(build, batches):
     assert (ROWS in lengths_in(batches)) == (build in WITH_PARAMETERS_BY_THE_ROW)
 
 
-def test_the_model_is_not_changed(build):
-    def printed():
-        return pytensor.dprint([*model.basic_RVs, *model.value_vars], file="str")
-
-    model = build()
-    before, data = printed(), {rv.name: v for rv, v in model.rvs_to_values.items()}
-    log_density(model, model.value_vars, model.initial_point(), 4)
-    assert printed() == before
-    assert {rv.name: v for rv, v in model.rvs_to_values.items()} == data
+def test_the_model_is_not_changed(model, before, batches):
+    assert state(model) == before

@@ -110,17 +110,20 @@ class FixedValues:
         if variable in self._arrays:
             return self._arrays[variable]
         if variable not in self._cache:
-            try:
-                [self._cache[variable]] = self.evaluate([variable], {}, AS_IT_IS)
-            except np.exceptions.AxisError:  # PyMC's CAR sums a number, which rewriting removes
-                [self._cache[variable]] = self.evaluate([variable], {}, STABLE)
+            [self._cache[variable]] = self.evaluate([variable], {})
         return self._cache[variable]
 
     def evaluate(
-        self, outputs: Sequence[Variable], inputs: Mapping[Variable, np.ndarray], mode: Mode
+        self,
+        outputs: Sequence[Variable],
+        inputs: Mapping[Variable, np.ndarray],
+        mode: Mode = AS_IT_IS,
     ) -> list[np.ndarray]:
         """Return the values of graphs of fixed variables and ``inputs``."""
-        values = self.function(outputs, list(inputs), mode)(*inputs.values())
+        try:
+            values = self.function(outputs, list(inputs), mode)(*inputs.values())
+        except np.exceptions.AxisError:  # PyMC's CAR sums a number, which rewriting removes
+            values = self.function(outputs, list(inputs), STABLE)(*inputs.values())
         return [np.asarray(value) for value in values]
 
     def function(

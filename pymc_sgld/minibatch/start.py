@@ -59,7 +59,7 @@ def check_start(
     conditions = [condition for term in whole for condition in term.conditions]
     templates = {each.leaf: each.template for term in terms for each in term.streamed}
     try:
-        checks = iter(fixed.evaluate(conditions, {**inputs, **templates}, STABLE))
+        checks = iter(fixed.evaluate(conditions, {**inputs, **templates}))
         for term, value in zip(whole, _evaluate(whole, value_vars, point), strict=True):
             term.value = value
             found = [next(checks) for _ in term.conditions]
