@@ -103,7 +103,19 @@ def test_every_page_has_a_figure_that_is_drawn_with_the_others():
 def test_the_same_figure_is_the_same_file(figure, tmp_path):
     again = tmp_path / "again.svg"
     figure.module.main(again)
-    assert again.read_bytes() == figure.path.read_bytes()
+    (found, numbers), (expected, positions) = map(parts, (again, figure.path))
+    assert found == expected
+    np.testing.assert_allclose(numbers, positions, atol=0.01)  # points
+
+
+def parts(path):
+    """Return the text of a picture without its numbers, and these.
+
+    Processors round the last digit in their own ways, and identifiers are hashes of the numbers.
+    """
+    text = re.sub(r'((?:id="|href="#|url\(#))[^")]*', r"\1", path.read_text())
+    number = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
+    return re.split(number, text), np.array(re.findall(number, text), dtype=float)
 
 
 @of("gradient_descent")
