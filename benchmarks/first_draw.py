@@ -11,6 +11,7 @@ result. What it compiled until then is in the caches of the second run.
 
 Ratios are those of SGLD to PyMC's NUTS, below 1 where SGLD is faster. Where one of the two was cut
 the ratio is a bound, and the median is the range of what it can be. Where both were, there is none.
+A run that ends with an error, or takes four times the limit by the wall clock, is "failed".
 
 Run it with ``make first-draw``; ``python benchmarks/first_draw.py --help`` lists what can be
 changed.
