@@ -69,6 +69,11 @@ class FullData:
         """How many rows a pass reads."""
         return sum(table.total_size for table in self.density.tables)
 
+    @property
+    def dtype(self) -> Any:
+        """Of the positions where gradients are evaluated."""
+        return self.density.position.dtype
+
     def batches(self, density: LogDensity, calls: float) -> FullData:
         """Return the same for blocks of another length, compiled if this is: they share most."""
         compiled = any(is_compiled(function) for function in self._functions.values())
@@ -105,6 +110,7 @@ class FullData:
         """Return the value of each part, shape (parts,), and its gradient, shape (parts, d)."""
         values = np.zeros(len(self._sums))
         gradients = np.zeros((len(self._sums), len(position)))
+        position = position.astype(self.dtype)
         for i, parts in self._together():
             function = self._function(i, parts)
             for number, block in enumerate(self._blocks(i)):
@@ -166,8 +172,9 @@ class FullData:
     ) -> dict[int, np.ndarray]:
         """Return the gradients of the parts that are evaluated with the rows of a block."""
         parts = dict(self._together())[i]
+        position = position.astype(self.dtype)
         whole = [item.array for item in self.density.whole]
-        counted = np.ones(self.density.tables[i - 1].batch_size, self.density.position.dtype)
+        counted = np.ones(self.density.tables[i - 1].batch_size, self.dtype)
         found = self._function(i, parts)(position, *others, counted, *rows, *whole)
         return {part: found[2 * k + 1] for k, part in enumerate(parts)}
 
@@ -264,7 +271,7 @@ class FullData:
         seen = 0
         for start, block in read_blocks(table):
             new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
-            counted = new * np.asarray(self._scales[i - 1], self.density.position.dtype)
+            counted = new * np.asarray(self._scales[i - 1], self.dtype)
             yield [counted, *block, *whole]
             seen = start + table.batch_size
 

@@ -31,6 +31,12 @@ _FEW = 256  # entries that Python may visit one by one: less than compiling take
 Arrays = Callable[..., np.ndarray]
 
 
+def _broadcast(*arrays: np.ndarray) -> list[np.ndarray]:
+    """Return arrays of one shape, not to be written to: nor may those be that are given."""
+    shape = np.broadcast_shapes(*[np.shape(array) for array in arrays])
+    return [np.broadcast_to(array, shape) for array in arrays]
+
+
 def _trigamma(x: np.ndarray) -> np.ndarray:
     return scipy.special.zeta(2.0, x)
 
@@ -45,7 +51,7 @@ _FUNCTIONS: dict[type, Arrays] = {
     scalar.Switch: lambda condition, one, other: np.where(condition.astype(bool), one, other),
     scalar.Clip: np.clip,
     scalar.Identity: np.array,
-    scalar.Second: lambda like, x: np.broadcast_arrays(like, x)[1],
+    scalar.Second: lambda like, x: _broadcast(like, x)[1],
     scalar.RoundHalfAwayFromZero: lambda x: np.copysign(np.floor(np.abs(x) + 0.5), x),
     scalar_math.Softplus: lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
     scalar_math.Log1mexp: _log1mexp,
@@ -86,7 +92,7 @@ class ByArrays(Op):
 
     def _by_entries(self, node: Apply, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """Compute few entries by Python, and many by a function that is compiled for it."""
-        together = np.broadcast_arrays(*inputs)
+        together = _broadcast(*inputs)
         shape = together[0].shape
         flat = [np.ravel(array) for array in together]
         if flat[0].size <= _FEW:

@@ -47,16 +47,15 @@ def curvature_of(build):
     placed = {"sum": "prior"} if build is shared_sum else {}
     point = random_point(model)
     rows = Minibatcher(model, model.value_vars, point, placed)
-    return Curvature(FullData(rows.blocks(64)), [], "float64"), rows.inputs.values[
-        rows.inputs.position
-    ]
+    return Curvature(FullData(rows.blocks(64)), []), rows.inputs.values[rows.inputs.position]
 
 
 class Counted:
     """Counts the gradients of a log density."""
 
     def __init__(self, data):
-        self.data, self.coordinates, self.gradients_taken = data, data.coordinates, 0
+        self.data, self.dtype, self.coordinates = data, data.dtype, data.coordinates
+        self.gradients_taken = 0
 
     def gradients(self, position, others):
         self.gradients_taken += 1
@@ -93,11 +92,11 @@ def test_scales_are_found():
     precisions = 10.0 ** np.array([10, -20, 0, 4])
 
     class Quadratic:
-        coordinates = ()
+        coordinates, dtype = (), "float64"
 
         def gradients(self, position, others):
             return np.zeros(1), -(precisions * position)[None]
 
-    found = Curvature(Quadratic(), [], "float64").matrix(np.array([1e-6, 3e9, 0.5, -2]))
+    found = Curvature(Quadratic(), []).matrix(np.array([1e-6, 3e9, 0.5, -2]))
     np.testing.assert_allclose(np.diag(found), precisions, rtol=1e-5)
     np.testing.assert_allclose(found - np.diag(np.diag(found)), 0, atol=1e-12)

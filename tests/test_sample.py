@@ -91,7 +91,7 @@ class Constant(Curvature):
     """That of a quadratic function."""
 
     def __init__(self, precision):
-        super().__init__(SimpleNamespace(coordinates=()), [], "float64")
+        super().__init__(SimpleNamespace(coordinates=(), dtype="float64"), [])
         self.precision = precision
 
     def matrix(self, position, deviations=None):

@@ -234,14 +234,13 @@ class Gradients:
         first = draws - every * stretches
         position = self._draws.position[:, first:]
         gradient = np.empty((chains, stretches, position.shape[2]))
-        dtype = self.density.position.dtype
         passes = progress("gradients of all rows at draws", chains * stretches)
         with np.errstate(all="ignore"), one_thread(), passes as update:
             for chain in range(chains):
                 for stretch in range(stretches):
                     draw = first + (stretch + 1) * every - 1
                     here = position[chain, draw - first]
-                    parts = self.data.gradients(here.astype(dtype), self.others(chain, draw))[1]
+                    parts = self.data.gradients(here, self.others(chain, draw))[1]
                     gradient[chain, stretch] = parts.sum(axis=0)
                     update()
         return Sample(position, gradient / temperature, every)

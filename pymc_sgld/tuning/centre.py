@@ -55,7 +55,7 @@ def approximate(data: FullData, search: Search, hierarchical: bool) -> Gaussian:
 def gaussian_at(data: FullData, position: np.ndarray, others: Sequence[np.ndarray]) -> Gaussian:
     """Return the Gaussian of Laplace's approximation at a point."""
     kind = Full if len(position) <= FULL_SIZE else Stretched
-    curvature = Curvature(data, others, position.dtype)
+    curvature = Curvature(data, others)
     shape = kind.at(curvature, position)
     return judged(position, shape, _evaluate(curvature, lambda: None))
 
@@ -71,7 +71,7 @@ def find_gaussian(
 
     Never on less than all rows alone: what is found on a sample is made that of all, or left.
     """
-    curvature = Curvature(data, others, start.dtype)
+    curvature = Curvature(data, others)
     passes = itertools.count(1)
     evaluate = _evaluate(
         curvature, lambda: report(f"{_LOOKING}, pass {next(passes)} over all rows")
@@ -79,7 +79,7 @@ def find_gaussian(
     sample = sample_of(data, len(start))
     if sample is not None:
         message = f"{_LOOKING} on a sample of {sample.rows:,} rows"
-        part = Curvature(sample, others, start.dtype)
+        part = Curvature(sample, others)
         of_sample = _evaluate(part, lambda: report(message))
         found = complete(_search(part, of_sample, start, hierarchical), of_sample, part, evaluate)
         if found is not None:
@@ -92,8 +92,7 @@ def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
 
     def evaluate(position: np.ndarray) -> tuple[float, np.ndarray]:
         tell()
-        at = position.astype(curvature.dtype)
-        values, gradients = curvature.data.gradients(at, curvature.others)
+        values, gradients = curvature.data.gradients(position, curvature.others)
         return float(values.sum()), gradients.sum(axis=0)
 
     return evaluate

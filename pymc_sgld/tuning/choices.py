@@ -138,7 +138,7 @@ def choose(
     with progress("measuring the noise of gradients"):
         gradient = asked.gradient if density.full else noise.better_estimator(density)
         prediction = noise.predict(gradient, density)
-    largest = largest_step(gaussian.misfit)
+    largest = largest_step(max(gaussian.misfit, gaussian.worst))
     target = asked.bias_target
     if tunes_step and not density.full:
         shift = noise.mean_shift(prediction, prediction.step_size(target, largest))

@@ -42,17 +42,19 @@ class Curvature:
         The log density.
     others : sequence of ndarray
         Values of the variables that the step does not move.
-    dtype : dtype
-        Of the position.
     """
 
     data: FullData
     others: Sequence[np.ndarray]
-    dtype: Any
     _candidates: list[list[np.ndarray]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._candidates = _candidates(self.data)
+
+    @property
+    def dtype(self) -> Any:
+        """Of the positions where gradients are evaluated."""
+        return self.data.dtype
 
     @property
     def may_have_groups(self) -> bool:
@@ -61,8 +63,7 @@ class Curvature:
 
     def gradient(self, position: np.ndarray) -> np.ndarray:
         """Return the gradient of the log density, shape (d,)."""
-        at = position.astype(self.dtype)
-        return self.data.gradients(at, self.others)[1].sum(axis=0)
+        return self.data.gradients(position, self.others)[1].sum(axis=0)
 
     def product(self, position: np.ndarray, tangent: np.ndarray) -> np.ndarray:
         """Return the product with a vector of about the size of a standard deviation."""

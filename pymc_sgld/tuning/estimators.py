@@ -126,10 +126,7 @@ class EstimatorNoise:
             assert isinstance(prediction, WidePrediction)
             factor = self._preconditioner.factor
             exact, wider = factor(z), factor(z * np.sqrt(1 + prediction.added(step_size)))
-        data = self._data
-        if gaussian.by_sample:
-            data = sample_of(data, len(gaussian.mean)) or data
-        curvature = Curvature(data, self._others, gaussian.mean.dtype)
+        curvature = self._curvature
 
         def mean_gradient(displacements: np.ndarray) -> np.ndarray:
             places = gaussian.mean + np.concatenate([displacements, -displacements])
@@ -156,11 +153,8 @@ class EstimatorNoise:
             return Prediction(shape.precision, covariances, factor, averaged, accumulated)
         assert isinstance(shape, Stretched)
         if self._rates is None:
-            data, size = self._data, len(self._gaussian.mean)
-            if self._gaussian.by_sample:
-                data = sample_of(data, size) or data
-            curvature = Curvature(data, self._others, self._gaussian.mean.dtype)
-            values = np.abs(shape.spectrum(curvature, self._gaussian.mean, matrix)[0])
+            spectrum = shape.spectrum(self._curvature, self._gaussian.mean, matrix)
+            values = np.abs(spectrum[0])
             self._rates = np.array([max(values.min(), 1e-6 * values.max()), values.max()])
         pulled = [matrix.pull(half) for half in noise]
         return WidePrediction(self._rates, pulled, averaged, accumulated)
@@ -205,10 +199,18 @@ class EstimatorNoise:
             self._batches, gradient, self.centre, self._others, self._asked.batching
         )
 
+    @property
+    def _curvature(self) -> Curvature:
+        """Of all rows, or of the sample that the Gaussian comes from."""
+        data = self._data
+        if self._gaussian.by_sample:
+            data = sample_of(data, len(self._gaussian.mean)) or data
+        return Curvature(data, self._others)
+
     @cached_property
     def centre(self) -> Centre:
         """The centre, with what estimators need there."""
-        position = self._gaussian.mean.astype(self._data.density.position.dtype)
+        position = self._gaussian.mean.astype(self._data.dtype)
         return self._data.centre(position, self._others, self._asked.gradient == "taylor")
 
     def _size(self, noise: list[np.ndarray]) -> float:

@@ -56,6 +56,10 @@ class Gaussian:
     misfit : float
         How far it is from the posterior: the mean square of the difference of their gradients,
         :math:`E_q |\Lambda^{-1/2} (\nabla \log p - \nabla \log q)|^2 / d`, the Fisher divergence.
+    worst : float
+        The same in the coordinate where it is greatest, as the mean square of how far the
+        difference of the gradients would move its mean, in standard deviations: the scale of many
+        group effects may be far from Gaussian where all else is.
     evidence : float
         The lower bound of the log evidence, up to a constant: what the best one has most of.
     known : tuple of (ndarray, ndarray)
@@ -68,6 +72,7 @@ class Gaussian:
     shape: Shape
     settled: bool = True
     misfit: float = 0.0
+    worst: float = 0.0
     evidence: float = -np.inf
     known: tuple[Known, ...] = ()
     by_sample: bool = False
@@ -103,7 +108,7 @@ def settle(
             shape = shape.narrower()  # it reaches where there is no density
             path.means.clear()
             continue
-        path.add(pair)
+        path.add(pair, shape)
         if pair.is_news and hessians < effort.most_hessians:
             place = mean + pair.away if step % 2 else mean - pair.away
             shape = shape.turned(curvature, place, min(0.3, 2 / max(1, hessians - 8)), rng)
@@ -123,7 +128,7 @@ def judged(mean: np.ndarray, shape: Shape, evaluate: Evaluate) -> Gaussian:
     rng, path = np.random.default_rng(_SEED), _Path(means=[mean])
     for _ in range(_JUDGED // 2):
         pair = Pair.at(mean, shape, evaluate, rng.standard_normal(len(mean)))
-        path.add(pair if pair.is_finite else pair._replace(move=np.full(len(mean), np.inf)))
+        path.add(pair, shape)
     return path.gaussian(mean, shape, settled=True)
 
 
@@ -165,6 +170,11 @@ class Pair(NamedTuple):
         """Whether the width should change."""
         return bool(np.mean(self.bend**2) > NEWS**2)
 
+    def by_coordinate(self, shape: Shape) -> np.ndarray:
+        """Return how far this would move the mean of each coordinate, squared, shape (d,)."""
+        moves = shape.away(np.array([self.move + self.bend, self.move - self.bend]))
+        return np.mean(moves**2, axis=0) / shape.variances
+
     @property
     def misfit(self) -> float:
         """The difference of the gradients of both densities, squared."""
@@ -177,12 +187,14 @@ class _Path:
 
     means: list[np.ndarray] = field(default_factory=list)
     misfits: list[float] = field(default_factory=list)
+    by_coordinate: list[np.ndarray] = field(default_factory=list)
     bounds: list[float] = field(default_factory=list)
     known: deque[Known] = field(default_factory=lambda: deque(maxlen=_KNOWN))
 
-    def add(self, pair: Pair) -> None:
+    def add(self, pair: Pair, shape: Shape) -> None:
         """Take down what a pair says of the Gaussian."""
         self.misfits.append(pair.misfit)
+        self.by_coordinate.append(pair.by_coordinate(shape))
         self.bounds.append(pair.bound)
         self.known.extend(pair.known)
 
@@ -198,8 +210,10 @@ class _Path:
         """Return where the search ended, by the averages of its last steps."""
         late = np.mean(self.means[-_WINDOW:], axis=0) if self.means else mean
         if not self.misfits:
-            return Gaussian(late, shape, settled, np.inf)
+            return Gaussian(late, shape, settled, np.inf, np.inf)
         late_ones = slice(max(len(self.misfits) // 2, len(self.misfits) - _JUDGED), None)
         misfit, evidence = np.mean(self.misfits[late_ones]), np.mean(self.bounds[late_ones])
+        worst = np.mean(self.by_coordinate[late_ones], axis=0).max()
+        misfit, worst = np.nan_to_num([misfit, worst], nan=np.inf)
         known = tuple(self.known)
-        return Gaussian(late, shape, settled, float(misfit), float(evidence), known)
+        return Gaussian(late, shape, settled, float(misfit), float(worst), float(evidence), known)

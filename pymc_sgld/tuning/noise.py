@@ -65,7 +65,7 @@ class BatchGradients:
         }
         self._stored = {i: order.storage_order() for i, order in self._orders.items()}
         self._count = 0
-        self.dtype = data.density.position.dtype
+        self.dtype = data.dtype
 
     def __call__(self, position: np.ndarray, batches: int) -> np.ndarray:
         """Return the estimates at a position from a number of batches, shape (batches, d)."""
@@ -99,7 +99,7 @@ class BatchGradients:
         """Return the gradient of a batch's log-likelihood, less what its expansion gives."""
 
         def of_rows(position: np.ndarray) -> np.ndarray:
-            return self._data.of_rows(i, position.astype(self.dtype), self._others, rows)
+            return self._data.of_rows(i, position, self._others, rows)
 
         found = of_rows(at)
         if self._centre is not None:
@@ -196,7 +196,7 @@ def missing_in_batches(
     shape, unit = gaussian.shape, np.sqrt(gaussian.shape.variances)
     misses, errors = np.zeros((2, len(unit)))
     with np.errstate(all="ignore"):
-        known = gaussian.known or _known(data, gaussian, others, gradients.dtype)
+        known = gaussian.known or _known(data, gaussian, others)
         for position, full in known:
             estimates = gradients(position, batches * _COMPARED // len(known))
             apart = shape.away(shape.pull(estimates - full)) / unit
@@ -206,11 +206,9 @@ def missing_in_batches(
     return np.nan_to_num(np.sqrt(beyond))
 
 
-def _known(
-    data: FullData, gaussian: Gaussian, others: Sequence[np.ndarray], dtype: str
-) -> list[Known]:
+def _known(data: FullData, gaussian: Gaussian, others: Sequence[np.ndarray]) -> list[Known]:
     """Return gradients of all rows at positions of a Gaussian."""
     rng = np.random.default_rng(_SEED + 1)
     z = rng.standard_normal((_COMPARED, len(gaussian.mean)))
     positions = gaussian.mean + gaussian.shape.away(z)
-    return [(at, data.gradients(at.astype(dtype), others)[1].sum(axis=0)) for at in positions]
+    return [(at, data.gradients(at, others)[1].sum(axis=0)) for at in positions]

@@ -109,7 +109,9 @@ def complete(
                 return None
             misfit = float(np.mean(pair.bend**2 + drawn.move**2))
             misfit = max(found.misfit, misfit)
-            return Gaussian(mean, shape, True, misfit, pair.bound, pair.known, by_sample=True)
+            return Gaussian(
+                mean, shape, True, misfit, found.worst, pair.bound, pair.known, by_sample=True
+            )
         moved, tilted = distance, Tilted(of_sample, tilted.tilt + tilt)
         found = settle(mean, shape, tilted, curvature, SPARING)
     return None
