@@ -32,7 +32,7 @@ from pymc_sgld.tuning.starts import climb, mean_field
 _LOOKING = "looking for the centre of the posterior"
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
 _POOR = 0.02  # misfit from which on another start may do better
-SECONDS = 60.0  # after which a search ends with what it has
+SECONDS = 60.0  # after which a search ends with what it has; to compile does not count
 
 
 def approximate(data: FullData, search: Search, top: Collection[str]) -> Gaussian:
@@ -115,6 +115,7 @@ def _search(
         shape = kind.at(curvature, begin)
         return settle(begin, shape, evaluate, curvature, effort._replace(until=until))
 
+    evaluate(start)  # compiles what is to be compiled, which takes none of the time to search
     began = time.monotonic()
     found = search(climb, began + SECONDS / 2)
     is_hierarchical = hyper is not None and hyper.any()
