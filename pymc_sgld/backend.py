@@ -80,8 +80,12 @@ def is_compiled(function: Callable[..., Any]) -> bool:
 
 def is_worthwhile(outputs: Sequence[Variable], calls: float) -> bool:
     """Whether to compile graphs takes less time than so many calls without."""
-    nodes = list(toposort(outputs))
-    return calls * sum(map(_seconds, nodes)) > _COMPILE_NODE * len(nodes)
+    return calls * seconds(outputs) > _COMPILE_NODE * len(list(toposort(outputs)))
+
+
+def seconds(outputs: Sequence[Variable]) -> float:
+    """Return how long NumPy takes for graphs, about."""
+    return sum(map(_seconds, toposort(outputs)))
 
 
 def _seconds(node: Apply) -> float:

@@ -40,6 +40,8 @@ class Chain(Comparable):
         By which step sizes are multiplied, after what the chain met while tuning.
     last_step_size : float
         Of the last update.
+    overflows : int
+        Attempts at draws after tuning that did not stay finite.
     reasons : int
         Not to trust it, a sum of `Reason`, as far as they are known.
     """
@@ -57,6 +59,7 @@ class Chain(Comparable):
     batches: int = 0
     refinement: float = 1.0
     last_step_size: float = np.nan
+    overflows: int = 0
     reasons: int = 0
 
     @property

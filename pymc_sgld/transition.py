@@ -31,7 +31,7 @@ OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
 JUDGED = 20  # draws after which the noise is judged, and again after as many
 _ENTRIES_OF_A_PART = 2**17  # updates times coordinates that are run at once: some MB
 _LEAST_OF_A_PART = 4  # updates, so that no part has one
-ATTEMPTS = 12  # to start, or to go on while tuning, each with half the step size
+ATTEMPTS = 12  # to start, or to go on, each with half the step size
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Transition:
         others: list[np.ndarray],
         parameters: Callable[[np.ndarray], np.ndarray],
     ) -> Draw:
-        """Run the updates of one draw: with smaller steps while tuning, if they fail.
+        """Run the updates of one draw: with smaller steps, if they fail and were chosen here.
 
         Parameters
         ----------
@@ -139,6 +139,7 @@ class Transition:
             if draw is not None:
                 break
             chain.refinement /= 2
+            chain.overflows += not chain.is_tuning
         else:
             raise NonFiniteError(
                 "SGLD: found no step size at which the gradients do not explode. Pass initvals to "
@@ -181,6 +182,13 @@ class Transition:
         if self.gaussian is not None:
             expected = self.temperature * self.gaussian.shape.variances
         told = chain.mixing.messages(self.judge.names, expected, self.judge.chosen)
+        if chain.overflows:
+            text = (
+                f"{chain.overflows} attempts at a draw overflowed after tuning, and steps became "
+                f"{1 / chain.refinement:.2g} times smaller: the draws before may be off. Sample "
+                "with a smaller step_size, reparametrise the model, or compare with NUTS."
+            )
+            told.append(Message(Reason.UNSTABLE, chain.overflows, text))
         return [*self.doubts, *told]
 
     def _new_contrast(self, length: int) -> Contrast:
@@ -219,7 +227,7 @@ class Transition:
         updates, paired = self.updates_of_draw(chain), chain.has_shadow
         count = np.arange(chain.updates, chain.updates + updates)
         step_sizes = evaluate(self.schedule, count) * chain.refinement
-        may_fail = self.judge.chosen and chain.is_tuning
+        may_fail = self.judge.chosen and (chain.is_tuning or chain.overflows < ATTEMPTS)
         contrast, previous = chain.contrast, chain.previous_noise
         before = copy(contrast) if may_fail else contrast
         position, began = start, None
@@ -241,7 +249,9 @@ class Transition:
             if not finite and not (may_fail and attempts < ATTEMPTS):
                 at = first, position, read_sizes, noise, rows, others, attempts
                 raise explain(self.run, self.coordinates, *at)
-            if may_fail and not (finite and is_stable(step_sizes[0], began, ended)):
+            watched = finite and chain.is_tuning
+            swings = watched and not is_stable(step_sizes[0], began, ended)
+            if may_fail and (swings or not finite):
                 chain.contrast = before
                 return None
             if paired:

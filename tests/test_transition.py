@@ -7,6 +7,7 @@ import pytest
 from pymc_sgld import SGLD, NonFiniteError, transition
 from pymc_sgld.failures import is_stable
 from pymc_sgld.monitor.contrast import TUNING_SHARE, shadowed
+from pymc_sgld.monitor.messages import Reason
 from tests.graphs import QUICK
 from tests.test_monitor import gaussian_mean
 
@@ -132,6 +133,24 @@ def test_steps_that_fail_while_tuning_become_smaller():
         point = model.initial_point()
         for _ in range(20):
             point, _ = own.step(point)
+
+
+def test_steps_that_fail_after_tuning_lose_no_draws():
+    """The draw is repeated with smaller steps, and the chain is not trusted."""
+    with pm.Model():
+        rate = pm.Exponential("rate", 1)
+        pm.Poisson("x", rate, observed=np.full(200, 3))
+        step = SGLD(compile_kwargs={"mode": "FAST_COMPILE"})
+    good = step.schedule.step_size
+    before = run(step, 30, tune=20)
+    assert not before[-1][1]["reasons"] & Reason.UNSTABLE
+    object.__setattr__(step.schedule, "step_size", 1e4)
+    results = run(step, 30)
+    assert len(results) == 30
+    assert results[-1][1]["step_size"] < 1e3 * good
+    assert np.isfinite(results[-1][0]["rate_log__"])
+    assert results[-1][1]["reasons"] & Reason.UNSTABLE
+    assert "overflowed after tuning" in results[-1][1]["warning"].message
 
 
 def test_rows_of_the_shadow_are_counted(default):

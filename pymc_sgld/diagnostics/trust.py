@@ -25,6 +25,7 @@ FOUND = {
         "draws are far wider than the Gaussian that was expected",
         _OTHERWISE,
     ),
+    Reason.UNSTABLE: ("the density or a gradient overflowed while sampling", _OTHERWISE),
     Reason.SHORT: ("a chain is too short to tell", "more draws, or reparametrise"),
 }
 """What is off, and what to change."""

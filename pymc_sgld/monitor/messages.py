@@ -27,6 +27,7 @@ class Reason(IntFlag):
     GAUSSIAN = 16
     WIDTH = 32
     SHORT = 64
+    UNSTABLE = 128
 
 
 class Message(NamedTuple):

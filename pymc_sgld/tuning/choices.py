@@ -26,6 +26,8 @@ from pymc_sgld.tuning.step_size import Prediction, largest_step
 
 INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
 SHIFT = 0.05  # posterior standard deviations that a mean may be off by the noise of gradients
+_ROUGH = 0.25  # difference from a Gaussian beyond which noise does more harm than on a Gaussian
+_ALL_ROWS = 0.005  # seconds for all rows by NumPy, of which compiled updates take about a tenth
 _LARGEST_BATCH_SIZE = 1024
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
 _LEAST_FACTOR = 0.01  # of a refinement
@@ -135,17 +137,21 @@ def choose(
     doubts = doubts_about(gaussian, data.coordinates, search, rows.parents)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
+    rough = max(gaussian.misfit, gaussian.worst)
+    open_size = tunes_step and tunes_batch and not any(term.declared for term in rows.terms)
+    few = open_size and not density.sources and data.seconds <= _ALL_ROWS
+    if few and rough > _ROUGH and not density.full:
+        density = rows.density(rows.tables(None).largest)
     with progress("measuring the noise of gradients"):
         gradient = asked.gradient if density.full else noise.better_estimator(density)
         prediction = noise.predict(gradient, density)
-    largest = largest_step(max(gaussian.misfit, gaussian.worst))
-    target = asked.bias_target
+    largest = largest_step(rough)
+    target = asked.bias_target * min(1.0, _ROUGH / max(rough, _ROUGH))
     if tunes_step and not density.full:
         shift = noise.mean_shift(prediction, prediction.step_size(target, largest))
         target *= min(1.0, SHIFT / max(shift, SHIFT))
-    open_size = tunes_batch and not any(term.declared for term in rows.terms)
-    if tunes_step and open_size and not density.full:
-        larger = _batch_size(density, prediction, target, largest)
+    if open_size and not density.full:
+        larger = _batch_size(density, prediction, target, largest, few)
         if larger > largest_batch(density):
             density = rows.density(larger)
             prediction = noise.predict(gradient, density)
@@ -161,12 +167,12 @@ def choose(
 
 
 def _batch_size(
-    density: LogDensity, prediction: Prediction, bias_target: float, largest: float
+    density: LogDensity, prediction: Prediction, bias_target: float, largest: float, few: bool
 ) -> int:
     """Return the batch size whose noise no longer limits the step, or the largest.
 
     As long as it does, the step is about proportional to the size: the rows that a draw reads stay
-    the same, and the updates become fewer.
+    the same, and the updates become fewer. Where the rows are few, the largest is all of them.
     """
     batch_size = largest_batch(density)
     rows = max(table.total_size for table in density.tables)
@@ -176,4 +182,4 @@ def _batch_size(
     most = min(max(_LARGEST_BATCH_SIZE, 2 * size), int(rows * _MOST_OF_THE_ROWS))
     while short > 1.5 and 2 * batch_size <= most:
         batch_size, short = 2 * batch_size, short / 2
-    return batch_size
+    return rows if few and short > 1.5 else batch_size
