@@ -43,6 +43,29 @@ def test_mean_field_stays_where_the_mass_is():
     assert abs(t - np.log(0.99) / 2) < 0.25  # a standard deviation: 1 / sqrt(20)
 
 
+def test_mean_field_finds_the_scale_of_many_small_groups():
+    """Without the hyperparameters held, all of the spread is taken for noise."""
+    rng, groups, rows = np.random.default_rng(5), 1_000, 5
+    effects = rng.normal(0.5, 0.7, groups)
+    y = effects + rng.standard_normal((rows, groups))
+
+    def density(position):
+        (spread, mean, noise), group = position[:3], position[3:]
+        precision, seen = np.exp(-2 * spread), np.exp(-2 * noise)
+        away, residual = group - mean, y - group
+        squares = np.sum(away**2) * precision, np.sum(residual**2) * seen
+        value = -groups * spread - y.size * noise - sum(squares) / 2
+        by_group = residual.sum(axis=0) * seen - away * precision
+        by_mean = away.sum() * precision
+        return float(value), np.r_[squares[0] - groups, by_mean, squares[1] - y.size, by_group]
+
+    begin, hyper = np.zeros(groups + 3), np.arange(groups + 3) < 2
+    begin[2] = np.log(2)
+    truth = np.log(effects.std()), effects.mean(), 0.0
+    np.testing.assert_allclose(mean_field(density, begin, hyper=hyper)[:3], truth, atol=0.1)
+    assert mean_field(density, begin)[0] < np.log(0.2)
+
+
 def test_a_search_ends_in_time(monkeypatch):
     """With what it has, and a warning."""
     monkeypatch.setattr(centre, "SECONDS", 0.0)

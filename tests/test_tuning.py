@@ -334,12 +334,12 @@ def test_a_poor_gaussian_is_looked_for_again(misfit, searches, monkeypatch):
     found = iter([poor, better])
     monkeypatch.setattr(centre, "settle", lambda *arguments: next(found))
     for start in ("climb", "mean_field"):
-        monkeypatch.setattr(centre, start, lambda evaluate, start, until: start)
+        monkeypatch.setattr(centre, start, lambda evaluate, start, until, **hyper: start)
     curvature = SimpleNamespace(
         data=SimpleNamespace(rows=10**7), matrix=lambda position: np.eye(2), may_have_groups=False
     )
     expected = [poor, better][searches - 1]
-    assert centre._search(curvature, lambda position: None, np.zeros(2), False) is expected
+    assert centre._search(curvature, lambda position: None, np.zeros(2), None) is expected
 
 
 def test_float32():
@@ -373,16 +373,20 @@ def test_textbook_settings_choose_nothing():
 @pytest.mark.parametrize(
     ("coordinates", "rows", "expected"),
     [(10, 10**6, 1024), (1500, 10**6, 2048), (10, 2000, 256), (10, 300, 128)],
-    ids=["many rows", "many coordinates", "a quarter of the rows", "few rows"],
+    ids=["many rows", "many coordinates", "a quarter of the rows", "very few rows"],
 )
 def test_largest_batch_size(coordinates, rows, expected):
-    """Batches grow as long as noise limits the step, up to 1,024 rows or twice the coordinates."""
+    """Batches grow as long as noise limits the step, up to 1,024 rows or twice the coordinates.
+
+    All rows are read where that costs little.
+    """
     table = SimpleNamespace(full=False, batch_size=128, total_size=rows)
     noisy = SimpleNamespace(size=coordinates, rates=np.ones(2), step_size=lambda *_: 1e-6)
     density = SimpleNamespace(tables=[table])
-    assert _batch_size(density, noisy, 0.05, 0.3) == expected
+    assert _batch_size(density, noisy, 0.05, 0.3, few=False) == expected
+    assert _batch_size(density, noisy, 0.05, 0.3, few=True) == rows
     quiet = SimpleNamespace(size=coordinates, rates=np.ones(2), step_size=lambda *_: 0.3)
-    assert _batch_size(density, quiet, 0.05, 0.3) == 128
+    assert _batch_size(density, quiet, 0.05, 0.3, few=True) == 128
 
 
 @pytest.mark.parametrize("kind", [Full, Stretched])

@@ -68,15 +68,16 @@ class Minibatcher:
         check_start(self.terms, self.fixed, self.inputs.values, self._value_vars, point)
 
     @property
-    def parents(self) -> list[str]:
-        """Names of the variables that the step moves and that the priors of others depend on."""
-        found: set[str] = set()
+    def parents(self) -> dict[str, set[str]]:
+        """By the name of a variable, those that the step moves and that its prior depends on."""
+        found: dict[str, set[str]] = {}
         for term in self.terms:
             if term.kind == "free":
                 above = set(ancestors([term.graph]))
                 pairs = zip(self.inputs.coordinates, self.inputs.pieces, strict=True)
-                found |= {c.name for c, piece in pairs if piece in above and c.name != term.name}
-        return [c.name for c in self.inputs.coordinates if c.name in found]
+                names = {c.name for c, piece in pairs if piece in above and c.name != term.name}
+                found[term.name] = names
+        return found
 
     def check_sources(self) -> None:
         """Read all rows of the sources once, to see whether the density is finite in each.

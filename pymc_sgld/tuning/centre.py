@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -34,7 +35,7 @@ _POOR = 0.02  # misfit from which on another start may do better
 SECONDS = 60.0  # after which a search ends with what it has
 
 
-def approximate(data: FullData, search: Search, hierarchical: bool) -> Gaussian:
+def approximate(data: FullData, search: Search, top: Collection[str]) -> Gaussian:
     """Return the Gaussian approximation of a posterior, and show how the search goes on.
 
     Parameters
@@ -43,13 +44,16 @@ def approximate(data: FullData, search: Search, hierarchical: bool) -> Gaussian:
         The log density.
     search : Search
         Where to begin, or the point to use: then nothing is searched.
-    hierarchical : bool
-        Whether the prior of a variable depends on another variable.
+    top : collection of str
+        Names of the hyperparameters: the priors of others depend on them, and theirs on none.
     """
+    hyper = np.zeros(len(search.start), dtype=bool)
+    for c in data.coordinates:
+        hyper[c.start : c.start + c.size] = c.name in top
     with progress(_LOOKING) as update:
         if search.center is not None:
             return gaussian_at(data, search.center, search.others)
-        return find_gaussian(data, search.start, search.others, update, hierarchical)
+        return find_gaussian(data, search.start, search.others, update, hyper)
 
 
 def gaussian_at(data: FullData, position: np.ndarray, others: Sequence[np.ndarray]) -> Gaussian:
@@ -65,7 +69,7 @@ def find_gaussian(
     start: np.ndarray,
     others: Sequence[np.ndarray],
     report: Callable[[str], None] = lambda message: None,
-    hierarchical: bool = False,
+    hyper: np.ndarray | None = None,
 ) -> Gaussian:
     """Search as `approximate` does, and tell ``report`` what is being done.
 
@@ -81,10 +85,10 @@ def find_gaussian(
         message = f"{_LOOKING} on a sample of {sample.rows:,} rows"
         part = Curvature(sample, others)
         of_sample = _evaluate(part, lambda: report(message))
-        found = complete(_search(part, of_sample, start, hierarchical), of_sample, part, evaluate)
+        found = complete(_search(part, of_sample, start, hyper), of_sample, part, evaluate)
         if found is not None:
             return found
-    return _search(curvature, evaluate, start, hierarchical)
+    return _search(curvature, evaluate, start, hyper)
 
 
 def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
@@ -99,7 +103,7 @@ def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
 
 
 def _search(
-    curvature: Curvature, evaluate: Evaluate, start: np.ndarray, hierarchical: bool
+    curvature: Curvature, evaluate: Evaluate, start: np.ndarray, hyper: np.ndarray | None
 ) -> Gaussian:
     """Search from the mode, and from the other start where that may be better."""
     kind = Full if len(start) <= FULL_SIZE else Stretched
@@ -113,8 +117,9 @@ def _search(
 
     began = time.monotonic()
     found = search(climb, began + SECONDS / 2)
-    has_groups = hierarchical or curvature.may_have_groups
+    is_hierarchical = hyper is not None and hyper.any()
+    has_groups = is_hierarchical or curvature.may_have_groups
     if found.settled and found.misfit < _POOR and not has_groups:
         return found
-    other = search(mean_field, began + SECONDS)
+    other = search(partial(mean_field, hyper=hyper), began + SECONDS)
     return max(found, other, key=lambda gaussian: gaussian.evidence)

@@ -133,8 +133,11 @@ def choose(
         return Settings(density, asked.gradient, estimate, given)
     check_size(len(search.start), asked.gradient)
     data = FullData(density if density.full else rows.blocks(BLOCK), asked.backend)
-    gaussian = approximate(data, search, bool(rows.parents))
-    doubts = doubts_about(gaussian, data.coordinates, search, rows.parents)
+    above = rows.parents
+    parents = set().union(*above.values())
+    top = {name for name in parents if not above.get(name)}
+    gaussian = approximate(data, search, top)
+    doubts = doubts_about(gaussian, data.coordinates, search, parents)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     rough = max(gaussian.misfit, gaussian.worst)

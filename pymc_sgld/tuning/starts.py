@@ -48,13 +48,21 @@ def climb(evaluate: Evaluate, start: np.ndarray, until: float = np.inf) -> np.nd
     return _highest(evaluate, start, until, iterations=500, tolerance=1e-10)
 
 
-def mean_field(evaluate: Evaluate, start: np.ndarray, until: float = np.inf) -> np.ndarray:
+def mean_field(
+    evaluate: Evaluate,
+    start: np.ndarray,
+    until: float = np.inf,
+    hyper: np.ndarray | None = None,
+) -> np.ndarray:
     """Return the mean of the closest Gaussian of independent coordinates, shape (d,).
 
     Parameters
     ----------
     evaluate, start, until
         As for the mode.
+    hyper : ndarray of bool, shape (d,), optional
+        Coordinates of hyperparameters, which stay where they are until the others fit the data. The
+        scale of group effects would follow their first values, all the same, to an optimum near 0.
     """
     size = len(start)
     half = np.random.default_rng(_SEED).standard_normal((_PAIRS, size))
@@ -68,8 +76,16 @@ def mean_field(evaluate: Evaluate, start: np.ndarray, until: float = np.inf) -> 
         value = np.mean([value for value, _ in found]) + parameters[size:].sum()
         return float(value), np.concatenate([gradients.mean(axis=0), by_width])
 
+    def bound_of_others(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = bound(np.where(held, begin, parameters))
+        return value, np.where(held, 0, gradient)
+
     begin = np.concatenate([start, np.full(size, np.log(_WIDTH))])
-    return _highest(bound, begin, until, iterations=150, tolerance=1e-8)[:size]
+    place = begin
+    if hyper is not None and hyper.any():
+        held = np.concatenate([hyper, hyper])
+        place = _highest(bound_of_others, begin, until, iterations=50, tolerance=1e-8)
+    return _highest(bound, place, until, iterations=150, tolerance=1e-8)[:size]
 
 
 def _highest(
