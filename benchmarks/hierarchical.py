@@ -120,7 +120,7 @@ def main() -> None:
         command = [sys.executable, __file__, cell, "--here", "--seed", str(arguments.seed)]
         line = lines[cell] = in_a_process(command, arguments.limit)
         figures = [shown(line[name]) for name in COLUMNS[:-1] if name in line]
-        print(f"{cell}:", *figures, *(f"\n    {text}" for text in line["warnings"]), flush=True)
+        print("\n    ".join([" ".join([f"{cell}:", *figures]), *line["warnings"]]), flush=True)
     print(f"\n{table(lines)}")
 
 
