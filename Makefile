@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost first-draw large bias-target accuracy clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost first-draw large bias-target accuracy hierarchical clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -23,6 +23,7 @@ help:
 	@echo 'make large       8 GB of data on disk: seconds, memory, and the posterior (size=GB)'
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
 	@echo 'make accuracy    posteriors with a known answer, from default settings'
+	@echo 'make hierarchical  31 simulated hierarchical models, centred and not, beside NUTS; takes an hour'
 	@echo 'make clean       remove what the above made, .venv included'
 
 example:
@@ -91,6 +92,10 @@ bias-target:
 accuracy:
 	@$(environment) plots
 	$(python) benchmarks/accuracy.py
+
+hierarchical:
+	@$(environment) benchmark
+	$(python) benchmarks/hierarchical.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks docs/_build docs/generated

@@ -27,7 +27,9 @@ LONGER = 4  # times as many draws in the next run
 EASIER = {"eight_schools": noncentred_eight_schools}  # the same posteriors, for NUTS
 
 
-def sample(model: pm.Model, names: list[str], draws: int, tune: int) -> dict[str, object]:
+def sample(
+    model: pm.Model, names: list[str], draws: int, tune: int, target_accept: float = 0.9
+) -> dict[str, object]:
     """Return means and sds of the parameters, and how good they are."""
     start = time.perf_counter()
     with model:
@@ -38,25 +40,27 @@ def sample(model: pm.Model, names: list[str], draws: int, tune: int) -> dict[str
             cores=2,
             random_seed=2011,
             var_names=names,
-            nuts={"target_accept": 0.9},
+            nuts={"target_accept": target_accept},
             progressbar=False,
             compute_convergence_checks=False,
         )
     seconds = time.perf_counter() - start
     values = posteriors.stack(run.posterior, names)
-    mean = values.mean(axis=(0, 1))
+    mean, sd = values.mean(axis=(0, 1)), values.std(axis=(0, 1))
     each, squares = np.moveaxis(values, -1, 0), np.moveaxis((values - mean) ** 2, -1, 0)
+    ess = np.array([az.ess(value) for value in each])
     return {
         "names": names,
         "sum_of_outcomes": posteriors.sum_of_outcomes(model),
-        "ess": int(min(az.ess(value) for value in each)),
+        "ess": int(ess.min()),
         "ess_of_squares": int(min(az.ess(value) for value in squares)),
         "r_hat": float(max(az.rhat(value) for value in each)),
         "divergences": int(run.sample_stats["diverging"].sum()),
         "draws": values.shape[0] * values.shape[1],
         "seconds": round(seconds, 1),
         "mean": mean.tolist(),
-        "sd": values.std(axis=(0, 1)).tolist(),
+        "sd": sd.tolist(),
+        "mcse": (sd / np.sqrt(ess)).tolist(),
     }
 
 
@@ -66,11 +70,11 @@ def is_good(reference: dict[str, object]) -> bool:
     return enough and reference["r_hat"] <= MIXED
 
 
-def rounded(value: object) -> object:
-    """Return the value with 8 significant digits; lists are rounded entry by entry."""
+def rounded(value: object, digits: int = 8) -> object:
+    """Return the value with so many significant digits; lists are rounded entry by entry."""
     if isinstance(value, list):
-        return [rounded(entry) for entry in value]
-    return float(f"{value:.8g}") if isinstance(value, float) else value
+        return [rounded(entry, digits) for entry in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def write(name: str, draws: int, tune: int) -> bool:
@@ -79,7 +83,7 @@ def write(name: str, draws: int, tune: int) -> bool:
     model, names = build()
     for length in (draws, draws * LONGER, draws * LONGER**2):
         reference = sample(model, names, length, tune)
-        said = {key: reference[key] for key in list(reference)[2:-2]}
+        said = {key: reference[key] for key in list(reference)[2:-3]}
         print(f"{name}: {'good' if is_good(reference) else 'TOO POOR'}, {said}", flush=True)
         if is_good(reference):
             text = json.dumps({key: rounded(value) for key, value in reference.items()})

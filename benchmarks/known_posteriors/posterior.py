@@ -15,12 +15,26 @@ DATA = Path(__file__).parents[1] / "data"
 
 
 class Posterior(NamedTuple):
-    """A model, the names of its parameters in the order of the reference, means and sds."""
+    """A model, the names of its parameters in the order of the reference, means and sds.
+
+    ``mcse`` are the standard errors of the means, where they are not negligible.
+    """
 
     model: pm.Model
     names: list[str]
     mean: np.ndarray
     sd: np.ndarray
+    mcse: np.ndarray | float = 0.0
+
+    @property
+    def labels(self) -> list[str]:
+        """The name of each number that is compared, with its place in an array."""
+        sizes = [int(np.prod(self.model[name].shape.eval())) for name in self.names]
+        return [
+            name if size == 1 else f"{name}[{entry}]"
+            for name, size in zip(self.names, sizes, strict=True)
+            for entry in range(size)
+        ]
 
 
 def read(name: str) -> dict:
@@ -52,14 +66,14 @@ def sampled(build: Callable[[], tuple[pm.Model, list[str]]]) -> Callable[[], Pos
     return posterior
 
 
-def check_data(name: str, model: pm.Model, expected: float) -> None:
+def check_data(name: str, model: pm.Model, expected: float, command: str = "") -> None:
     """Raise ValueError if the reference is that of other data."""
     found = sum_of_outcomes(model)
     if not np.isclose(found, expected, rtol=1e-7):
         raise ValueError(
             f'The reference of "{name}" belongs to outcomes with the sum {expected}, and those '
             f"here have {found}: the model was changed, or this version of NumPy simulates other "
-            f"numbers. Run `python benchmarks/references.py {name}`."
+            f"numbers. Run `python benchmarks/{command or f'references.py {name}'}`."
         )
 
 
