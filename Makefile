@@ -29,9 +29,9 @@ example:
 	@$(environment) plots
 	$(python) examples/radon.py
 
-test:
+test: # a file of tests runs in one process: its tests share models and what is compiled
 	@$(environment) dev
-	$(python) -m pytest
+	$(python) -m pytest -n 2 --dist loadfile
 
 test-long:
 	@$(environment) dev
