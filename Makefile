@@ -9,7 +9,7 @@ python = .venv/bin/python
 
 help:
 	@echo 'make example     a real data set by SGLD and by NUTS, compared; writes a picture'
-	@echo 'make test        the default test suite'
+	@echo 'make test        the default test suite, in two processes'
 	@echo 'make test-long   the tests that take minutes each'
 	@echo 'make lint        ruff: rules and format'
 	@echo 'make format      ruff: write the format, fix what can be fixed'
@@ -30,9 +30,9 @@ example:
 	@$(environment) plots
 	$(python) examples/radon.py
 
-test:
+test: # a file of tests runs in one process: its tests share models and what is compiled
 	@$(environment) dev
-	$(python) -m pytest
+	$(python) -m pytest -n 2 --dist loadfile
 
 test-long:
 	@$(environment) dev

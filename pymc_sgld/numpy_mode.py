@@ -4,6 +4,9 @@ PyTensor calls Python once for every entry of an array where NumPy has no functi
 15 microseconds an entry for a trigamma function, a millisecond for a derivative of an incomplete
 gamma function. Here such operations run on whole arrays: by functions of NumPy and SciPy, or else
 by a function that Numba compiles for that one operation.
+
+It also compiles loops and functions within a graph by a C++ compiler where it finds one, a second
+for each of their operations, even where the graph itself is not compiled. Here they are not.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import in2out, node_rewriter
+from pytensor.link.basic import PerformLinker
 from pytensor.scalar import basic as scalar
 from pytensor.scalar import math as scalar_math
 from pytensor.tensor.elemwise import Elemwise
@@ -137,8 +141,19 @@ def _by_arrays(fgraph: FunctionGraph, node: Apply) -> list[Variable] | None:
     return ByArrays(node.op)(*node.inputs, return_list=True)
 
 
+class NumPyLinker(PerformLinker):
+    """Links what NumPy runs: loops and functions within a graph too."""
+
+    def make_all(self, *arguments: Any, **keywords: Any) -> Any:
+        """Link all operations without a C++ compiler."""
+        with pytensor.config.change_flags(cxx=""):
+            return super().make_all(*arguments, **keywords)
+
+
 def _mode(rewrites: str | None) -> Mode:
-    return Mode("py", rewrites).register((in2out(_by_arrays), _LAST.get(str(rewrites), 100.0)))
+    return Mode(NumPyLinker(), rewrites).register(
+        (in2out(_by_arrays), _LAST.get(str(rewrites), 100.0))
+    )
 
 
 QUICK = _mode("fast_compile")

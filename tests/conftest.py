@@ -1,10 +1,20 @@
 """What several files of tests share."""
 
+import os
 import signal
 
 import matplotlib
 import matplotlib.pyplot as plt
+import pytensor
 import pytest
+
+# A C++ compiler takes a second for each operation of a loop, which PyTensor gives it in the mode
+# FAST_COMPILE too, and tests run a graph a few times. What tests start is to do without it as well.
+flags = os.environ.get("PYTENSOR_FLAGS", "").split(",")
+if "cxx=" not in flags:
+    os.environ["PYTENSOR_FLAGS"] = ",".join([*filter(None, flags), "cxx="])
+pytensor.config.cxx = ""
+pytensor.config.traceback__limit = 0  # where each variable was made: a tenth of all the time
 
 
 @pytest.fixture

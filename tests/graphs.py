@@ -62,7 +62,8 @@ def likelihood_of_rows(model, point):
 
 def compile_batches(model):
     """Return densities of batches, and functions of their log-likelihood and gradient."""
-    densities = [log_density(model, model.value_vars, model.initial_point(), n) for n in SIZES]
+    rows = Minibatcher(model, model.value_vars, model.initial_point())
+    densities = [rows.density(size) for size in SIZES]
     return [(d, evaluator(d, [sum(d.log_likelihoods), minibatch(d).gradient])) for d in densities]
 
 

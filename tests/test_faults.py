@@ -45,6 +45,15 @@ def small_windows():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect():
+    """What other tests left is not looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def wait_for(condition, seconds=10):
     """Return whether a condition comes true in time."""
     end = time.monotonic() + seconds

@@ -22,6 +22,7 @@ from pymc_sgld.dynamics import euler_maruyama as update_map
 DOCS = Path(__file__).parents[1] / "docs"
 SCRIPTS, PAGES = DOCS / "figures" / "how_it_works", DOCS / "how_it_works"
 NAMES = sorted(path.stem for path in PAGES.glob("*.md") if path.stem != "index")
+LONG = ("euler_maruyama", "langevin", "sgld")  # that run longer than they compile
 STANDARD_ERRORS = 5.0
 
 
@@ -49,7 +50,8 @@ def run(scripts, tmp_path_factory):
     def run(name, capsys):
         if name not in done:
             module, path = scripts(name), folder / f"{name}.svg"
-            with pytensor.config.change_flags(mode="FAST_COMPILE"):
+            mode = "NUMBA" if name in LONG else "FAST_COMPILE"
+            with pytensor.config.change_flags(mode=mode):
                 found = module.main(path)
             printed = capsys.readouterr().out
             done[name] = SimpleNamespace(module=module, found=found, path=path, printed=printed)

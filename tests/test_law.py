@@ -23,7 +23,9 @@ DATA = np.random.default_rng(2).normal(size=ROWS)
 DATA = (DATA - DATA.mean()) / DATA.std()
 
 
-def sample(batching="with_replacement", step_size=5e-4, temperature=1.0, prior=(0.0, 5.0)):
+def sample(
+    batching="with_replacement", step_size=5e-4, temperature=1.0, prior=(0.0, 5.0), count=3000
+):
     """Return draws of theta, shape (chain, draw), and the model's A."""
     full = batching == "full"
     with pm.Model():
@@ -38,7 +40,7 @@ def sample(batching="with_replacement", step_size=5e-4, temperature=1.0, prior=(
             **TEXTBOOK,
         )
         idata = pm.sample(
-            draws=6000, tune=100, chains=4, cores=1, step=step, random_seed=11, quiet=True
+            draws=count, tune=100, chains=4, cores=1, step=step, random_seed=11, quiet=True
         )
     return idata.posterior["theta"].values, ROWS + 1 / prior[1] ** 2
 
@@ -62,8 +64,25 @@ def check(draws, mean, variance):
     assert abs(squares.mean() - variance) < STANDARD_ERRORS * array_stats.mcse(squares)
 
 
-@pytest.mark.parametrize("batching", ["with_replacement", "without_replacement", "full"])
-@pytest.mark.parametrize("step_size", [1e-4, 5e-4, 1e-3])
+def long(*values):
+    """Return parameters between others: nothing depends on them in a way of its own."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize(
+    ("batching", "step_size"),
+    [
+        ("with_replacement", 1e-4),
+        long("with_replacement", 5e-4),
+        ("with_replacement", 1e-3),
+        long("without_replacement", 1e-4),
+        ("without_replacement", 5e-4),
+        long("without_replacement", 1e-3),
+        ("full", 1e-4),
+        long("full", 5e-4),
+        ("full", 1e-3),
+    ],
+)
 def test_stationary_law(batching, step_size):
     draws, precision = sample(batching, step_size)
     check(draws, 0.0, expected_variance(batching, step_size, 1.0, precision))
@@ -84,7 +103,7 @@ def test_temperature(temperature):
     check(draws, 0.0, expected_variance("full", 5e-4, temperature, precision))
 
 
-@pytest.mark.parametrize("step_size", [1e-4, 5e-4, 1e-3])
+@pytest.mark.parametrize("step_size", [1e-4, long(5e-4), 1e-3])
 def test_reshuffling_has_less_noise(step_size):
     """Between the variance of the full gradient and that of independent batches."""
     draws, precision = sample("reshuffle", step_size)
@@ -116,7 +135,7 @@ def more_noise(position, gradient, noise, step_size, temperature):
 def test_wrong_noise_is_caught(monkeypatch):
     for wrong in (double_noise, more_noise):
         monkeypatch.setattr(euler_maruyama, "update", wrong)
-        draws, precision = sample("full", 5e-4)
+        draws, precision = sample("full", 5e-4, count=6000)
         with pytest.raises(AssertionError):
             check(draws, 0.0, expected_variance("full", 5e-4, 1.0, precision))
 

@@ -386,8 +386,8 @@ def test_shadow_that_fails_is_said():
 
 def test_rows_that_batches_never_read():
     """One row of a level of its own: neither the measurement nor a chain sees its noise."""
-    level = np.zeros(3_000_000, dtype="int8")
-    level[1_234_567] = 1
+    level = np.zeros(400_000, dtype="int8")
+    level[123_456] = 1
     outcome = np.random.default_rng(1).normal(size=len(level), loc=1)
     with pm.Model():
         means = pm.Normal("means", 0, 1, shape=2)

@@ -5,6 +5,10 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from pytensor.compile.builders import OpFromGraph
+from pytensor.compile.mode import predefined_linkers
+from pytensor.link.c.op import COp
+from pytensor.link.vm import VMLinker
 
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.numpy_mode import AS_IT_IS, QUICK, STABLE, is_by_entries
@@ -47,6 +51,29 @@ def test_an_operation_without_a_function_is_compiled_for_arrays():
         many, (value(ABOVE + step) - value(ABOVE - step)) / (2 * step), rtol=1e-6
     )
     np.testing.assert_allclose(few, many[:5], rtol=1e-9)
+
+
+def test_nothing_within_a_graph_is_compiled_by_a_compiler_of_c(monkeypatch):
+    """Neither loops nor functions, though PyTensor compiles them within graphs that it runs."""
+
+    def compiled(op, *arguments):
+        raise AssertionError(f"{op} was compiled")
+
+    monkeypatch.setattr(COp, "make_c_thunk", compiled)
+    monkeypatch.setitem(predefined_linkers, "vm", VMLinker(use_cloop=False, c_thunks=True))
+
+    def graphs():
+        one, multiply = pt.constant(1.0, dtype="float64"), lambda value, last: value * last
+        loop = pytensor.scan(multiply, sequences=[x], outputs_info=[one], return_updates=False)
+        return [loop, OpFromGraph([x], [x * pt.exp(x)])(x)]
+
+    with pytensor.config.change_flags(cxx="g++"):
+        for graph in graphs():
+            with pytest.raises(AssertionError, match="was compiled"):
+                pytensor.function([x], graph, mode="FAST_COMPILE")
+        found = pytensor.function([x], graphs(), mode=QUICK)(ABOVE)
+    np.testing.assert_allclose(found[0], np.cumprod(ABOVE))
+    np.testing.assert_allclose(found[1], ABOVE * np.exp(ABOVE))
 
 
 @pytest.mark.parametrize(("dtype", "accuracy"), [("float64", 1e-14), ("float32", 1e-6)])

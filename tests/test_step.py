@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ import arviz as az
 import cloudpickle
 import numpy as np
 import pymc as pm
+import pytensor
 import pytest
 from pymc.sampling.parallel import ParallelSamplingError
 from pymc.step_methods.compound import Competence
@@ -480,17 +482,32 @@ def last_default_point(mode):
 
 def test_backends_agree():
     """The same random numbers go into every backend: the same draws come out, up to rounding."""
-    points = {mode: last_point(mode) for mode in ("NUMBA", "CVM")}
+    points = {mode: last_point(mode) for mode in ("NUMBA", "FAST_COMPILE")}
     default = last_default_point("FAST_COMPILE")
     spawn = multiprocessing.get_context("spawn")  # JAX starts threads: no fork after it
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         points["JAX"] = pool.submit(last_point, "JAX").result()
         on_jax = pool.submit(last_default_point, "JAX").result()
-    for mode in ("CVM", "JAX"):
+    for mode in ("FAST_COMPILE", "JAX"):
         for name, value in points["NUMBA"].items():
             np.testing.assert_allclose(points[mode][name], value, rtol=1e-9)
     for name, value in default.items():
         np.testing.assert_allclose(on_jax[name], value, rtol=1e-6)
+
+
+@pytest.mark.long
+def test_the_backend_of_c_agrees(monkeypatch):
+    """In a process that finds the compiler."""
+    monkeypatch.setenv("PYTENSOR_FLAGS", os.environ["PYTENSOR_FLAGS"].removesuffix("cxx="))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        by_c, compiler = pool.submit(last_point, "CVM"), pool.submit(c_compiler)
+        assert compiler.result()
+    for name, value in last_point("FAST_COMPILE").items():
+        np.testing.assert_allclose(by_c.result()[name], value, rtol=1e-9)
+
+
+def c_compiler():
+    return pytensor.config.cxx
 
 
 def test_forked_jax_is_refused(model, monkeypatch):

@@ -53,8 +53,7 @@ def test_a_draw_in_parts_is_the_same_draw(of_rows, default, monkeypatch):
     step = default
     if of_rows:  # a control variate cancels them on a Gaussian, and plain noise is not averaged
         with gaussian_mean():
-            settings = {"gradient": "minibatch", "preconditioner": "laplace", "batch_size": 50}
-            step = SGLD(compile_kwargs={"mode": "FAST_COMPILE"}, **settings)
+            step = SGLD(gradient="minibatch", preconditioner="laplace", batch_size=50)
     assert step.steps_per_draw > 4
     whole = drawn(step)
     monkeypatch.setattr(transition, "_ENTRIES_OF_A_PART", 1)
@@ -102,7 +101,6 @@ def test_tuning_refines_a_step_that_is_too_large(monkeypatch):
             gradient="minibatch",
             batching="with_replacement",
             integrator="leimkuhler_matthews",
-            compile_kwargs={"mode": "FAST_COMPILE"},
         )
     good = step.schedule.step_size
     object.__setattr__(step.schedule, "step_size", 5 * good)
@@ -120,7 +118,7 @@ def test_steps_that_fail_while_tuning_become_smaller():
     with pm.Model() as model:
         rate = pm.Exponential("rate", 1)
         pm.Poisson("x", rate, observed=np.full(200, 3))
-        step = SGLD(compile_kwargs={"mode": "FAST_COMPILE"})
+        step = SGLD()
         own = SGLD(step_size=1e4, **QUICK)
     object.__setattr__(step.schedule, "step_size", 1e4)
     results = run(step, 5, tune=20)

@@ -25,9 +25,9 @@ def example():
 
 @pytest.fixture(scope="module")
 def found(example, tmp_path_factory):
-    """The whole example as it is: 8 chains of the paper's length, and the two curves."""
+    """The example with half of its chains: 4 of the paper's length, and the two curves."""
     path = tmp_path_factory.mktemp("welling_teh") / "picture.png"
-    found = example.main(path=path, quiet=True)
+    found = example.main(path=path, quiet=True, chains=4)
     assert path.stat().st_size > 10_000
     return found
 
@@ -121,7 +121,7 @@ def test_both_modes_are_found_with_their_mass(found):
     Seen to fail with noise of 10 % too much variance, with a factor N/n that is 10 % too small, and
     with rows that are drawn with replacement.
     """
-    check(found, effective_draws=50)
+    check(found, effective_draws=25)
 
 
 def test_the_noise_of_the_gradient_falls_below_the_injected_noise(example, found):
