@@ -380,12 +380,11 @@ def test_largest_batch_size(coordinates, rows, expected):
     All rows are read where that costs little.
     """
     table = SimpleNamespace(full=False, batch_size=128, total_size=rows)
-    noisy = SimpleNamespace(size=coordinates, rates=np.ones(2), step_size=lambda *_: 1e-6)
     density = SimpleNamespace(tables=[table])
-    assert _batch_size(density, noisy, 0.05, 0.3, few=False) == expected
-    assert _batch_size(density, noisy, 0.05, 0.3, few=True) == rows
-    quiet = SimpleNamespace(size=coordinates, rates=np.ones(2), step_size=lambda *_: 0.3)
-    assert _batch_size(density, quiet, 0.05, 0.3, few=True) == 128
+    prediction = SimpleNamespace(size=coordinates)
+    assert _batch_size(density, prediction, short=1e5, few=False) == expected
+    assert _batch_size(density, prediction, short=1e5, few=True) == rows
+    assert _batch_size(density, prediction, short=1, few=True) == 128
 
 
 @pytest.mark.parametrize("kind", [Full, Stretched])

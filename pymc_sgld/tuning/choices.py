@@ -150,16 +150,22 @@ def choose(
         prediction = noise.predict(gradient, density)
     largest = largest_step(rough)
     target = asked.bias_target * min(1.0, _ROUGH / max(rough, _ROUGH))
+    steady = np.inf
     if tunes_step and not density.full:
         shift = noise.mean_shift(prediction, prediction.step_size(target, largest))
         target *= min(1.0, SHIFT / max(shift, SHIFT))
+        steady = SHIFT / max(noise.drift(gradient, density), 1e-9)
     if open_size and not density.full:
-        larger = _batch_size(density, prediction, target, largest, few)
-        if larger > largest_batch(density):
-            density = rows.density(larger)
+        wanted = min(steady, prediction.step_size(target, largest))
+        size = _batch_size(density, prediction, largest / prediction.rates[-1] / wanted, few)
+        if size > largest_batch(density):
+            steady *= size / largest_batch(density)
+            density = rows.density(size)
             prediction = noise.predict(gradient, density)
+            steady = np.inf if density.full else steady
     # a control variate has more noise where draws are spread wider: b becomes b / (1 - b)
-    step_size = float(f"{prediction.step_size(target / (1 + target), largest):.3g}")
+    step_size = min(steady, prediction.step_size(target / (1 + target), largest))
+    step_size = float(f"{step_size:.3g}")
     apart = prediction.updates_apart(step_size)
     if not density.full:
         noise.check_rare_rows(gradient, density)
@@ -169,18 +175,23 @@ def choose(
     return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts)
 
 
-def _batch_size(
-    density: LogDensity, prediction: Prediction, bias_target: float, largest: float, few: bool
-) -> int:
+def _batch_size(density: LogDensity, prediction: Prediction, short: float, few: bool) -> int:
     """Return the batch size whose noise no longer limits the step, or the largest.
 
     As long as it does, the step is about proportional to the size: the rows that a draw reads stay
     the same, and the updates become fewer. Where the rows are few, the largest is all of them.
+
+    Parameters
+    ----------
+    density, prediction
+        For batches as they are.
+    short : float
+        How many times smaller the step is than without noise.
+    few : bool
+        Whether to read all rows would cost little.
     """
     batch_size = largest_batch(density)
     rows = max(table.total_size for table in density.tables)
-    high = largest / prediction.rates[-1]
-    short = high / prediction.step_size(bias_target, largest)
     size = prediction.size  # as many rows as coordinates cost no more than the coordinates do
     most = min(max(_LARGEST_BATCH_SIZE, 2 * size), int(rows * _MOST_OF_THE_ROWS))
     while short > 1.5 and 2 * batch_size <= most:

@@ -20,6 +20,7 @@ from pymc_sgld.tuning.noise import (
     BATCHES,
     POSITIONS,
     BatchGradients,
+    bends,
     missing_in_batches,
     noise_samples,
 )
@@ -136,6 +137,37 @@ class EstimatorNoise:
             found = mean_gradient(wider) - mean_gradient(exact)
             moved = shape.away(shape.pull(found)) / np.sqrt(shape.variances)
         return float(np.nan_to_num(np.abs(moved)).max())
+
+    def drift(self, gradient: str, density: LogDensity) -> float:
+        r"""Return how far means are off because batches of an epoch share no rows.
+
+        Their order is random and none comes twice, so that an epoch moves by
+
+        .. math::
+
+            -\tfrac{\varepsilon}{4} E[H_B M \xi_B]
+            = -\tfrac{\varepsilon}{8} \nabla \operatorname{tr}(M V)
+
+        beside the gradient: to where gradients have less noise (Smith, Dherin, Barrett and De 2021,
+        equation 22, whose loss is minus the log density, and whose learning rate ``eps M / 2``).
+        Many group effects pull the scale that they share, and all in one direction.
+
+        Returns
+        -------
+        float
+            In posterior standard deviations of the worst coordinate, for a step size of one and
+            batches as large as those of ``density``.
+        """
+        if density.full or self._asked.batching != "reshuffle":
+            return 0.0
+        measured = self._noise_of(gradient, density)[1]
+        found = bends(self._gradients(gradient, measured), self._gaussian, self._preconditioner)
+        shape = self._gaussian.shape
+        moved = np.nan_to_num(shape.away(shape.pull(found)) / np.sqrt(shape.variances) / 4)
+        # the coordinate that is the worst in one half is judged by the other
+        worst = np.argmax(np.abs(moved), axis=1)
+        judged = [np.sign(moved[i, k]) * moved[1 - i, k] for i, k in enumerate(worst)]
+        return max(0.0, float(np.mean(judged))) * largest_batch(measured) / largest_batch(density)
 
     def estimate(self, gradient: str, density: LogDensity) -> Estimate:
         """Return an estimate, around the centre."""

@@ -16,11 +16,13 @@ from pymc_sgld.full_data import FullData
 from pymc_sgld.gradients import Centre
 from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.rows import Data
+from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.sources.source import Source
 from pymc_sgld.tuning.gaussian import Gaussian, Known
 
 POSITIONS, BATCHES = 32, 64
 _COMPARED = 4  # positions, with the gradient of all rows
+_SHORT = 0.05  # length of a displacement, in posterior standard deviations
 _BEYOND = 25.0  # times the error of the mean of estimates, squared
 _SEED = 20190703  # fixed: what is measured is a property of the model, not of a chain
 
@@ -81,6 +83,32 @@ class BatchGradients:
             self._count += 1
             found.append(estimate)
         return np.array(found)
+
+    def bend(self, position: np.ndarray, batches: int, matrix: Preconditioner) -> np.ndarray:
+        r"""Return how the noise of a batch changes its own gradient, shape (d,).
+
+        That is :math:`E[H_B M \xi_B]` over batches, with the Hessian :math:`H_B` of the estimate
+        of a batch and its error :math:`\xi_B`.
+        """
+        at = position.astype(self.dtype)
+        rows = []
+        for _ in range(batches):
+            rows.append({i: self._batch(i) for i in self._tables})
+            self._count += 1
+
+        def estimate(place: np.ndarray, batch: dict[int, list[np.ndarray]]) -> np.ndarray:
+            parts = [t.scale * self._of_batch(i, place, batch[i]) for i, t in self._tables.items()]
+            return np.sum(parts, axis=0)
+
+        errors = np.array([estimate(at, batch) for batch in rows])
+        pulled = matrix.pull(errors - errors.mean(axis=0))
+        shares = _SHORT / np.sqrt((pulled**2).sum(axis=1, keepdims=True) + 1e-300)
+        moves = matrix.factor(pulled * shares).astype(self.dtype)
+        changes = [
+            (estimate(at + move, batch) - estimate(at - move, batch)) / (2 * share)
+            for move, share, batch in zip(moves, shares, rows, strict=True)
+        ]
+        return np.sum(changes, axis=0) / (batches - 1)
 
     def _known(self, at: np.ndarray) -> np.ndarray:
         """Return what is the same for all batches."""
@@ -161,6 +189,20 @@ def noise_samples(
                 away = estimates - estimates.mean(axis=0)
                 halves[i % 2].append(away / np.sqrt((len(estimates) - 1) * positions / 2))
     return [np.concatenate(half or [np.zeros((1, size))]) for half in halves]
+
+
+def bends(gradients: BatchGradients, gaussian: Gaussian, matrix: Preconditioner) -> np.ndarray:
+    """Return how the noise of batches changes their own gradients, on average, shape (2, d).
+
+    The averages are over two halves of some positions of a Gaussian, independent of each other.
+    """
+    rng = np.random.default_rng(_SEED)
+    halves: list[list[np.ndarray]] = [[], []]
+    with np.errstate(all="ignore"):
+        for i in range(POSITIONS // 2):
+            position = gaussian.mean + gaussian.shape.away(rng.standard_normal(len(gaussian.mean)))
+            halves[i % 2].append(gradients.bend(position, BATCHES // 4, matrix))
+    return np.array([np.mean(half, axis=0) for half in halves])
 
 
 def noise_covariances(
