@@ -18,6 +18,7 @@ from pymc_sgld.tuning import centre, estimators
 from pymc_sgld.tuning.centre import find_gaussian
 from pymc_sgld.tuning.choices import _batch_size
 from pymc_sgld.tuning.gaussian import Gaussian
+from pymc_sgld.tuning.noise import BATCHES, POSITIONS, BatchGradients, bends
 from pymc_sgld.tuning.settings import Asked, Search
 from pymc_sgld.tuning.shapes import Full, Stretched
 from pymc_sgld.tuning.step_size import LARGEST, Prediction, WidePrediction
@@ -423,3 +424,54 @@ def test_a_mean_that_moves_because_variances_grow(kind, monkeypatch):
     exact = added / (2 * each) * np.sqrt(precisions[-1])
     # sums of squares of 60 normal numbers, eight times
     assert abs(found / exact - 1) < 5 * np.sqrt(2 / (8 * groups)) + added / 2
+
+
+@pytest.mark.parametrize("batches", [4, 16, 200])
+def test_the_order_of_an_epoch_moves_a_mean(batches, monkeypatch):
+    """Chains with the gradient -x + xi (1 + c x), without noise of their own: it is linear in x.
+
+    The mean over many orders is what the formula says, and that of independent batches is not.
+    """
+    step_size, bent, epochs, chains = 0.1, 0.3, 4 + 400 // batches, 4_000
+    rng = np.random.default_rng(7)
+    errors = rng.normal(size=batches)
+    errors = (errors - errors.mean()) / errors.std()
+    x, means = np.zeros(chains), []
+    for epoch in range(epochs):
+        for error in rng.permuted(np.tile(errors, (chains, 1)), axis=1).T:
+            x = x + step_size / 2 * (-x + error * (1 + bent * x))
+            means.append(x.mean())
+    moved = np.mean(means[len(means) // 2 :])
+    table = SimpleNamespace(full=False, batch_size=10, total_size=10 * batches)
+    density = SimpleNamespace(full=False, tables=[table])
+    noise = estimators.EstimatorNoise.__new__(estimators.EstimatorNoise)
+    noise._asked = SimpleNamespace(batching="reshuffle")
+    monkeypatch.setattr(noise, "_drift", lambda *arguments: bent / 4)
+    found = noise.steady_step("minibatch", density, rate=1.0, tolerance=abs(moved))
+    # E[H xi] = bent, since H = -1 + bent xi: the mean goes to the other side
+    assert moved < 0
+    np.testing.assert_allclose(found, step_size, rtol=0.2)
+
+
+def test_how_noise_bends_the_gradient_of_a_batch():
+    """y ~ N(0, exp(t)): rows have the gradient u^2 - 1 and the curvature -2 u^2, u = y exp(-t).
+
+    So E[H M xi] is -2 M (N^2 / n) Var(u^2) (N - n) / (N - 1), with M = 1 / (2 N).
+    """
+    rows, size = 4_000, 100
+    outcome = np.random.default_rng(8).normal(size=rows)
+    outcome /= np.sqrt(np.mean(outcome**2))
+    with pm.Model() as model:
+        spread = pm.HalfFlat("spread", initval=1.0)
+        pm.Normal("y", 0, spread, observed=outcome)
+    minibatcher = Minibatcher(model, model.value_vars, model.initial_point())
+    precision = np.array([[2.0 * rows]])
+    gaussian = Gaussian(np.zeros(1), Full(precision))
+    matrix = laplace("laplace", precision, np.dtype(float))
+    data = FullData(minibatcher.density(size))
+    gradients = BatchGradients(data, "minibatch", None, [], "reshuffle")
+    found = bends(gradients, gaussian, matrix)
+    exact = -rows / size * np.var(outcome**2) * (rows - size) / (rows - 1)
+    batches = POSITIONS // 4 * (BATCHES // 4)  # of a half
+    np.testing.assert_allclose(found[:, 0], exact, rtol=5 * np.sqrt(2 / batches))
+    np.testing.assert_allclose(found.mean(), exact, rtol=5 * np.sqrt(1 / batches))

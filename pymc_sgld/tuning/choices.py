@@ -150,19 +150,18 @@ def choose(
         prediction = noise.predict(gradient, density)
     largest = largest_step(rough)
     target = asked.bias_target * min(1.0, _ROUGH / max(rough, _ROUGH))
-    steady = np.inf
+    rate, steady = float(np.exp(np.mean(np.log(prediction.rates)))), np.inf
     if tunes_step and not density.full:
         shift = noise.mean_shift(prediction, prediction.step_size(target, largest))
         target *= min(1.0, SHIFT / max(shift, SHIFT))
-        steady = SHIFT / max(noise.drift(gradient, density), 1e-9)
+        steady = noise.steady_step(gradient, density, rate, SHIFT)
     if open_size and not density.full:
         wanted = min(steady, prediction.step_size(target, largest))
         size = _batch_size(density, prediction, largest / prediction.rates[-1] / wanted, few)
         if size > largest_batch(density):
-            steady *= size / largest_batch(density)
             density = rows.density(size)
             prediction = noise.predict(gradient, density)
-            steady = np.inf if density.full else steady
+            steady = noise.steady_step(gradient, density, rate, SHIFT)
     # a control variate has more noise where draws are spread wider: b becomes b / (1 - b)
     step_size = min(steady, prediction.step_size(target / (1 + target), largest))
     step_size = float(f"{step_size:.3g}")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
+import scipy
 
 from pymc_sgld.batching import RowOrder, independent, make_order
 from pymc_sgld.errors import SGLDWarning
@@ -65,6 +66,7 @@ class EstimatorNoise:
         self._rates: np.ndarray | None = None
         self._batches: FullData | None = None
         self._noise: dict[str, tuple[list[np.ndarray], LogDensity]] = {}
+        self._drifts: dict[str, float] = {}
 
     def better_estimator(self, density: LogDensity) -> str:
         """Return the estimator that was asked for, or the plain one if that has less noise."""
@@ -138,36 +140,65 @@ class EstimatorNoise:
             moved = shape.away(shape.pull(found)) / np.sqrt(shape.variances)
         return float(np.nan_to_num(np.abs(moved)).max())
 
-    def drift(self, gradient: str, density: LogDensity) -> float:
-        r"""Return how far means are off because batches of an epoch share no rows.
+    def steady_step(
+        self, gradient: str, density: LogDensity, rate: float, tolerance: float
+    ) -> float:
+        r"""Return the largest step size at which the order of an epoch leaves means where they are.
 
-        Their order is random and none comes twice, so that an epoch moves by
+        The order is random, but no batch comes twice, so that an epoch moves by
 
         .. math::
 
             -\tfrac{\varepsilon}{4} E[H_B M \xi_B]
             = -\tfrac{\varepsilon}{8} \nabla \operatorname{tr}(M V)
 
-        beside the gradient: to where gradients have less noise (Smith, Dherin, Barrett and De 2021,
-        equation 22, whose loss is minus the log density, and whose learning rate ``eps M / 2``).
-        Many group effects pull the scale that they share, and all in one direction.
+        an update beside the gradient: to where gradients have less noise (the modified loss of
+        Smith, Dherin, Barrett and De 2021, with the learning rate :math:`\varepsilon M / 2`).
+        Many group effects pull the scale that they share in one direction. In an epoch of K batches
+        that is longer than a chain remembers it is less: with :math:`a = \varepsilon r / 2`, the
+        share of where it was that a chain forgets in an update, by the factor
 
-        Returns
-        -------
-        float
-            In posterior standard deviations of the worst coordinate, for a step size of one and
-            batches as large as those of ``density``.
+        .. math:: \frac{2}{(K - 1) a} \left(1 - \frac{1 - (1 - a)^K}{K a}\right) .
+
+        Parameters
+        ----------
+        gradient, density
+            The estimate and its batches.
+        rate : float
+            ``r``, an eigenvalue of ``M P``.
+        tolerance : float
+            In posterior standard deviations of the worst coordinate.
         """
         if density.full or self._asked.batching != "reshuffle":
-            return 0.0
+            return np.inf
+        drift = self._drift(gradient, density)
+        batches = max(2.0, max(t.total_size / t.batch_size for t in density.tables))
+
+        def moved(step_size: float) -> float:
+            forgets = min(1.0, step_size * rate / 2)
+            left = (1 - (1 - forgets) ** batches) / (batches * forgets)
+            return drift * step_size * 2 / (batches - 1) / forgets * (1 - left)
+
+        high = 2 / rate
+        if moved(high) <= tolerance:
+            return np.inf
+        return float(scipy.optimize.brentq(lambda x: moved(x) - tolerance, 1e-6 * high, high))
+
+    def _drift(self, gradient: str, density: LogDensity) -> float:
+        """Return how far the mean of the worst coordinate moves, for a step size of one.
+
+        In posterior standard deviations; with epochs that are short beside what a chain remembers.
+        """
         measured = self._noise_of(gradient, density)[1]
-        found = bends(self._gradients(gradient, measured), self._gaussian, self._preconditioner)
-        shape = self._gaussian.shape
-        moved = np.nan_to_num(shape.away(shape.pull(found)) / np.sqrt(shape.variances) / 4)
-        # the coordinate that is the worst in one half is judged by the other
-        worst = np.argmax(np.abs(moved), axis=1)
-        judged = [np.sign(moved[i, k]) * moved[1 - i, k] for i, k in enumerate(worst)]
-        return max(0.0, float(np.mean(judged))) * largest_batch(measured) / largest_batch(density)
+        if gradient not in self._drifts:
+            shape, batches = self._gaussian.shape, self._gradients(gradient, measured)
+            found = bends(batches, self._gaussian, self._preconditioner)
+            moved = np.nan_to_num(shape.away(shape.pull(found)) / np.sqrt(shape.variances) / 4)
+            # the coordinate that is the worst in one half is judged by the other
+            worst = np.argmax(np.abs(moved), axis=1)
+            judged = [np.sign(moved[i, k]) * moved[1 - i, k] for i, k in enumerate(worst)]
+            self._drifts[gradient] = max(0.0, float(np.mean(judged)))
+        return self._drifts[gradient] * largest_batch(measured) / largest_batch(density)
 
     def estimate(self, gradient: str, density: LogDensity) -> Estimate:
         """Return an estimate, around the centre."""
