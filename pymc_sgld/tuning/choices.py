@@ -29,6 +29,7 @@ SHIFT = 0.05  # posterior standard deviations that a mean may be off by the nois
 _ROUGH = 0.25  # difference from a Gaussian beyond which noise does more harm than on a Gaussian
 _ALL_ROWS = 0.005  # seconds for all rows by NumPy, of which compiled updates take about a tenth
 _LARGEST_BATCH_SIZE = 1024
+_LARGEST_OF_MANY = 8192  # where many effects move what they share: their update costs much anyway
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
 _LEAST_FACTOR = 0.01  # of a refinement
 _LARGEST_HESSIAN = 3000  # coordinates: 72 MB a matrix
@@ -156,8 +157,10 @@ def choose(
         target *= min(1.0, SHIFT / max(shift, SHIFT))
         steady = noise.steady_step(gradient, density, rate, SHIFT)
     if open_size and not density.full:
-        wanted = min(steady, prediction.step_size(target, largest))
-        size = _batch_size(density, prediction, largest / prediction.rates[-1] / wanted, few)
+        step_size = prediction.step_size(target, largest)
+        short = largest / prediction.rates[-1] / min(steady, step_size)
+        most = _LARGEST_BATCH_SIZE if steady >= step_size else _LARGEST_OF_MANY
+        size = _batch_size(density, prediction, short, few, most)
         if size > largest_batch(density):
             density = rows.density(size)
             prediction = noise.predict(gradient, density)
@@ -174,11 +177,14 @@ def choose(
     return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts)
 
 
-def _batch_size(density: LogDensity, prediction: Prediction, short: float, few: bool) -> int:
+def _batch_size(
+    density: LogDensity, prediction: Prediction, short: float, few: bool, most: int
+) -> int:
     """Return the batch size whose noise no longer limits the step, or the largest.
 
     As long as it does, the step is about proportional to the size: the rows that a draw reads stay
-    the same, and the updates become fewer. Where the rows are few, the largest is all of them.
+    the same, and the updates become fewer. All of them are the largest where that is less work, or
+    little.
 
     Parameters
     ----------
@@ -188,11 +194,15 @@ def _batch_size(density: LogDensity, prediction: Prediction, short: float, few: 
         How many times smaller the step is than without noise.
     few : bool
         Whether to read all rows would cost little.
+    most : int
+        The largest, if there are few coordinates.
     """
     batch_size = largest_batch(density)
     rows = max(table.total_size for table in density.tables)
     size = prediction.size  # as many rows as coordinates cost no more than the coordinates do
-    most = min(max(_LARGEST_BATCH_SIZE, 2 * size), int(rows * _MOST_OF_THE_ROWS))
+    most = min(max(most, 2 * size), int(rows * _MOST_OF_THE_ROWS))
     while short > 1.5 and 2 * batch_size <= most:
         batch_size, short = 2 * batch_size, short / 2
-    return rows if few and short > 1.5 else batch_size
+    # all rows take that many times longer, and fewer updates
+    longer = 1.5 if few else np.inf if density.sources else rows / batch_size
+    return rows if short > longer else batch_size
