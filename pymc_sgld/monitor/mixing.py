@@ -103,8 +103,8 @@ class Mixing(Comparable):
                     f"the draws of {names[worst]} have {np.sqrt(ratio[worst]):.2g} times the "
                     "standard deviation of the Gaussian that the step size was chosen for: the "
                     "posterior is not like it, and means and standard deviations may be off. "
-                    "Reparametrise the model (a non-centred parametrisation of group effects), or "
-                    "compare with NUTS."
+                    "Reparametrise the model (group effects centred if they are not, or the other "
+                    "way round), or compare with NUTS."
                 )
                 found.append(Message(Reason.WIDTH, float(ratio[worst]), text))
         return found
