@@ -432,7 +432,7 @@ def test_a_mean_that_moves_because_variances_grow(kind, monkeypatch):
 def test_the_order_of_an_epoch_moves_a_mean(batches, monkeypatch):
     """Chains with the gradient -x + xi (1 + c x), without noise of their own: it is linear in x.
 
-    The mean over many orders is what the formula says, and that of independent batches is not.
+    The mean over many orders is what the formula says, up to terms of the order of the step size.
     """
     step_size, bent, epochs, chains = 0.1, 0.3, 4 + 400 // batches, 4_000
     rng = np.random.default_rng(7)
@@ -453,6 +453,16 @@ def test_the_order_of_an_epoch_moves_a_mean(batches, monkeypatch):
     # E[H xi] = bent, since H = -1 + bent xi: the mean goes to the other side
     assert moved < 0
     np.testing.assert_allclose(found, step_size, rtol=0.2)
+
+
+def test_bends_where_there_is_no_density_are_left_out():
+    """One of the positions without a density does not hide what the others say."""
+    gaussian = Gaussian(np.zeros(2), Full(np.eye(2)))
+    values = iter([np.array([np.nan, 1.0])] + [np.array([3.0, 1.0])] * POSITIONS)
+    gradients = SimpleNamespace(bend=lambda *arguments: next(values))
+    np.testing.assert_array_equal(bends(gradients, gaussian, None), [[3, 1], [3, 1]])
+    nowhere = SimpleNamespace(bend=lambda *arguments: np.full(2, np.nan))
+    np.testing.assert_array_equal(bends(nowhere, gaussian, None), np.zeros((2, 2)))
 
 
 def test_how_noise_bends_the_gradient_of_a_batch():

@@ -90,6 +90,7 @@ class Effort(NamedTuple):
 THOROUGH, SPARING = Effort(150, 100, 150), Effort(60, 20, 32)
 
 
+@np.errstate(all="ignore")  # what is not finite is found in the result
 def settle(
     mean: np.ndarray, shape: Shape, evaluate: Evaluate, curvature: Curvature, effort: Effort
 ) -> Gaussian:
@@ -123,6 +124,7 @@ def settle(
     return path.gaussian(mean, shape, settled=False)
 
 
+@np.errstate(all="ignore")
 def judged(mean: np.ndarray, shape: Shape, evaluate: Evaluate) -> Gaussian:
     """Return a Gaussian with how far it is from the posterior, by some pairs of its points."""
     rng, path = np.random.default_rng(_SEED), _Path(means=[mean])

@@ -194,15 +194,19 @@ def noise_samples(
 def bends(gradients: BatchGradients, gaussian: Gaussian, matrix: Preconditioner) -> np.ndarray:
     """Return how the noise of batches changes their own gradients, on average, shape (2, d).
 
-    The averages are over two halves of some positions of a Gaussian, independent of each other.
+    The averages are over two halves of some positions of a Gaussian, independent of each other;
+    those where there is no density are left out.
     """
     rng = np.random.default_rng(_SEED)
     halves: list[list[np.ndarray]] = [[], []]
     with np.errstate(all="ignore"):
         for i in range(POSITIONS // 2):
             position = gaussian.mean + gaussian.shape.away(rng.standard_normal(len(gaussian.mean)))
-            halves[i % 2].append(gradients.bend(position, BATCHES // 4, matrix))
-    return np.array([np.mean(half, axis=0) for half in halves])
+            found = gradients.bend(position, BATCHES // 4, matrix)
+            if np.isfinite(found).all():
+                halves[i % 2].append(found)
+    none = np.zeros(len(gaussian.mean))
+    return np.array([np.mean(half or [none], axis=0) for half in halves])
 
 
 def noise_covariances(
