@@ -23,7 +23,7 @@ help:
 	@echo 'make large       8 GB of data on disk: seconds, memory, and the posterior (size=GB)'
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
 	@echo 'make accuracy    posteriors with a known answer, from default settings'
-	@echo 'make hierarchical  31 simulated hierarchical models, centred and not, beside NUTS; takes an hour'
+	@echo 'make hierarchical  31 simulated hierarchical models, centered and not, beside NUTS; takes an hour'
 	@echo 'make clean       remove what the above made, .venv included'
 
 example:

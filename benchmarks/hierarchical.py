@@ -1,4 +1,4 @@
-"""Simulated hierarchical models, centred and non-centred, from default settings, beside NUTS.
+"""Simulated hierarchical models, centered and non-centered, from default settings, beside NUTS.
 
 One line a cell: the verdict of ``accuracy.py``, with its tolerances and the standard errors of the
 reference; the worst shift of a mean in reference standard deviations; the least and the greatest

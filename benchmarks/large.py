@@ -185,7 +185,7 @@ def main() -> None:
             mode, covariance, passes = by_newton(data["X"], data["y"])
         print(f"   {passes} passes over the data")
         with model_of(data["X"][:50].copy(), data["y"][:50].copy()):
-            with timed("SGLD: centre, covariance, step size", memory):
+            with timed("SGLD: center, covariance, step size", memory):
                 step = SGLD(data=data)
             for chains in (1, 2):
                 where = "in this process" if chains == 1 else "in two processes"

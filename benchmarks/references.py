@@ -19,12 +19,12 @@ import arviz as az
 import known_posteriors as posteriors
 import numpy as np
 import pymc as pm
-from known_posteriors.hierarchical import noncentred_eight_schools
+from known_posteriors.hierarchical import noncentered_eight_schools
 from known_posteriors.posterior import DATA
 
 ENOUGH, MIXED = 2_000, 1.005
 LONGER = 4  # times as many draws in the next run
-EASIER = {"eight_schools": noncentred_eight_schools}  # the same posteriors, for NUTS
+EASIER = {"eight_schools": noncentered_eight_schools}  # the same posteriors, for NUTS
 
 
 def sample(

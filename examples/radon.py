@@ -61,7 +61,7 @@ def build(table: pd.DataFrame) -> pm.Model:
 
 def sample(model: pm.Model, **settings) -> tuple:
     """Return the runs of SGLD and of NUTS."""
-    say("Finding the centre of the posterior, and compiling (a minute on a new machine).")
+    say("Finding the center of the posterior, and compiling (a minute on a new machine).")
     with model:
         step = SGLD(batch_size=BATCH_SIZE)
         print(step)

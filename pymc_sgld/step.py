@@ -22,7 +22,6 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 from pytensor.graph.basic import Variable
 
-from pymc_sgld import costs
 from pymc_sgld.arguments import (
     choice,
     compile_settings,
@@ -39,28 +38,29 @@ from pymc_sgld.arguments import (
     value_variables,
     whole_number,
 )
-from pymc_sgld.backend import Backend
-from pymc_sgld.batching import ORDERS, independent, make_order
-from pymc_sgld.chain import Chain, Draw
-from pymc_sgld.compile import Updates
+from pymc_sgld.batching.epochs import ORDERS, independent, make_order
+from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
+from pymc_sgld.chain.failures import check_finite
+from pymc_sgld.chain.judge import Judge
+from pymc_sgld.chain.messages import LastWords, install
+from pymc_sgld.chain.parameters import ParameterValues
+from pymc_sgld.chain.state import Chain, Draw
+from pymc_sgld.compiled.backend import Backend
+from pymc_sgld.compiled.threads import one_thread
+from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.errors import SettingError, SGLDWarning
-from pymc_sgld.failures import check_finite
-from pymc_sgld.gradients import ESTIMATORS
-from pymc_sgld.guard import Guard
-from pymc_sgld.minibatch.declared import check_all_sampled
-from pymc_sgld.minibatch.indices import negative_indices
+from pymc_sgld.gradients.estimators import ESTIMATORS
+from pymc_sgld.minibatch.checks import costs
+from pymc_sgld.minibatch.checks.guard import Guard
+from pymc_sgld.minibatch.checks.negative_indices import negative_indices
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import number_of
-from pymc_sgld.monitor.messages import LastWords, install
-from pymc_sgld.monitor.verdict import Judge
+from pymc_sgld.minibatch.selection.pm_minibatch import check_all_sampled
 from pymc_sgld.orphans import end_with_parent
-from pymc_sgld.parameters import ParameterValues
 from pymc_sgld.progress import progress
 from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of, settings_of
-from pymc_sgld.threads import one_thread
-from pymc_sgld.transition import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.tuning.choices import choose, choose_integrator
 from pymc_sgld.tuning.settings import Asked, Search, Settings
 
@@ -100,7 +100,7 @@ class SGLD(BlockedStep):
     the full-data log posterior from ``batch_size`` of the rows.
 
     Without arguments, what these formulas leave open is chosen when the instance is made: the
-    centre of the posterior and its covariance, a control variate at the centre, the covariance as
+    center of the posterior and its covariance, a control variate at the center, the covariance as
     :math:`M`, the step size for a tolerated bias, and as many updates of a draw as make draws
     nearly independent. This takes some passes over the data.
 
@@ -129,9 +129,9 @@ class SGLD(BlockedStep):
         for ``bias_target``, and made smaller while tuning if need be.
     gradient : {"control_variate", "taylor", "minibatch"}
         The estimate :math:`\hat g`. ``"minibatch"`` is the prior gradient plus N/n times the
-        batch's. The others subtract an expansion of it around the centre, of order zero
+        batch's. The others subtract an expansion of it around the center, of order zero
         (``"control_variate"``) or one (``"taylor"``), and add that of all rows: the same mean, and
-        far less variance near the centre. Where they have more, the first takes their place.
+        far less variance near the center. Where they have more, the first takes their place.
     preconditioner : "laplace", "laplace_diagonal", "identity" or array, shape (d,) or (d, d)
         :math:`M`, or its diagonal. ``"laplace"`` is the covariance of a Gaussian approximation of
         the posterior, with more than 500 coordinates a diagonal that is stretched along the
@@ -195,7 +195,7 @@ class SGLD(BlockedStep):
     SettingError
         For an argument that cannot be used.
     SGLDWarning
-        Where the search for the centre did not settle, a control variate is not used, or chunks of
+        Where the search for the center did not settle, a control variate is not used, or chunks of
         a source are missing; where every update reads very much of a likelihood, or every draw
         stores a Deterministic with an entry for each row; where the index of a row is negative.
     MinibatchError

@@ -4,7 +4,7 @@ import numpy as np
 import pytensor
 from pytensor.xtensor.type import XTensorType
 
-from pymc_sgld.gradients import minibatch
+from pymc_sgld.gradients.estimators import minibatch
 from pymc_sgld.minibatch.model import Minibatcher
 from tests.zoo.data import ROWS
 

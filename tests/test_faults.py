@@ -22,10 +22,10 @@ import pytest
 from pymc.sampling.parallel import ParallelSamplingError
 
 from pymc_sgld import SGLD, DataError, sources
-from pymc_sgld.sources import order
+from pymc_sgld.batching import windows as order
 from pymc_sgld.sources.reader import THREAD
 from tests.graphs import QUICK
-from tests.test_shared import nameless
+from tests.sources.test_shared import nameless
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 ROWS = np.random.default_rng(1).normal(size=3000)

@@ -7,14 +7,15 @@ import numpy as np
 import pymc as pm
 import pytest
 
-from pymc_sgld.full_data import FullData
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.sources.bind import bind
-from pymc_sgld.tuning import centre, sample
-from pymc_sgld.tuning.curvature import Curvature
-from pymc_sgld.tuning.gaussian import SPARING, Gaussian, Pair, settle
-from pymc_sgld.tuning.shapes import Full, Stretched
+from pymc_sgld.tuning.posterior import search as center
+from pymc_sgld.tuning.posterior import subsample as sample
+from pymc_sgld.tuning.posterior.covariance import Full, Stretched
+from pymc_sgld.tuning.posterior.curvature import Curvature
+from pymc_sgld.tuning.posterior.variational import SPARING, Gaussian, Pair, settle
 
 N, SIZE, LEAST, BLOCK = 200_000, 5, 8192, 8192
 _rng = np.random.default_rng(21)
@@ -44,13 +45,13 @@ def data_of(model, block=BLOCK, sources=None):
 def search(data, start):
     """Return what is found, and how many passes over all rows that took."""
     told = []
-    found = centre.find_gaussian(data, start, [], told.append)
+    found = center.find_gaussian(data, start, [], told.append)
     return found, sum("all rows" in message for message in told)
 
 
 def searched_in_full(data, start):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(centre, "sample_of", lambda data, size: None)
+        patch.setattr(center, "sample_of", lambda data, size: None)
         return search(data, start)
 
 
@@ -207,7 +208,7 @@ def test_rows_on_disk(of_logistic, tmp_path):
 
 def test_several_tables(monkeypatch):
     """The larger is sampled, the smaller as important for what they share."""
-    monkeypatch.setattr(centre, "_CHEAP", 0)
+    monkeypatch.setattr(center, "_CHEAP", 0)
     counts = np.random.default_rng(3).poisson(np.exp(2 + 0.1 * X[:4000, 0]))
     with pm.Model() as model:
         beta = pm.Normal("beta", 0, 1, shape=SIZE)
@@ -251,7 +252,7 @@ def test_rare_rows_that_a_sample_misses():
 @pytest.mark.parametrize("kind", [Full, Stretched])
 def test_group_effects_and_their_scale(kind, monkeypatch):
     """Not a Gaussian: the scale of effects is skewed, and their means are far off on a sample."""
-    monkeypatch.setattr(centre, "FULL_SIZE", 500 if kind is Full else 5)
+    monkeypatch.setattr(center, "FULL_SIZE", 500 if kind is Full else 5)
     rng = np.random.default_rng(9)
     group = rng.integers(12, size=60_000)
     outcome = rng.normal(1, 0.5, 12)[group] + rng.normal(size=len(group))

@@ -17,9 +17,9 @@ from pymc.step_methods.compound import Competence
 
 import pymc_sgld
 from pymc_sgld import SGLD, NonFiniteError, SettingError, SGLDWarning, preconditioners, run_settings
-from pymc_sgld.batching import ORDERS
+from pymc_sgld.batching.epochs import ORDERS
 from pymc_sgld.dynamics.euler_maruyama import update
-from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.gradients.estimators import ESTIMATORS
 from pymc_sgld.stats import WORDS
 from pymc_sgld.tuning.choices import INTEGRATORS
 from tests.graphs import QUICK, TEXTBOOK
@@ -415,14 +415,14 @@ def test_a_term_that_comes_later_is_noticed(name, add):
 @pytest.mark.parametrize("batching", ["reshuffle", "with_replacement"])
 def test_arrays_are_kept_as_they_were(batching):
     """Those of a batch, those that are read in full, and the small ones within the graph."""
-    rows, scales, centres = y.copy(), 1 + X[:4, 0] ** 2, np.repeat(X[:, 1], 2)
+    rows, scales, centers = y.copy(), 1 + X[:4, 0] ** 2, np.repeat(X[:, 1], 2)
     with pm.Model() as model:
         b = pm.Normal("b", shape=4)
-        pm.Normal("a", centres, 1 + b[0] ** 2, shape=120)
+        pm.Normal("a", centers, 1 + b[0] ** 2, shape=120)
         pm.Normal("y", (b * scales).sum(), 1, observed=rows)
         step = SGLD(batch_size=7, step_size=1e-3, batching=batching, **QUICK)
     point, found = model.initial_point(), []
-    for array in (None, rows, scales, centres):
+    for array in (None, rows, scales, centers):
         if array is not None:
             array[:] = 1e3
         found += draws(step, point, 1)

@@ -1,6 +1,6 @@
 """Models with known posteriors: each function returns a model, and reference means and sds."""
 
-from .hierarchical import crossed, eight_schools, many_groups, radon_centred, radon_noncentred
+from .hierarchical import crossed, eight_schools, many_groups, radon_centered, radon_noncentered
 from .linear import badly_scaled, correlated
 from .other import correlation, network, simplex, skewed
 from .posterior import Posterior, stack, sum_of_outcomes
@@ -21,8 +21,8 @@ from .regressions import (
 PUBLISHED = (earnings, kidiq, nes, gauss_mix, sblrc, a9a, welling_teh)
 LINEAR = (badly_scaled, correlated)
 SAMPLED = (
-    radon_centred,
-    radon_noncentred,
+    radon_centered,
+    radon_noncentered,
     crossed,
     many_groups,
     eight_schools,

@@ -1,4 +1,4 @@
-"""Simulated hierarchical models, each with centred and with non-centred group effects: the grid.
+"""Simulated hierarchical models, each with centered and with non-centered group effects: the grid.
 
 Both twins have the same posterior of all that is compared, and so one reference.
 """
@@ -15,9 +15,9 @@ import pytensor.tensor as pt
 from .posterior import Posterior, check_data, read
 
 
-def effects(name: str, mean, spread, size: int, centred: bool):
+def effects(name: str, mean, spread, size: int, centered: bool):
     """Return normal effects of groups."""
-    if centred:
+    if centered:
         return pm.Normal(name, mean, spread, shape=size)
     offset = pm.Normal(f"{name}_offset", shape=size)
     return pm.Deterministic(name, mean + spread * offset)
@@ -47,31 +47,31 @@ def _student_t(rng, truth, expected) -> list[str]:
     return ["nu", "noise"]
 
 
-def intercepts(outcome, groups, rows, spread, rng, centred: bool) -> list[str]:
+def intercepts(outcome, groups, rows, spread, rng, centered: bool) -> list[str]:
     """An intercept for each group, and one slope."""
     group = np.repeat(np.arange(groups), rows)
     x = rng.standard_normal(len(group))
     truth = 0.5 + rng.normal(0, spread, groups)[group] + 0.4 * x
     mean, slope = pm.Normal("mean", 0, 5), pm.Normal("slope", 0, 1)
     scale = pm.HalfNormal("spread", 1)
-    expected = effects("group", mean, scale, groups, centred)[group] + slope * x
+    expected = effects("group", mean, scale, groups, centered)[group] + slope * x
     return ["mean", "slope", "spread", "group", *outcome(rng, truth, expected)]
 
 
-def slopes(outcome, groups, rows, rng, centred: bool) -> list[str]:
+def slopes(outcome, groups, rows, rng, centered: bool) -> list[str]:
     """An intercept and a slope for each group, independent of each other."""
     group = np.repeat(np.arange(groups), rows)
     x = rng.standard_normal(len(group))
     truth = rng.normal(-0.3, 0.8, groups)[group] + rng.normal(0.5, 0.4, groups)[group] * x
     mean = pm.Normal("mean", 0, 2, shape=2)
     scale = pm.Exponential("spread", 1, shape=2)
-    intercept = effects("intercept", mean[0], scale[0], groups, centred)
-    slope = effects("slope", mean[1], scale[1], groups, centred)
+    intercept = effects("intercept", mean[0], scale[0], groups, centered)
+    slope = effects("slope", mean[1], scale[1], groups, centered)
     compared = ["mean", "spread", "intercept", "slope"]
     return compared + outcome(rng, truth, intercept[group] + slope[group] * x)
 
 
-def correlated(groups, rows, rng, centred: bool | None) -> list[str]:
+def correlated(groups, rows, rng, centered: bool | None) -> list[str]:
     """An intercept and a slope for each group, with a correlation.
 
     Without a choice, slopes are conditional on intercepts: for NUTS, the quickest of the three.
@@ -85,12 +85,12 @@ def correlated(groups, rows, rng, centred: bool | None) -> list[str]:
     sd_dist = pm.Exponential.dist(1, shape=2)
     cholesky, matrix, _ = pm.LKJCholeskyCov("covariance", eta=2, n=2, sd_dist=sd_dist)
     pm.Deterministic("correlation", matrix[0, 1])
-    if centred is None:
+    if centered is None:
         intercept = pm.Normal("intercept", mean[0], cholesky[0, 0], shape=groups)
         expected_slope = mean[1] + cholesky[1, 0] * (intercept - mean[0]) / cholesky[0, 0]
         slope = pm.Normal("slope", expected_slope, cholesky[1, 1])
         group_effects = pm.Deterministic("group", pt.stack([intercept, slope], axis=1))
-    elif centred:
+    elif centered:
         group_effects = pm.MvNormal("group", mean, chol=cholesky, shape=(groups, 2))
     else:
         offset = pm.Normal("offset", shape=(groups, 2))
@@ -100,7 +100,7 @@ def correlated(groups, rows, rng, centred: bool | None) -> list[str]:
     return compared + _normal(rng, truth, expected)
 
 
-def ordinal(groups, rows, rng, centred: bool) -> list[str]:
+def ordinal(groups, rows, rng, centered: bool) -> list[str]:
     """Four ordered categories, with effects of groups around zero."""
     group = np.repeat(np.arange(groups), rows)
     x = rng.standard_normal(len(group))
@@ -109,31 +109,31 @@ def ordinal(groups, rows, rng, centred: bool) -> list[str]:
     spread = pm.Exponential("spread", 1)
     ordered = pm.distributions.transforms.ordered
     cutpoints = pm.Normal("cutpoints", 0, 5, shape=3, transform=ordered, initval=[-1, 0, 1])
-    eta = effects("group", 0, spread, groups, centred)[group] + slope * x
+    eta = effects("group", 0, spread, groups, centered)[group] + slope * x
     observed = np.digitize(latent, [-1.5, 0, 2])
     pm.OrderedLogistic("y", eta=eta, cutpoints=cutpoints, observed=observed)
     return ["slope", "spread", "cutpoints", "group"]
 
 
-def crossed(items, raters, rng, centred: bool) -> list[str]:
+def crossed(items, raters, rng, centered: bool) -> list[str]:
     """A rating of each item by each rater."""
     item, rater = np.indices((items, raters)).reshape(2, -1)
     truth = 3 + rng.normal(0, 0.8, items)[item] + rng.normal(0, 0.4, raters)[rater]
     mean = pm.Normal("mean", 0, 5)
     spread = pm.HalfNormal("item_spread", 1), pm.HalfNormal("rater_spread", 1)
-    of_item = effects("item", 0, spread[0], items, centred)
-    of_rater = effects("rater", 0, spread[1], raters, centred)
+    of_item = effects("item", 0, spread[0], items, centered)
+    of_rater = effects("rater", 0, spread[1], raters, centered)
     compared = ["mean", "item_spread", "rater_spread", "item", "rater"]
     return compared + _normal(rng, truth, mean + of_item[item] + of_rater[rater])
 
 
-def item_response(persons, items, rng, centred: bool) -> list[str]:
+def item_response(persons, items, rng, centered: bool) -> list[str]:
     """Answers of each person to each item, with the discrimination and difficulty of the item."""
     person, item = np.indices((persons, items)).reshape(2, -1)
     sharp, hard = rng.lognormal(0, 0.3, items), rng.normal(0.2, 1, items)
     truth = sharp[item] * (rng.standard_normal(persons)[person] - hard[item])
     mean, spread = pm.Normal("mean", 0, 1), pm.HalfNormal("spread", 1)
-    difficulty = effects("difficulty", mean, spread, items, centred)
+    difficulty = effects("difficulty", mean, spread, items, centered)
     ability = pm.Normal("ability", 0, 1, shape=persons)
     discrimination = pm.LogNormal("discrimination", 0, 0.5, shape=items)
     logit = discrimination[item] * (ability[person] - difficulty[item])
@@ -141,16 +141,16 @@ def item_response(persons, items, rng, centred: bool) -> list[str]:
     return compared + _bernoulli(rng, truth, logit)
 
 
-def random_walk(steps, rng, centred: bool) -> list[str]:
-    """One outcome at each step of a Gaussian random walk, always non-centred."""
+def random_walk(steps, rng, centered: bool) -> list[str]:
+    """One outcome at each step of a Gaussian random walk, always non-centered."""
     truth = np.cumsum(rng.normal(0, 0.5, steps))
     spread = pm.HalfNormal("spread", 1)
     level = pm.Deterministic("level", spread * pt.cumsum(pm.Normal("offset", shape=steps)))
     return ["spread", "level", *_normal(rng, truth, level)]
 
 
-TWINS = {"centred": True, "noncentred": False}
-# what adds to a model and returns the names that are compared, and whether it is centred for NUTS
+TWINS = {"centered": True, "noncentered": False}
+# what adds to a model and returns the names that are compared, and whether it is centered for NUTS
 GRID: dict[str, tuple[Callable[[np.random.Generator, bool | None], list[str]], bool | None]] = {
     "normal_2x20": (partial(intercepts, _normal, 2, 20, 0.7), False),
     "normal_10x50": (partial(intercepts, _normal, 10, 50, 0.7), True),
@@ -173,7 +173,7 @@ CELLS = {
     f"{name}_{twin}": (name, TWINS[twin])
     for name in GRID
     for twin in TWINS
-    if (name, twin) != ("random_walk_100", "centred")
+    if (name, twin) != ("random_walk_100", "centered")
 }
 
 

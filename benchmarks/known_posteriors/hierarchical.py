@@ -27,7 +27,7 @@ def _radon_rows(counties) -> None:
 
 
 @sampled
-def radon_centred() -> tuple[pm.Model, list[str]]:
+def radon_centered() -> tuple[pm.Model, list[str]]:
     """Radon in American homes, intercepts of 385 counties: 12,289 rows."""
     with pm.Model() as model:
         mean = pm.Normal("mean", 0, 5)
@@ -37,7 +37,7 @@ def radon_centred() -> tuple[pm.Model, list[str]]:
 
 
 @sampled
-def radon_noncentred() -> tuple[pm.Model, list[str]]:
+def radon_noncentered() -> tuple[pm.Model, list[str]]:
     """The same posterior, with the intercepts as standard normal offsets from their mean."""
     with pm.Model() as model:
         mean = pm.Normal("mean", 0, 5)
@@ -89,7 +89,7 @@ def _schools(effects) -> None:
 
 @sampled
 def eight_schools() -> tuple[pm.Model, list[str]]:
-    """Effects of coaching in eight schools, centred, where the posterior is a funnel: 8 rows."""
+    """Effects of coaching in eight schools, centered, where the posterior is a funnel: 8 rows."""
     with pm.Model() as model:
         mu = pm.Normal("mu", 0, 5)
         tau = pm.HalfCauchy("tau", 5)
@@ -97,7 +97,7 @@ def eight_schools() -> tuple[pm.Model, list[str]]:
     return model, ["mu", "tau", "theta"]
 
 
-def noncentred_eight_schools() -> tuple[pm.Model, list[str]]:
+def noncentered_eight_schools() -> tuple[pm.Model, list[str]]:
     """Return the same posterior without the funnel, which NUTS samples well."""
     with pm.Model() as model:
         mu = pm.Normal("mu", 0, 5)

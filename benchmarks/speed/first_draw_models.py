@@ -16,8 +16,8 @@ import pytensor.tensor as pt
 from known_posteriors import hierarchical, published
 
 
-def centred_groups() -> pm.Model:
-    """Varying intercepts of 396 groups, centred: 8,000 rows."""
+def centered_groups() -> pm.Model:
+    """Varying intercepts of 396 groups, centered: 8,000 rows."""
     rng = np.random.default_rng(1)
     group, x = rng.integers(396, size=8_000), rng.standard_normal(8_000)
     y = rng.standard_normal(396)[group] + 0.5 * x + rng.standard_normal(8_000)
@@ -84,7 +84,7 @@ def ordinal_countries() -> pm.Model:
 
 
 def crossed_t() -> pm.Model:
-    """Delays with outliers, a spline and two crossed factors, non-centred: 330,000 rows."""
+    """Delays with outliers, a spline and two crossed factors, non-centered: 330,000 rows."""
     rng = np.random.default_rng(1)
     day, carrier = rng.integers(105, size=330_000), rng.integers(16, size=330_000)
     basis, x = rng.dirichlet(np.ones(5), 330_000), rng.standard_normal(330_000)
@@ -128,12 +128,12 @@ def integer_prior() -> pm.Model:
     return model
 
 
-def radon_centred() -> pm.Model:
-    return hierarchical.radon_centred.__wrapped__()[0]  # reading the reference would compile
+def radon_centered() -> pm.Model:
+    return hierarchical.radon_centered.__wrapped__()[0]  # reading the reference would compile
 
 
-def radon_noncentred() -> pm.Model:
-    return hierarchical.radon_noncentred.__wrapped__()[0]
+def radon_noncentered() -> pm.Model:
+    return hierarchical.radon_noncentered.__wrapped__()[0]
 
 
 def a9a() -> pm.Model:
@@ -159,9 +159,9 @@ MODELS: dict[str, Callable[[], pm.Model]] = {
         integer_prior,
         weak_funnel,
         small_network,
-        centred_groups,
-        radon_centred,
-        radon_noncentred,
+        centered_groups,
+        radon_centered,
+        radon_noncentered,
         dirichlet_multinomial,
         negative_binomial,
         a9a,

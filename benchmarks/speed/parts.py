@@ -15,11 +15,11 @@ import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 
-from pymc_sgld.batching import make_order
-from pymc_sgld.compile import Updates
-from pymc_sgld.gradients import Centre, Estimate, control_variate, minibatch
+from pymc_sgld.batching.epochs import make_order
+from pymc_sgld.compiled.normals import standard_normal
+from pymc_sgld.compiled.updates import Updates
+from pymc_sgld.gradients.estimators import Center, Estimate, control_variate, minibatch
 from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.normals import standard_normal
 from pymc_sgld.preconditioners import Dense, Identity, Preconditioner
 from speed import same_dynamics
 from speed.models import Problem
@@ -73,14 +73,14 @@ def compiled_parts(problem: Problem, batch_size: int, model: pm.Model) -> dict[s
     design = next(d.variable for d in density.tables[0].data if d.variable.ndim == 2)
     order = make_order("reshuffle", problem.rows, batch_size)
     start = same_dynamics.start(problem)
-    centre = Centre(start, [], np.zeros((2, problem.size)))  # what it is does not change the time
+    center = Center(start, [], np.zeros((2, problem.size)))  # what it is does not change the time
     matrix = np.eye(problem.size)
     plain, nothing = Identity(), Estimate(-density.position)
     estimates: dict[str, tuple[Estimate, Preconditioner]] = {
         "loop": (nothing, plain),
         "reads": (Estimate(pt.sum(design, axis=0)), plain),
         "gradient": (minibatch(density), plain),
-        "control variate": (control_variate(density, centre), plain),
+        "control variate": (control_variate(density, center), plain),
         "matrix": (nothing, Dense(matrix, matrix)),
     }
     rng, shape = np.random.default_rng(1), (UPDATES_OF_A_DRAW, problem.size)

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from pytensor.graph.basic import Constant, Variable
 from pytensor.tensor.elemwise import DimShuffle
 
-from pymc_sgld.minibatch.fixed import FixedValues
-from pymc_sgld.minibatch.rows import RowSelection
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.selection.rows import RowSelection
 
 ROWS, BATCH, GROUPS, COLUMNS = 12289, 128, 385, 3
 COLOURS = {"rows": "#fdd9b5", "batch": "#b7d7f0", "none": "#eeeeee"}

@@ -13,10 +13,10 @@ import pymc as pm
 import xarray as xr
 
 from pymc_sgld.arguments import model_of, positive
-from pymc_sgld.diagnostics.array import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance
+from pymc_sgld.diagnostics.comparison.marginal import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance
+from pymc_sgld.diagnostics.comparison.verdict import count, worst_figures
 from pymc_sgld.diagnostics.matching import match_posteriors
 from pymc_sgld.diagnostics.richardson import BEYOND, UNKNOWN, Extrapolation, extrapolate
-from pymc_sgld.diagnostics.verdict import count, worst_figures
 from pymc_sgld.errors import SettingError
 from pymc_sgld.schedules import constant
 from pymc_sgld.step import SGLD

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.stored import Stored, over_steps
-from pymc_sgld.diagnostics.weights import sgld_step_size
+from pymc_sgld.diagnostics.unequal_steps.weights import sgld_step_size
 from pymc_sgld.errors import SettingError
 
 WINDOW = 1.25

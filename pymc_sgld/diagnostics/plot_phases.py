@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pymc_sgld.diagnostics.figures import (
+from pymc_sgld.diagnostics.phases import Phases, read_phases
+from pymc_sgld.diagnostics.plots.shared import (
     add_legend,
     colors_of,
     figure_arguments,
     load_backend,
     tidy,
 )
-from pymc_sgld.diagnostics.phases import Phases, read_phases
 
 if TYPE_CHECKING:
     from arviz_plots.plot_collection import PlotCollection

@@ -22,7 +22,7 @@ import scipy
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
 
-from pymc_sgld.diagnostics.array import Tolerance
+from pymc_sgld.diagnostics.comparison.marginal import Tolerance
 
 FALSE_ALARMS = 0.01
 """Rate of wrong statements about the tolerance, in all parameters of a table together."""

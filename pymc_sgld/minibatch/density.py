@@ -14,7 +14,7 @@ from pytensor.graph.basic import Variable
 
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.position import Coordinates
-from pymc_sgld.minibatch.rows import Data
+from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.sources.source import Source
 
 

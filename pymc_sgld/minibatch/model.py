@@ -12,15 +12,15 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import MinibatchError
-from pymc_sgld.minibatch.audit import audit_batches, compare_one_batch, is_cheap
 from pymc_sgld.minibatch.blocks import BLOCK
+from pymc_sgld.minibatch.checks.audit import audit_batches, compare_one_batch, is_cheap
+from pymc_sgld.minibatch.checks.initial_point import check_start
+from pymc_sgld.minibatch.checks.source_rows import check_rows
 from pymc_sgld.minibatch.density import LogDensity, Table, total
-from pymc_sgld.minibatch.first_pass import check_rows
-from pymc_sgld.minibatch.fixed import FixedValues
-from pymc_sgld.minibatch.graphs import rebuild, tensor
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
 from pymc_sgld.minibatch.position import Inputs
-from pymc_sgld.minibatch.rows import Data
-from pymc_sgld.minibatch.start import check_start
+from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.minibatch.tables import Placement, Tables
 from pymc_sgld.minibatch.terms import make_terms
 from pymc_sgld.sources.source import Source

@@ -11,7 +11,7 @@ from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.graph.basic import Variable
 
-from pymc_sgld.minibatch.graphs import tensor
+from pymc_sgld.minibatch.graph.rebuild import tensor
 
 
 @dataclass(frozen=True)

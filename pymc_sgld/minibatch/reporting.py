@@ -15,9 +15,9 @@ from pymc.model import Model
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.arguments import complete_point, model_of, names, placed, value_variables
-from pymc_sgld.minibatch.fixed import FixedValues
+from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.model import SMALL, Minibatcher
-from pymc_sgld.minibatch.rows import Data
+from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.minibatch.tables import Placement, Tables
 from pymc_sgld.sources.bind import bind
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.errors import DataError, MinibatchError, SettingError
-from pymc_sgld.minibatch.declared import DeclaredRows
-from pymc_sgld.minibatch.fixed import FixedValues
-from pymc_sgld.minibatch.graphs import rebuild
-from pymc_sgld.minibatch.rows import RowSelection
-from pymc_sgld.minibatch.rules import RowsMixed
-from pymc_sgld.minibatch.streamed import StreamedRows
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.graph.rebuild import rebuild
+from pymc_sgld.minibatch.selection.from_sources import StreamedRows
+from pymc_sgld.minibatch.selection.pm_minibatch import DeclaredRows
+from pymc_sgld.minibatch.selection.rows import RowSelection
+from pymc_sgld.minibatch.selection.rules import RowsMixed
 from pymc_sgld.minibatch.terms import Term
 
 DEFAULT_BATCH_SIZE = 128

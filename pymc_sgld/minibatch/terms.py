@@ -14,15 +14,15 @@ from pytensor.tensor import NoneConst
 from pytensor.tensor.type import TensorType
 
 from pymc_sgld.errors import SettingError
-from pymc_sgld.minibatch.declared import Declared
-from pymc_sgld.minibatch.fixed import FixedValues
-from pymc_sgld.minibatch.graphs import rebuild
-from pymc_sgld.minibatch.integers import widen
-from pymc_sgld.minibatch.lower import lower, rows_first
-from pymc_sgld.minibatch.picks import pick_from_data
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.graph.integers import widen
+from pymc_sgld.minibatch.graph.named_dimensions import lower, rows_first
+from pymc_sgld.minibatch.graph.rebuild import rebuild
+from pymc_sgld.minibatch.graph.support import conditions_of, remove_checks
 from pymc_sgld.minibatch.position import Inputs
-from pymc_sgld.minibatch.streamed import Streamed
-from pymc_sgld.minibatch.support import conditions_of, remove_checks
+from pymc_sgld.minibatch.selection.fixed_index import pick_from_data
+from pymc_sgld.minibatch.selection.from_sources import Streamed
+from pymc_sgld.minibatch.selection.pm_minibatch import Declared
 from pymc_sgld.sources.source import Source
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pymc_sgld.sources.order import Window, WindowOrder
+from pymc_sgld.batching.windows import Window, WindowOrder
 from pymc_sgld.sources.source import Source
 
 THREAD = "pymc_sgld reader"

@@ -5,24 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from pymc_sgld.arguments import choice
+from pymc_sgld.chain.coupled import Bias
+from pymc_sgld.chain.judge import Judge
+from pymc_sgld.chain.noise_monitor import Reading
+from pymc_sgld.dynamics.gaussian_law import Prediction, largest_step
 from pymc_sgld.errors import SettingError
-from pymc_sgld.full_data import FullData
-from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.gradients.estimators import ESTIMATORS
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.monitor.contrast import Bias
-from pymc_sgld.monitor.noise import Reading
-from pymc_sgld.monitor.verdict import Judge
 from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.progress import progress
 from pymc_sgld.schedules import Schedule, constant
-from pymc_sgld.tuning.centre import approximate
 from pymc_sgld.tuning.doubts import doubts_about
 from pymc_sgld.tuning.estimators import EstimatorNoise, largest_batch
-from pymc_sgld.tuning.order import check_order
+from pymc_sgld.tuning.posterior.search import approximate
 from pymc_sgld.tuning.settings import Asked, Search, Settings
-from pymc_sgld.tuning.step_size import Prediction, largest_step
+from pymc_sgld.tuning.sorted_sources import check_order
 
 INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
 SHIFT = 0.05  # posterior standard deviations that a mean may be off by the noise of gradients
@@ -46,7 +46,7 @@ def check_size(size: int, gradient: str) -> None:
 
 
 def check_center() -> None:
-    """Refuse a centre that nothing is computed at."""
+    """Refuse a center that nothing is computed at."""
     raise SettingError(
         "center= is the point of a control variate and of the covariance, and these settings use "
         'neither: leave it out, or use gradient="control_variate" or preconditioner="laplace". '
@@ -119,7 +119,7 @@ def choose(
     Warns
     -----
     SGLDWarning
-        Where no centre was found, or the plain gradient takes the place of a control variate.
+        Where no center was found, or the plain gradient takes the place of a control variate.
     """
     dtype = np.dtype(density.position.type.dtype)
     given = None
@@ -171,7 +171,7 @@ def choose(
     apart = prediction.updates_apart(step_size)
     if not density.full:
         noise.check_rare_rows(gradient, density)
-        check_order(rows, density, gradient, noise.centre, search.others, gaussian, asked)
+        check_order(rows, density, gradient, noise.center, search.others, gaussian, asked)
     kept = None if matrix.name == "laplace" else prediction
     estimate = noise.estimate(gradient, density)
     return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts)

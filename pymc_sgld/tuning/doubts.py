@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from pymc_sgld.chain.messages import Message, Reason
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.minibatch.position import Coordinates
-from pymc_sgld.monitor.messages import Message, Reason
-from pymc_sgld.tuning.gaussian import Gaussian
+from pymc_sgld.tuning.posterior.variational import Gaussian
 from pymc_sgld.tuning.settings import Search
 
 UNLIKE = 0.15
@@ -65,9 +65,9 @@ def _collapse(
             if (fallen < _COLLAPSED).any():
                 least = np.exp(gaussian.mean[entries].min())
                 return (
-                    f'the search for the centre of the posterior ended where "{c.name}" is '
+                    f'the search for the center of the posterior ended where "{c.name}" is '
                     f"{least:.2g}, with all that depends on it in one point. There may be no mass. "
-                    "Use a non-centred parametrisation, or pass center= with a likely value."
+                    "Use a non-centered parametrisation, or pass center= with a likely value."
                 )
     return ""
 
@@ -80,10 +80,10 @@ def _misfit(gaussian: Gaussian) -> str:
         f"no Gaussian is like the posterior (the Fisher divergence of the closest one is "
         f"{gaussian.misfit:.2g}, and up to {UNLIKE} is accepted)"
         if gaussian.settled
-        else "the search for the centre of the posterior did not settle"
+        else "the search for the center of the posterior did not settle"
     )
     return (
         f"{what}: step size and preconditioner may be poor, and predictions of the bias wrong. "
-        "Reparametrise the model (a non-centred or a centred parametrisation of group effects), "
+        "Reparametrise the model (a non-centered or a centered parametrisation of group effects), "
         "pass a point as center=, or compare with NUTS."
     )

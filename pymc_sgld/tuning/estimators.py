@@ -9,15 +9,14 @@ from functools import cached_property
 import numpy as np
 import scipy
 
-from pymc_sgld.batching import RowOrder, independent, make_order
+from pymc_sgld.batching.epochs import RowOrder, independent, make_order
+from pymc_sgld.dynamics.gaussian_law import Prediction, WidePrediction
 from pymc_sgld.errors import SGLDWarning
-from pymc_sgld.full_data import FullData
-from pymc_sgld.gradients import ESTIMATORS, Centre, Estimate
+from pymc_sgld.gradients.estimators import ESTIMATORS, Center, Estimate
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.preconditioners import Preconditioner
-from pymc_sgld.tuning.curvature import Curvature
-from pymc_sgld.tuning.gaussian import Gaussian
-from pymc_sgld.tuning.noise import (
+from pymc_sgld.tuning.batch_noise import (
     BATCHES,
     POSITIONS,
     BatchGradients,
@@ -25,10 +24,11 @@ from pymc_sgld.tuning.noise import (
     missing_in_batches,
     noise_samples,
 )
-from pymc_sgld.tuning.sample import sample_of
+from pymc_sgld.tuning.posterior.covariance import Full, Stretched
+from pymc_sgld.tuning.posterior.curvature import Curvature
+from pymc_sgld.tuning.posterior.subsample import sample_of
+from pymc_sgld.tuning.posterior.variational import Gaussian
 from pymc_sgld.tuning.settings import Asked, Search
-from pymc_sgld.tuning.shapes import Full, Stretched
-from pymc_sgld.tuning.step_size import Prediction, WidePrediction
 
 _PAIRS = 8  # of points
 _SEED = 20190710  # fixed: what is measured is a property of the model, not of a chain
@@ -36,7 +36,7 @@ _MISSING = 0.1  # of a gradient, in posterior standard deviations, that batches 
 
 
 class EstimatorNoise:
-    """Measures the noise of estimators around the centre.
+    """Measures the noise of estimators around the center.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class EstimatorNoise:
         warnings.warn(
             f'SGLD: the gradient with gradient="{asked}" has {ratio:.2g} times the variance of the '
             'plain minibatch gradient, which is used instead (gradient="minibatch"). The posterior '
-            "is too wide around its centre for the expansion: a reparametrisation may help, or "
+            "is too wide around its center for the expansion: a reparametrisation may help, or "
             "center= at a point nearer to its mean.",
             SGLDWarning,
             stacklevel=4,
@@ -201,8 +201,8 @@ class EstimatorNoise:
         return self._drifts[gradient] * largest_batch(measured) / largest_batch(density)
 
     def estimate(self, gradient: str, density: LogDensity) -> Estimate:
-        """Return an estimate, around the centre."""
-        return ESTIMATORS[gradient](density, None if density.full else self.centre)
+        """Return an estimate, around the center."""
+        return ESTIMATORS[gradient](density, None if density.full else self.center)
 
     def _prediction(
         self, noise: list[np.ndarray], accumulated: Callable[[np.ndarray], np.ndarray]
@@ -259,7 +259,7 @@ class EstimatorNoise:
             calls = 2 * POSITIONS * BATCHES
             self._batches = self._data.batches(density, calls)
         return BatchGradients(
-            self._batches, gradient, self.centre, self._others, self._asked.batching
+            self._batches, gradient, self.center, self._others, self._asked.batching
         )
 
     @property
@@ -271,10 +271,10 @@ class EstimatorNoise:
         return Curvature(data, self._others)
 
     @cached_property
-    def centre(self) -> Centre:
-        """The centre, with what estimators need there."""
+    def center(self) -> Center:
+        """The center, with what estimators need there."""
         position = self._gaussian.mean.astype(self._data.dtype)
-        return self._data.centre(position, self._others, self._asked.gradient == "taylor")
+        return self._data.center(position, self._others, self._asked.gradient == "taylor")
 
     def _size(self, noise: list[np.ndarray]) -> float:
         """Return the trace of M V."""

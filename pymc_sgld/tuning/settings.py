@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pymc_sgld.backend import Backend
-from pymc_sgld.gradients import Estimate
+from pymc_sgld.chain.messages import Message
+from pymc_sgld.compiled.backend import Backend
+from pymc_sgld.dynamics.gaussian_law import Prediction
+from pymc_sgld.gradients.estimators import Estimate
 from pymc_sgld.minibatch.density import LogDensity
-from pymc_sgld.monitor.messages import Message
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner
-from pymc_sgld.tuning.gaussian import Gaussian
-from pymc_sgld.tuning.step_size import Prediction
+from pymc_sgld.tuning.posterior.variational import Gaussian
 
 
 @dataclass(frozen=True)

@@ -32,16 +32,16 @@ def as_many_groups_as_rows():
 @selectable
 def varying_intercepts():
     index = pm.Data("index", group)
-    centre = pm.Normal("centre")
+    center = pm.Normal("center")
     spread = pm.HalfNormal("spread")
-    effect = pm.Normal("effect", centre, spread, dims="group")
+    effect = pm.Normal("effect", center, spread, dims="group")
     slope = pm.Normal("slope")
     sigma = pm.HalfNormal("sigma")
     pm.Normal("y", effect[index] + slope * pm.Data("x", x), sigma, observed=y)
 
 
 @selectable
-def varying_intercepts_non_centred():
+def varying_intercepts_non_centered():
     spread = pm.HalfNormal("spread")
     z = pm.Normal("z", shape=GROUPS)
     effect = pm.Deterministic("effect", spread * z)
@@ -104,7 +104,7 @@ def correlated_slopes():
 
 
 @selectable
-def correlated_slopes_centred():
+def correlated_slopes_centered():
     chol, _, _ = pm.LKJCholeskyCov("chol", n=2, eta=2, sd_dist=pm.Exponential.dist(1))
     effects = pm.MvNormal("effects", np.zeros(2), chol=chol, shape=(GROUPS, 2))
     design = np.stack([np.ones(ROWS), x], axis=1)

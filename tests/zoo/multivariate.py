@@ -141,8 +141,8 @@ def panel_of_areas():
 
 @selectable
 def zero_sum_rows():
-    centred = series - series.mean(axis=1, keepdims=True)
-    pm.ZeroSumNormal("y", pm.HalfNormal("sigma"), observed=centred)
+    centered = series - series.mean(axis=1, keepdims=True)
+    pm.ZeroSumNormal("y", pm.HalfNormal("sigma"), observed=centered)
 
 
 @selectable

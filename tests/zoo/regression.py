@@ -264,8 +264,8 @@ def attention():
 
 @selectable
 def radial_basis_network():
-    centres = pm.Normal("centres", shape=(4, COLUMNS))
-    distance = ((pt.as_tensor(X)[:, None, :] - centres) ** 2).sum(axis=-1)
+    centers = pm.Normal("centers", shape=(4, COLUMNS))
+    distance = ((pt.as_tensor(X)[:, None, :] - centers) ** 2).sum(axis=-1)
     pm.Normal("y", pm.math.exp(-distance) @ pm.Normal("weights", shape=4), 1, observed=y)
 
 

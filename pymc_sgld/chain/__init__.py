@@ -1,0 +1,12 @@
+"""A chain: from draw to draw, and what it measures of its own bias.
+
+``state``          what a chain carries from draw to draw
+``draw``           the updates of a draw
+``coupled``        a part of the chain beside itself with half the step size: means and variances
+``noise_monitor``  gradient noise: the variance that it adds, and Welling and Teh's threshold
+``mixing``         effective sample size, and the width of the draws
+``judge``          from the readings of a chain to words
+``messages``       the words of all chains of a run, said once
+``failures``       what is not finite, explained
+``parameters``     the parameters of the model at a position
+"""

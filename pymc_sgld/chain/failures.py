@@ -1,0 +1,131 @@
+"""A draw that went wrong: how it is told, and replayed to say which variable, where, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pymc_sgld.compiled.updates import Updates
+from pymc_sgld.errors import DataError, NonFiniteError
+from pymc_sgld.minibatch.position import Coordinates
+
+
+def check_finite(coordinates: Sequence[Coordinates], position: np.ndarray) -> None:
+    """Refuse to start a draw where a variable is not finite."""
+    wrong = ~np.isfinite(position)
+    if wrong.any():
+        raise NonFiniteError(
+            f"SGLD: {quoted(coordinates, wrong)} is not finite where a draw starts: look at "
+            "initvals of pm.sample, and at the other step methods of this run."
+        )
+
+
+def explain(
+    run: Updates,
+    coordinates: Sequence[Coordinates],
+    first_update: int,
+    position: np.ndarray,
+    step_sizes: np.ndarray,
+    noise: np.ndarray,
+    starts: Sequence[np.ndarray],
+    others: list[np.ndarray],
+    attempts: int = 1,
+) -> NonFiniteError | DataError:
+    """Return the error for updates that did not stay finite.
+
+    Parameters
+    ----------
+    run : Updates
+        Runs them again, one by one.
+    coordinates : sequence of Coordinates
+        The variables in the position.
+    first_update : int
+        Count of the first of the updates in its chain.
+    position, step_sizes, noise, starts, others
+        As ``run`` takes them.
+    attempts : int
+        How many there were, each with half the step size of the one before.
+    """
+    for i in range(len(step_sizes)):
+        one = slice(i, i + 1)
+        rows = [of_order[one] for of_order in starts]
+        new, [gradient], _, density = run(position, step_sizes[one], noise[one], rows, others)
+        if not is_finite(new, gradient, density):
+            break
+        position = new
+    missing = run.missing(rows)
+    if missing:
+        names = " and ".join(f'"{name}"' for name in missing)
+        return DataError(
+            f"SGLD: the rows of {names} that update {first_update + i} read have NaN. They had a "
+            "finite density when this SGLD was made: the data changed while sampling. Restore "
+            "them, and make a new SGLD."
+        )
+    wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
+    concerned = wrong if wrong.any() else ~wrong
+    listing = quoted(coordinates, concerned)
+    if not wrong.any() or wrong.all():
+        terms = run.outside(new if is_finite(new) else position, rows, others)
+        where = f"the density of {', '.join(terms)}" if terms else "a density"
+        what = f"{where} ended or overflowed: a parameter ({listing}) left the support,"
+    elif is_finite(gradient):
+        what = f"the position of {listing} is not finite"
+    else:
+        what = f"the gradient of {listing} is not finite"
+    advice = (
+        "Two things to try: a smaller step_size, or a preconditioner that fits the scales of the "
+        "parameters." + _gentler(coordinates, concerned)
+    )
+    if attempts > 1:
+        advice = (
+            f"{attempts} attempts with ever smaller steps ended so, and a smaller step_size will "
+            "not help. Where a density ends at a parameter, as that of Uniform(0, t) at t, its "
+            "gradient does not keep a chain inside: sample that parameter with another step "
+            "method, SGLD(vars=[...]) beside it, or write a density that falls off. Elsewhere, "
+            "initvals= of pm.sample or center= take a point where the density is finite all around."
+        )
+    return NonFiniteError(
+        f"SGLD: {what} at update {first_update + i} (step_size={step_sizes[i]:.3g}). {advice}"
+    )
+
+
+def quoted(coordinates: Sequence[Coordinates], entries: np.ndarray) -> str:
+    """Return the names of the variables that some entries of the position belong to."""
+    names = [c.name for c in coordinates if entries[c.start : c.start + c.size].any()]
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def is_finite(*arrays: np.ndarray) -> bool:
+    """Whether all entries of all arrays are finite."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def is_stable(
+    step_size: float, first: tuple[np.ndarray, np.ndarray], last: tuple[np.ndarray, np.ndarray]
+) -> bool:
+    """Whether the gradients did not explode in the updates of a draw.
+
+    Steps that are too large for the curvature swing out further every time, finite for a while. In
+    units of the inflation of the variance, what they then reach is absurd.
+
+    Parameters
+    ----------
+    step_size : float
+    first, last : tuple of (ndarray, ndarray)
+        Gradients of two updates, and their products with the preconditioner, shape (d,).
+    """
+    with np.errstate(over="ignore"):
+        unit = step_size / 4 / len(first[0])
+        return bool(unit * (last[0] @ last[1]) < 1e3 * max(unit * (first[0] @ first[1]), 1.0))
+
+
+def _gentler(coordinates: Sequence[Coordinates], entries: np.ndarray) -> str:
+    """Return the advice for a variable that is sampled by its logarithm."""
+    for c in coordinates:
+        if c.value_name.endswith("_log__") and entries[c.start : c.start + c.size].any():
+            return (
+                f' "{c.name}" is sampled by its logarithm, and exp is steep: a gentler transform '
+                "is transform=pm.distributions.transforms.log_exp_m1 in its definition."
+            )
+    return ""

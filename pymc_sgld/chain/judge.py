@@ -1,0 +1,191 @@
+"""From the readings of a chain to words: what is off, by how much, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy
+from numpy.typing import ArrayLike
+
+from pymc_sgld.batching.epochs import independent
+from pymc_sgld.chain.coupled import GROUPS, Bias
+from pymc_sgld.chain.messages import Message, Reason
+from pymc_sgld.chain.noise_monitor import Reading
+from pymc_sgld.dynamics.gaussian_law import Prediction
+from pymc_sgld.wording import apart
+
+MEAN_TOLERANCE = 0.1  # posterior standard deviations
+SD_TOLERANCE = 0.1  # relative
+SLACK = 2.0  # times the bias target that a reading may show
+FALSE_ALARMS = 1e-3  # of a contrast, in all coordinates of a chain together
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What readings are judged by.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the coordinates.
+    parameters : sequence of str
+        Names of what a contrast compares.
+    bias_target : float
+        Tolerated relative inflation of the variance.
+    averaged : bool
+        Whether the injected noise is that of Leimkuhler and Matthews.
+    variances : ndarray, shape (d,), or None
+        Diagonal of M, where M is the covariance of the posterior.
+    chosen : bool
+        Whether the step size was chosen for the target, and not given.
+    accumulated : callable
+        What becomes of gradient noise, by how much of a direction is left after an update.
+    prediction : Prediction or None
+        Where M is not that covariance, and the posterior is known.
+    """
+
+    names: Sequence[str]
+    parameters: Sequence[str]
+    bias_target: float
+    averaged: bool
+    variances: np.ndarray | None
+    chosen: bool
+    accumulated: Callable[[np.ndarray], np.ndarray]
+    prediction: Prediction | None = None
+    _latest: dict[float, tuple[float, float]] = field(init=False, repr=False, default_factory=dict)
+
+    def added(self, reading: Reading, step_size: float, factor: float = 1.0) -> np.ndarray:
+        """Return the relative variance that each coordinate gains, shape (d,), or (1,) in all.
+
+        Where M is not the covariance of the posterior, the greatest that any direction gains from
+        gradient noise is the threshold, on a Gaussian and for small steps.
+
+        Parameters
+        ----------
+        reading : Reading
+            Of some draws.
+        step_size : float
+            Their step size.
+        factor : float
+            Asks for what the reading would be at that many times the step size.
+        """
+        if self.variances is None and self.prediction is None:
+            return factor * _known([max(reading.inflation - 1, reading.threshold)])
+        own, remains = self._own_and_remains(factor * step_size)
+        if self.variances is None:
+            return _known([own + factor * remains * reading.threshold])
+        return _known(own + factor * reading.noise * remains / self.variances)
+
+    def _own_and_remains(self, step_size: float) -> tuple[float, float]:
+        """Return what the injected noise adds, and the share of gradient noise that is left."""
+        if step_size in self._latest:  # as from draw to draw: the rest takes a while
+            return self._latest[step_size]
+        if self.prediction is not None:
+            found = self.prediction.own(step_size), self.prediction.remains(step_size)
+        else:
+            left = np.array([1 - step_size / 2])
+            remains = self.accumulated(left) / independent(left)
+            # what Euler–Maruyama adds to a Gaussian; gradients show it, mixed with their batches'
+            own = 0.0 if self.averaged else 1 / (1 - step_size / 4) - 1
+            found = own, float(remains[0, 0])
+        self._latest.clear()
+        self._latest[step_size] = found
+        return found
+
+    def is_noisy(self, reading: Reading, step_size: float) -> bool:
+        """Whether a coordinate gains more variance than is tolerated."""
+        return bool(self.added(reading, step_size).max() > SLACK * self.bias_target)
+
+    def messages(
+        self, reading: Reading, bias: Bias | None, step_size: float, failed: bool = False
+    ) -> list[Message]:
+        """Return a message for each reading that exceeds its tolerance, none if none does.
+
+        Parameters
+        ----------
+        reading : Reading
+            Of the draws after tuning.
+        bias : Bias or None
+            What half the step size changed, if that is known.
+        step_size : float
+            That of the last draw.
+        failed : bool
+            Whether the shadow did not stay finite.
+        """
+        found = [self._variance(reading, step_size)]
+        if failed:
+            text = (
+                "beside the chain, steps of half the size left the support of the density: "
+                f"the step size {step_size:.2g} is too large for what lies around the draws. Pass "
+                f"{self._smaller(step_size)}, or reparametrise the model."
+            )
+            found += [Message(Reason.SHADOW, step_size, text)]
+        if bias is not None:
+            found += [self._contrast(bias, step_size)]
+        return [message for message in found if message is not None]
+
+    def _variance(self, reading: Reading, step_size: float) -> Message | None:
+        if not self.is_noisy(reading, step_size):
+            return None
+        added = self.added(reading, step_size)
+        worst = int(np.argmax(added))
+        smaller = "a smaller bias_target" if self.chosen else self._smaller(step_size)
+        read, most = apart(1 + added[worst], 1 + SLACK * self.bias_target)
+        whose = self.names[worst] if len(added) == len(self.names) else "the worst direction"
+        text = (
+            f"the standard deviation of {whose} is about {_percent(added[worst])} too large: "
+            f"the variance inflation is {read}, and bias_target={self.bias_target} "
+            f"tolerates up to {most}. Pass {smaller}, "
+            'a larger batch_size, or gradient="taylor".'
+        )
+        return Message(Reason.NOISE, float(added[worst]), text)
+
+    def excess(self, bias: Bias) -> tuple[float, int, bool]:
+        """Return how many tolerances the worst bias is, in which parameter, and if in its mean.
+
+        Zero where it may as well be none: what is less than a quantile of its error away from it.
+        """
+        quantile = -scipy.special.stdtrit(GROUPS - 1, FALSE_ALARMS / (4 * len(bias.shift)))
+        ratio = np.sqrt(np.maximum(1 + bias.inflation, 0)) - 1
+        sizes = np.abs([bias.shift / MEAN_TOLERANCE, ratio / SD_TOLERANCE])
+        errors = [bias.shift_error / MEAN_TOLERANCE, bias.inflation_error / 2 / SD_TOLERANCE]
+        with np.errstate(invalid="ignore"):
+            sizes = np.where(sizes - quantile * np.array(errors) > 1, sizes, 0)
+        kind, worst = np.unravel_index(int(np.argmax(sizes)), sizes.shape)
+        return float(sizes[kind, worst]), int(worst), bool(kind == 0)
+
+    def _contrast(self, bias: Bias, step_size: float) -> Message | None:
+        """Return what half the step size changes, where that is beyond doubt and tolerance."""
+        tolerances, worst, of_mean = self.excess(bias)
+        if not tolerances:
+            return None
+        name = self.parameters[worst]
+        if of_mean:
+            size, error = bias.shift[worst], bias.shift_error[worst]
+            what = f"the mean of {name} is about {size:+.2f} (± {error:.2f}) sd off"
+        else:
+            size, error = _percent(bias.inflation[worst]), 50 * bias.inflation_error[worst]
+            side = "large" if bias.inflation[worst] > 0 else "small"
+            what = f"the standard deviation of {name} is about {size} (± {error:.0f} %) too {side}"
+        text = (
+            f"{what}, by what half the step size changes. Pass {self._smaller(step_size)}, "
+            "or reparametrise the model."
+        )
+        return Message(Reason.MEAN if of_mean else Reason.SD, tolerances, text)
+
+    def _smaller(self, step_size: float) -> str:
+        """Return what makes steps smaller."""
+        return f"a smaller step_size (now {step_size:.2g})" + ("" if self.chosen else " or none")
+
+
+def _known(added: ArrayLike) -> np.ndarray:
+    """Return an array without NaN: what overflowed is infinite, and never passes for small."""
+    return np.nan_to_num(np.asarray(added, dtype=float), nan=np.inf, posinf=np.inf)
+
+
+def _percent(inflation: float) -> str:
+    """Return by how much a standard deviation is off where its variance is."""
+    percent = 100 * abs(np.sqrt(max(1 + inflation, 0)) - 1)
+    return f"{percent:.0f} %" if percent < 1000 else "more than ten times"

@@ -1,0 +1,101 @@
+"""What a chain carries from draw to draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pymc_sgld.chain.coupled import Contrast
+from pymc_sgld.chain.mixing import Mixing
+from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
+from pymc_sgld.equality import Comparable
+
+
+@dataclass(eq=False)
+class Chain(Comparable):
+    """What a chain carries from draw to draw: with it restored, the same draw comes out.
+
+    Attributes
+    ----------
+    tune, draws : int
+        Draws before those that count, and those that do.
+    row_seed : int
+        Of the order in which rows are read.
+    previous_noise : ndarray, shape (d,)
+        Of the last update; shape (0,) where noise is not averaged.
+    noise_monitor : NoiseMonitor
+    reading : Reading
+        Mean over the draws that count, or over the later half of those before.
+    contrast : Contrast
+        With half the step size, in the last draws of either kind.
+    mixing : Mixing
+        Of the draws that count.
+    draw, updates : int
+        How many there have been.
+    batches : int
+        That were read: by these updates, by those of shadows, and by attempts that failed.
+    refinement : float
+        By which step sizes are multiplied, after what the chain met while tuning.
+    last_step_size : float
+        Of the last update.
+    overflows : int
+        Attempts at draws after tuning that did not stay finite.
+    reasons : int
+        Not to trust it, a sum of `Reason`, as far as they are known.
+    """
+
+    tune: int
+    draws: int
+    row_seed: int
+    previous_noise: np.ndarray
+    noise_monitor: NoiseMonitor
+    reading: Reading
+    contrast: Contrast
+    mixing: Mixing
+    draw: int = 0
+    updates: int = 0
+    batches: int = 0
+    refinement: float = 1.0
+    last_step_size: float = np.nan
+    overflows: int = 0
+    reasons: int = 0
+
+    @property
+    def untrusted(self) -> bool:
+        """The verdict, as far as it is known."""
+        return bool(self.reasons)
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether the next draw is before those that count."""
+        return self.draw < self.tune
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there was the last draw."""
+        return self.draw == self.tune + self.draws
+
+    @property
+    def has_shadow(self) -> bool:
+        """Whether the next draw is one of the last before the end, or before that of tuning."""
+        left = self.tune + (0 if self.is_tuning else self.draws) - self.draw
+        return 0 < left <= self.contrast.length and not self.contrast.failed
+
+
+class Draw(NamedTuple):
+    """What comes out of a draw.
+
+    Attributes
+    ----------
+    position : ndarray, shape (d,)
+    gradient : ndarray, shape (d,)
+        The estimate of the last update.
+    reading : Reading
+        What the gradients say of the bias.
+    """
+
+    position: np.ndarray
+    gradient: np.ndarray
+    reading: Reading

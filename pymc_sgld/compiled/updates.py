@@ -1,0 +1,263 @@
+"""An estimator and a dynamics in, one compiled function that runs k updates out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pymc.pytensorf import compile
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.link.jax.linker import JAXLinker
+
+from pymc_sgld.batching.epochs import RowOrder
+from pymc_sgld.compiled.backend import Backend
+from pymc_sgld.compiled.data import DataInputs
+from pymc_sgld.compiled.function_cache import cached
+from pymc_sgld.compiled.numpy_mode import QUICK
+from pymc_sgld.dynamics import euler_maruyama
+from pymc_sgld.errors import SettingError
+from pymc_sgld.gradients.estimators import Estimate
+from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.preconditioners import Preconditioner
+
+
+class _Graph(NamedTuple):
+    """What is compiled: variables only, no data."""
+
+    position: Variable
+    gradient: Variable
+    log_density: Variable
+    others: list[Variable]
+    constants: list[Variable]  # of the estimate
+
+
+class Updates:
+    """Updates in compiled code: a call runs as many as it is given step sizes.
+
+    Noise and rows come in from NumPy, so that every backend gives the same draws up to rounding
+    and a replay is exact. The data are inputs too: the compiled function holds none.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The model.
+    estimate : Estimate
+        The estimate of its gradient, in the variables of ``density``.
+    preconditioner : Preconditioner
+        ``M``.
+    temperature : float
+        Scale of the variance of the noise.
+    orders : sequence of RowOrder or None
+        How the rows of each table are ordered; None where every update reads them all.
+    compile_kwargs : dict
+        Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
+    """
+
+    def __init__(
+        self,
+        density: LogDensity,
+        estimate: Estimate,
+        preconditioner: Preconditioner,
+        temperature: float,
+        orders: Sequence[RowOrder | None],
+        compile_kwargs: Mapping[str, Any],
+    ) -> None:
+        self.dtype = np.dtype(density.position.dtype)
+        self._preconditioner = preconditioner
+        self._temperature = temperature
+        self._compile_kwargs = dict(compile_kwargs)
+        # JAX needs static bounds: rows are gathered, and every number of updates is compiled
+        self._mode = Backend(compile_kwargs).mode
+        self.static = isinstance(self._mode.linker, JAXLinker)
+        log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
+        self._inside = density.inside
+        needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
+        self._inputs = DataInputs(density, orders, needed, slices=not self.static)
+        self.orders = self._inputs.orders
+        self._graph = _Graph(
+            density.position,
+            estimate.gradient,
+            log_density,
+            list(density.others.values()),
+            list(estimate.arrays),
+        )
+        self._constants = list(estimate.arrays.values())
+        self._functions: dict[int | None, Any] = {}
+        self._process = os.getpid()
+
+    def __call__(
+        self,
+        position: np.ndarray,
+        step_sizes: np.ndarray,
+        noise: np.ndarray,
+        starts: Sequence[np.ndarray],
+        others: list[np.ndarray],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Run updates.
+
+        Parameters
+        ----------
+        position : ndarray, shape (d,)
+            Where to start.
+        step_sizes : ndarray, shape (k,)
+            One for every update.
+        noise : ndarray, shape (k, d)
+            Standard normal numbers.
+        starts : sequence of ndarray, shape (k, blocks)
+            The blocks of rows that each update reads, from each of ``orders``: consecutive
+            updates, as :meth:`starts` gives them.
+        others : list of ndarray
+            Values of the variables that the step does not move.
+
+        Returns
+        -------
+        position : ndarray, shape (d,)
+            After the last update.
+        gradients : ndarray, shape (k, d)
+            The estimates that the updates used.
+        multiplied : ndarray, shape (k, d)
+            The same, multiplied by the preconditioner.
+        log_density : ndarray, scalar
+            At the new position, with the likelihood of the last batches, unscaled: minus infinity
+            or NaN where the density ends.
+        """
+        rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(starts)]
+        function = self._function(len(step_sizes))
+        with np.errstate(all="ignore"):  # what is not finite is found in the result
+            found = function(
+                position.astype(self.dtype, copy=False),
+                step_sizes.astype(self.dtype, copy=False),
+                self._preconditioner.factor(noise).astype(self.dtype, copy=False),
+                *rows,
+                *others,
+                *self._preconditioner.arrays,
+                *self._constants,
+                *self._inputs.arrays(starts),
+            )
+        position, gradients, multiplied, density = map(np.asarray, found)  # JAX has its own arrays
+        return position, gradients, multiplied, density
+
+    @property
+    def overstatement(self) -> float:
+        """By which the variance of consecutive gradients' differences exceeds twice their own.
+
+        One for independent batches; the batches of an epoch make up for each other, by about
+        ``1 / (1 + n/N)``; zero where every update reads all rows.
+        """
+        return max((order.spread for order in self.orders), default=0.0)
+
+    @property
+    def longest(self) -> RowOrder | None:
+        """The order with the longest epochs."""
+        return max(self.orders, key=lambda o: o.total_size / o.batch_size, default=None)
+
+    def outside(
+        self, position: np.ndarray, starts: Sequence[np.ndarray], others: list[np.ndarray]
+    ) -> list[str]:
+        """Return the terms whose density is zero or not finite, for the rows of one update."""
+        function = pytensor.function(
+            [self._graph.position, *self._graph.others, *[v for v, _ in self._inputs.items]],
+            list(self._inside.values()),
+            mode=QUICK,
+            on_unused_input="ignore",
+        )
+        with np.errstate(all="ignore"):
+            found = function(position.astype(self.dtype), *others, *self._inputs.batch(starts))
+        return [name for name, inside in zip(self._inside, found, strict=True) if not inside]
+
+    def missing(self, starts: Sequence[np.ndarray]) -> list[str]:
+        """Return the sources that have NaN in the rows of one update."""
+        return self._inputs.missing(starts)
+
+    def starts(
+        self, rng: np.random.Generator, seed: int, first_update: int, updates: int
+    ) -> list[np.ndarray]:
+        """Return the blocks of rows that the updates read, for each of ``orders``."""
+        return [
+            order.starts(rng, seed + i, first_update, updates)
+            for i, order in enumerate(self.orders)
+        ]
+
+    def check_process(self) -> None:
+        """Refuse to run JAX in a process that was forked from one where it ran: it would hang."""
+        if self.static and self._process != os.getpid():
+            raise SettingError(
+                "JAX does not survive a fork, and this SGLD was compiled with it: pass "
+                'mp_ctx="forkserver" (or "spawn", or cores=1) to pm.sample.'
+            )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle, in a process that is its own."""
+        self.__dict__.update(state, _process=os.getpid())
+
+    def _function(self, updates: int) -> Any:
+        key = updates if self.static else None
+        if key not in self._functions:
+            self._functions[key] = self._compile(key)
+        return self._functions[key]
+
+    def _compile(self, updates: int | None) -> Any:
+        """Compile that many updates, or any number of them (None)."""
+        position, gradient, log_density, others, constants = self._graph
+        dtype = position.type.dtype
+        step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(updates,))
+        noise = pt.tensor("noise", dtype=dtype, shape=(updates, *position.type.shape))
+        matrices = [
+            pt.tensor(f"matrix{i}", dtype=dtype, shape=array.shape)
+            for i, array in enumerate(self._preconditioner.arrays)
+        ]
+        stored = self._inputs.tensors()
+        rows = [self._row_input(i, updates) for i in range(len(self.orders))]
+        temperature = np.asarray(self._temperature, dtype)
+
+        def evaluate(graph: Variable, current: Variable, row: list[Variable]) -> Variable:
+            replacements = {position: current}
+            for (variable, i), array in zip(self._inputs.items, stored, strict=True):
+                replacements[variable] = array if i is None else self._read(array, i, row[i])
+            return clone_replace([graph], replacements, rebuild_strict=False)[0]
+
+        def update(*arguments: Variable) -> list[Variable]:
+            *row, step_size, z, current = arguments[: len(rows) + 3]
+            estimate = evaluate(gradient, current, row)
+            multiplied = self._preconditioner.multiply(estimate, *matrices)
+            new = euler_maruyama.update(current, multiplied, z, step_size, temperature)
+            new = pt.specify_shape(new, position.type.shape).astype(dtype)
+            return [new, estimate, multiplied]
+
+        positions, gradients, products = pytensor.scan(
+            update,
+            sequences=[*rows, step_sizes, noise],
+            outputs_info=[position, None, None],
+            non_sequences=[*others, *matrices, *constants, *stored],
+            n_steps=updates,
+            return_updates=False,
+            strict=True,
+        )
+        density = evaluate(log_density, positions[-1], [row[-1] for row in rows])
+        inputs = [position, step_sizes, noise, *rows, *others, *matrices, *constants, *stored]
+        outputs = [positions[-1], gradients, products, density]
+        settings = self._compile_kwargs | {"mode": self._mode}
+
+        def make() -> Any:
+            function = compile(inputs, outputs, on_unused_input="ignore", **settings)
+            function.trust_input = True
+            return function
+
+        return cached(inputs, outputs, (self._mode, repr(self._compile_kwargs)), make)
+
+    def _row_input(self, i: int, updates: int | None) -> Variable:
+        slices, size = self._inputs.slices(i), self.orders[i].batch_size
+        shape = (updates,) if slices else (updates, size)
+        return pt.tensor(f"rows{i}", dtype="int64", shape=shape)
+
+    def _read(self, array: Variable, i: int, row: Variable) -> Variable:
+        if not self._inputs.slices(i):
+            return array[row]
+        size = self.orders[i].batch_size
+        return pt.specify_shape(array[row : row + size], (size, *array.type.shape[1:]))

@@ -1,0 +1,202 @@
+"""Whether to believe one run, without another one beside it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pymc.model import Model
+
+from pymc_sgld.arguments import model_of, whole_number
+from pymc_sgld.diagnostics.matching import find_posterior
+from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.trust.by_gradients import FEWEST_DRAWS, Measured
+from pymc_sgld.diagnostics.trust.doubts import Doubt, doubts_of_mixing
+from pymc_sgld.diagnostics.trust.mixing import mixing_table
+from pymc_sgld.diagnostics.trust.report import SHOWN, TrustReport, write_verdict
+from pymc_sgld.diagnostics.trust.unconstrained import Draws
+from pymc_sgld.diagnostics.untrusted import said_of, untrusted_chains
+from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.sources.bind import bind
+
+
+def diagnose(
+    idata: xr.DataTree | xr.Dataset,
+    model: Model | None = None,
+    *,
+    var_names: str | Sequence[str] | None = None,
+    gradients: int | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> TrustReport:
+    r"""Report whether to believe a run.
+
+    R-hat and effective sample sizes tell how well chains explored *their* stationary law. With the
+    model, the report also says how far this law is from the posterior. It needs no reference run:
+    the gradient :math:`g = \nabla \log p` of all rows, at some of the draws, is enough. Draws of
+    mean :math:`m` from the posterior satisfy Stein's identities
+
+    .. math::
+
+        E\,g = 0, \qquad E (\theta - m) g^\top = -I
+
+    in unconstrained coordinates, and a regression of gradients on positions gives the mean and the
+    variance that the posterior has, exactly for a Gaussian: the shift of each mean, and the
+    inflation of each variance. The kernel Stein discrepancy tests the draws as a whole.
+
+    None of this sees a mode that no chain has visited.
+
+    Parameters
+    ----------
+    idata : DataTree or Dataset
+        A result of :func:`pymc.sample`, by SGLD or by any other step method.
+    model : Model, optional
+        The model that was sampled, with its data as they were. Without it, only what the run stored
+        is reported.
+    var_names : str or sequence of str, optional
+        Variables of the table; by default all that the posterior has. The bias is measured for all
+        continuous free variables in any case.
+    gradients : int, optional
+        Number of draws at which to compute the gradient of all rows, evenly spaced: each is a pass
+        over the data. By default 400, and up to 2,000 where the data are small.
+    data : dict, optional
+        The sources that the run had, if it had any: see :class:`~pymc_sgld.SGLD`.
+
+    Returns
+    -------
+    TrustReport
+        It prints as a table and a verdict; ``.trusted`` is the verdict as a bool.
+
+    Raises
+    ------
+    SettingError
+        If `idata` has no posterior, a variable is missing or is no number, or the model is none or
+        not the one that was sampled.
+
+    Warns
+    -----
+    SGLDWarning
+        If the run is not to be trusted: a chain is ``untrusted``, draws are not finite, R-hat
+        exceeds 1.01 (and what it is by chance among so many parameters) or an effective sample size
+        is below 400, the standard deviation of a parameter is more than 10 % off or its mean more
+        than 0.1 standard deviations, beyond error, or the kernel test rejects. Exact draws of
+        chains long enough raise it with a probability of about 1 %, by all parameters together.
+
+    Notes
+    -----
+    :doc:`/diagnose` says how to read the report and how the bias is measured. A run at another
+    temperature than 1 is compared with the posterior to the power 1/T.
+
+    References
+    ----------
+    Gorham and Mackey (2017), Measuring sample quality with kernels, section 3.
+    Mira, Solgi and Imparato (2013), Zero variance Markov chain Monte Carlo for Bayesian estimators,
+    section 2.
+
+    Examples
+    --------
+    >>> import arviz as az
+    >>> import numpy as np
+    >>> import pymc as pm
+    >>> x = np.random.default_rng(1).normal(size=100)
+    >>> with pm.Model() as model:
+    ...     mu = pm.Flat("mu")
+    ...     y = pm.Normal("y", mu, 1, observed=x)  # the posterior is N(x.mean(), 1 / 100)
+    >>> z = np.random.default_rng(2).normal(size=(4, 500))
+    >>> exact = az.from_dict({"posterior": {"mu": x.mean() + 0.1 * z}})
+    >>> diagnose(exact, model).trusted
+    True
+    >>> wide = az.from_dict({"posterior": {"mu": x.mean() + 0.2 * z}})
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     report = diagnose(wide, model)
+    >>> report.trusted, round(float(report.table.loc["mu", "inflation"]))
+    (False, 4)
+    """
+    model = model if model is None else model_of(model)
+    posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
+    if gradients is not None:
+        gradients = max(FEWEST_DRAWS, whole_number("gradients", gradients))
+    table = mixing_table(posterior, var_names)
+    doubts = doubts_of_mixing(table, posterior.sizes["chain"])
+    untrusted, chains = untrusted_chains(idata)
+    run = stored.scalars()
+    if stored.is_sgld:
+        run["untrusted_chains"] = untrusted
+    run["not_finite"] = _not_finite(posterior)
+    if untrusted:
+        said, remedy = said_of(idata)
+        text = f"{untrusted} of {chains} chains were found untrusted while they ran"
+        text += f", {said}" if said else ""
+        doubts.append(Doubt("the run", text, remedy or "a smaller step_size", np.inf))
+    if run["not_finite"]:
+        text = f"{run['not_finite']:.0f} of its draws are not finite"
+        doubts.append(Doubt("the run", text, "a smaller step_size, or reparametrise", np.inf))
+    if run.get("gradients_not_finite"):
+        text = f"the gradient was not finite at {run['gradients_not_finite']:.0f} of its draws"
+        doubts.append(Doubt("the run", text, "a smaller step_size, or reparametrise", np.inf))
+    notes: list[str] = []
+    coordinates = pd.DataFrame()
+    if len(posterior["chain"]) == 1:
+        notes.append("R-hat is not known: it takes two chains or more.")
+    if stored.temperature == 0:
+        text = "temperature 0 climbs to a mode, and its draws are no sample"
+        doubts.append(Doubt("the run", text, "temperature=1", np.inf))
+    elif model is None:
+        notes.append(_unmeasured(stored))
+    elif run["not_finite"]:
+        notes.append("The bias was not measured, because draws are not finite.")
+    else:
+        measured = Measured(Draws(posterior, model, bind(data)), stored, gradients)
+        coordinates, run = measured.coordinates, run | measured.run
+        doubts, notes = doubts + measured.doubts, notes + measured.notes
+        table = _with_bias(table, coordinates)
+    in_doubt = {doubt.label for doubt in doubts}
+    table["trusted"] = [label not in in_doubt for label in table.index]
+    verdict = write_verdict(doubts, notes)
+    if doubts:
+        warnings.warn(verdict, SGLDWarning, stacklevel=2)
+    scalars = pd.Series(run, dtype=float)
+    return TrustReport(
+        table,
+        coordinates,
+        scalars,
+        stored.series,
+        verdict,
+        not doubts,
+        notes,
+        stored.settings,
+    )
+
+
+def _not_finite(posterior: xr.Dataset) -> int:
+    """Return how many draws have an entry that is not finite."""
+    bad = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]), dtype=bool)
+    for array in posterior.data_vars.values():
+        values = array.transpose("chain", "draw", ...).to_numpy()
+        bad |= ~np.isfinite(values.reshape(*bad.shape, -1)).all(axis=2)
+    return int(bad.sum())
+
+
+def _unmeasured(stored: Stored) -> str:
+    if stored.is_sgld:
+        return (
+            "The bias was not measured, only what the chains read of it while they ran. Pass the "
+            "model to measure it."
+        )
+    return (
+        "The bias was not measured: this run has no statistics of SGLD, and no model was passed. "
+        "R-hat and effective sample size cannot see it."
+    )
+
+
+def _with_bias(table: pd.DataFrame, coordinates: pd.DataFrame) -> pd.DataFrame:
+    """Give the parameters that are one coordinate its figures."""
+    columns = [name for shown in SHOWN for name in (shown, f"{shown}_error") if name in coordinates]
+    columns = list(dict.fromkeys(columns))
+    own = coordinates[coordinates["parameter"] != ""].set_index("parameter")
+    return table.join(own[columns]) if columns else table

@@ -1,0 +1,212 @@
+"""What speaks against a run: figures beyond their tolerance and their error, with the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy
+from numpy.typing import NDArray
+
+from pymc_sgld.diagnostics.comparison.marginal import MEAN_TOLERANCE, SD_TOLERANCE
+from pymc_sgld.diagnostics.comparison.verdict import ESS_LIMIT, R_HAT_LIMIT
+from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.trust.kernel_stein import Discrepancy
+from pymc_sgld.diagnostics.trust.stein_identities import Direction
+from pymc_sgld.diagnostics.trust.whitened import Array
+from pymc_sgld.wording import apart
+
+FALSE_ALARMS = 0.01
+"""Probability that exact draws of chains that mix raise any doubt."""
+
+ONE_OF_THREE = FALSE_ALARMS / 3
+"""That of each kind of test: of all means and variances, of the kernel test, of all R-hats."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One reason not to believe a run.
+
+    Attributes
+    ----------
+    label : str
+        The parameter, or what else is meant.
+    text : str
+        The figure and its error.
+    remedy : str
+        What to do.
+    size : float
+        In tolerances, to put the worst first.
+    """
+
+    label: str
+    text: str
+    remedy: str
+    size: float
+
+
+def quantile(tests: int, degrees: int) -> float:
+    """Return how many errors a figure must be beyond its tolerance, among that many figures."""
+    return -float(scipy.special.stdtrit(degrees, ONE_OF_THREE / (2 * tests)))
+
+
+def doubts_of_bias(
+    labels: Sequence[str],
+    shift: tuple[Array, Array],
+    inflation: tuple[Array, Array],
+    errors: float,
+    stored: Stored,
+    *,
+    only_identities: bool,
+) -> list[Doubt]:
+    """Judge shifts and inflations, each given with its standard error.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Of the coordinates.
+    shift, inflation : tuple of two ndarray, shape (d,)
+        Estimate and error; NaN where there are too few draws for them.
+    errors : float
+        How many errors beyond the tolerance are beyond doubt.
+    stored : Stored
+        What the run stored: the remedy depends on it.
+    only_identities : bool
+        Whether the figures are those of Stein's identities, and no sizes of a bias.
+    """
+    found = []
+    for label, mean, mean_error, variance, variance_error in zip(
+        labels, *shift, *inflation, strict=True
+    ):
+        if np.isnan(mean) or np.isnan(variance):
+            what = "cannot tell: its draws are too few to measure its bias"
+            found.append(Doubt(label, what, "run longer", 1.0))
+            continue
+        ratio, ratio_error = _ratio(variance, variance_error)
+        over = (abs(mean) - errors * mean_error) / MEAN_TOLERANCE
+        if over > 1:
+            what = f"the mean is {mean:+.2f} (± {mean_error:.2f}) sd off"
+            remedy = f"run longer, and with {_smaller(stored)}" if stored.is_sgld else _CHECK_MODEL
+            found.append(Doubt(label, what, remedy, over))
+        wide = (abs(ratio - 1) - errors * ratio_error) / SD_TOLERANCE
+        if wide > 1:
+            what = _width(ratio, ratio_error)
+            if only_identities:
+                what = (
+                    f"Stein's second identity reads {variance:.2f} (± {variance_error:.2f}) "
+                    "where 1 is right"
+                )
+            found.append(Doubt(label, what, _narrow_or_wide(ratio, stored), wide))
+        error = max(mean_error / MEAN_TOLERANCE, ratio_error / SD_TOLERANCE)
+        if max(over, wide) <= 1 and not error <= 1:
+            what = (
+                f"cannot tell: the error of its mean is {mean_error:.2f} sd, that of its sd "
+                f"{100 * ratio_error:.0f} %"
+            )
+            found.append(Doubt(label, what, "run longer", min(float(np.nan_to_num(error)), 1)))
+    return found
+
+
+def too_uncertain(estimate: Array, error: Array) -> NDArray[np.bool_]:
+    """Whether errors say that figures, in posterior sds or as a ratio of variances, say nothing."""
+    return ~(error <= np.maximum(1, np.abs(estimate) / 3))
+
+
+def r_hat_by_chance(effective: float, chains: int, parameters: int) -> float:
+    r"""Return what R-hat does not exceed by chance, in chains that mix.
+
+    With the ``m`` halves of chains and the effective sample size :math:`S` of all, R-hat is about
+    :math:`1 + \tfrac{m}{2 S} \chi^2_{m-1} / (m - 1)`: the halves' means differ by their
+    Monte-Carlo error.
+
+    Parameters
+    ----------
+    effective : float
+        Effective sample size.
+    chains : int
+        How many.
+    parameters : int
+        How many R-hats there are, each the greater one of two.
+    """
+    halves = 2 * chains
+    level = scipy.special.chdtri(halves - 1, ONE_OF_THREE / (2 * parameters))
+    return float(1 + halves / (2 * effective) * level / (halves - 1))
+
+
+def doubts_of_mixing(table: pd.DataFrame, chains: int) -> list[Doubt]:
+    """Judge R-hat and effective sample sizes.
+
+    An R-hat above the limit is no reason for doubt where it is what chance gives among so many
+    parameters, and the effective sample size is beyond doubt.
+    """
+    found = []
+    for label, row in table.iterrows():
+        least = min(row["ess_bulk"], row["ess_tail"])
+        limit = R_HAT_LIMIT
+        if least >= ESS_LIMIT:
+            limit = max(limit, r_hat_by_chance(least, chains, len(table)))
+        if row["r_hat"] > limit:
+            text = "R-hat is {}, above {}".format(*apart(row["r_hat"], limit, 4))
+            size = min((row["r_hat"] - 1) / (limit - 1), 1e6)
+            found.append(Doubt(str(label), text, "run longer, or reparametrise", size))
+        if least < ESS_LIMIT:
+            text = f"its effective sample size is {np.floor(least):.0f}, below {ESS_LIMIT}"
+            found.append(Doubt(str(label), text, "run longer", ESS_LIMIT / max(least, 1)))
+    return found
+
+
+def doubts_of_direction(
+    direction: Direction, labels: Sequence[str], errors: float, stored: Stored
+) -> list[Doubt]:
+    """Judge the direction in which the second identity is worst."""
+    ratio, error = _ratio(direction.inflation, direction.error)
+    size = (abs(ratio - 1) - errors * error) / SD_TOLERANCE
+    if not size > 1:
+        return []
+    most = np.argsort(-np.abs(direction.loadings), kind="stable")[:2]
+    names = " and ".join(labels[i] for i in most)
+    text = f"along the worst direction {_width(ratio, error)}"
+    return [Doubt(f"a combination of {names}", text, _narrow_or_wide(ratio, stored), size)]
+
+
+def doubts_of_kernel(discrepancy: Discrepancy) -> list[Doubt]:
+    """Judge the kernel Stein discrepancy."""
+    if discrepancy.p_value >= ONE_OF_THREE:
+        return []
+    text = (
+        f"the kernel Stein discrepancy is {discrepancy.v_statistic**0.5:.2g}, and as large in "
+        f"{100 * discrepancy.p_value:.2g} % of exact samples of {discrepancy.draws}"
+    )
+    return [Doubt("the draws as a whole", text, "see the parameters, or compare with NUTS", 1.0)]
+
+
+def _ratio(inflation: float, error: float) -> tuple[float, float]:
+    """Return the ratio of standard deviations, and its error."""
+    ratio = float(np.sqrt(max(inflation, 0.0)))
+    most = float(np.sqrt(error))  # that of a square root near zero
+    return ratio, min(error / 2 / ratio, most) if ratio else most
+
+
+def _width(ratio: float, error: float) -> str:
+    side = "large" if ratio > 1 else "small"
+    return f"the sd is {100 * abs(ratio - 1):.0f} % (± {100 * error:.0f} %) too {side}"
+
+
+_CHECK_MODEL = "run longer, and check that the model is the one that was sampled"
+
+
+def _narrow_or_wide(ratio: float, stored: Stored) -> str:
+    if not stored.is_sgld:
+        return _CHECK_MODEL
+    if ratio < 1:
+        return f"run longer, and with {_smaller(stored)}"
+    plain = stored.setting("gradient") == "minibatch"
+    noise = 'gradient="control_variate"' if plain else "a larger batch_size"
+    return f"{_smaller(stored)} or {noise}"
+
+
+def _smaller(stored: Stored) -> str:
+    last = float(stored.series["step_size"].isel(draw=-1).max())
+    return f"a smaller step_size (now {last:.2g})"

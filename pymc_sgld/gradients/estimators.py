@@ -1,0 +1,219 @@
+r"""Estimators of the full-data gradient of the log posterior, as graphs.
+
+An estimator takes the log density for a batch of rows, and a center where the derivatives of all
+rows are known. It returns a graph of the position, of the data of the batch, and of constant
+arrays. All of them are unbiased; they differ in the variance that the batch leaves:
+
+.. math::
+
+    \hat g(\theta) = \nabla \log p(\theta) + \frac{N}{n} \sum_{i \in B} \nabla \ell_i(\theta)
+        + \text{control variate of mean zero}
+
+Notation: :math:`\ell_i` the log-likelihood of row :math:`i`, :math:`B` a batch of :math:`n` of
+:math:`N` rows, :math:`\hat\theta` the center, :math:`\delta = \theta - \hat\theta`. Where there are
+several tables of rows, each has its own sum and its own :math:`N/n`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import clone_replace
+
+from pymc_sgld.minibatch.density import LogDensity
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate of the gradient, shape (d,), and the arrays that its graph reads."""
+
+    gradient: Variable
+    arrays: dict[Variable, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Center:
+    """A point, and the derivatives of the log density of all rows there.
+
+    Attributes
+    ----------
+    position : ndarray, shape (d,)
+        The point.
+    others : list of ndarray
+        Values of the variables that the step does not move.
+    gradients : ndarray, shape (parts, d)
+        Gradient of the prior, then of each table's log-likelihood.
+    hessians : ndarray, shape (parts, d, d), or None
+        Their Hessians, which only the second order needs.
+    """
+
+    position: np.ndarray
+    others: list[np.ndarray]
+    gradients: np.ndarray
+    hessians: np.ndarray | None = None
+
+
+def minibatch(density: LogDensity, center: Center | None = None) -> Estimate:
+    r"""Return the minibatch gradient.
+
+    .. math::
+
+        \hat g(\theta) = \nabla \log p(\theta)
+            + \frac{N}{n} \sum_{i \in B} \nabla \ell_i(\theta)
+
+    The prior enters once, whole, with the log-Jacobians of the transforms. With :math:`n = N` it
+    is the full gradient. Outside the support of the density it is NaN, never a silent zero.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The log density of the model for a batch of rows.
+    center : Center, optional
+        Not used.
+
+    Raises
+    ------
+    SettingError
+        If an operation of the model has no gradient.
+
+    References
+    ----------
+    Welling and Teh (2011), equation 4.
+    """
+    terms = zip(density.tables, density.log_likelihoods, strict=True)
+    scaled = [
+        graph if table.full else np.asarray(table.scale, graph.type.dtype) * graph
+        for table, graph in terms
+    ]
+    gradient = gradient_of([density.log_prior, *scaled], density)
+    conditions = [c for of_term in density.conditions.values() for c in of_term]
+    if conditions:
+        inside = pt.all([pt.all(condition) for condition in conditions])
+        gradient = pt.switch(inside, gradient, np.asarray(np.nan, density.position.dtype))
+    return Estimate(gradient)
+
+
+def control_variate(density: LogDensity, center: Center) -> Estimate:
+    r"""Return the minibatch gradient with a control variate at the center.
+
+    .. math::
+
+        \hat g(\theta) = \nabla \log p(\theta) + \sum_{i=1}^N \nabla \ell_i(\hat\theta)
+            + \frac{N}{n} \sum_{i \in B}
+              \left[ \nabla \ell_i(\theta) - \nabla \ell_i(\hat\theta) \right]
+
+    Its variance vanishes at the center, and grows with the square of the distance from it.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The log density of the model for a batch of rows.
+    center : Center
+        It fixes all variables, those of other steps included.
+
+    References
+    ----------
+    Baker, Fearnhead, Fox and Nemeth (2019), Control variates for stochastic gradient MCMC,
+    equation 6.
+    """
+    return _controlled(density, center, second_order=False)
+
+
+def taylor(density: LogDensity, center: Center) -> Estimate:
+    r"""Return the minibatch gradient with a control variate of second order at the center.
+
+    .. math::
+
+        \hat g(\theta) = \nabla \log p(\theta) + \sum_{i=1}^N \left[
+            \nabla \ell_i(\hat\theta) + H_i \delta \right]
+            + \frac{N}{n} \sum_{i \in B} \left[ \nabla \ell_i(\theta)
+            - \nabla \ell_i(\hat\theta) - H_i \delta \right],
+            \qquad H_i = \nabla^2 \ell_i(\hat\theta)
+
+    The remainder of a Taylor expansion is what the batch estimates: zero for a log-likelihood that
+    is quadratic in the unconstrained coordinates. Prior and log-Jacobians are never expanded.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The log density of the model for a batch of rows.
+    center : Center
+        It fixes all variables, those of other steps included.
+    """
+    return _controlled(density, center, second_order=True)
+
+
+def _controlled(density: LogDensity, center: Center, second_order: bool) -> Estimate:
+    """Return the minibatch gradient less its expansion at the center, plus that of all rows."""
+    estimate = minibatch(density)
+    if density.full:
+        return estimate
+    at_center = _AtCenter(density, center)
+    rows, exact = _constant("rows_gradient", center.gradients[at_center.parts].sum(axis=0), density)
+    arrays = {**at_center.arrays, rows: exact}
+    gradient = estimate.gradient - at_center.gradient + rows
+    if second_order:
+        assert center.hessians is not None
+        hessian = center.hessians[at_center.parts].sum(axis=0)
+        rows_hessian, exact = _constant("rows_hessian", hessian, density)
+        arrays[rows_hessian] = exact
+        distance = density.position - at_center.position
+        gradient = gradient - at_center.product(distance) + rows_hessian @ distance
+    return Estimate(gradient, arrays)
+
+
+class _AtCenter:
+    """What a batch gives at the center: its gradient, and products with its Hessian."""
+
+    def __init__(self, density: LogDensity, center: Center) -> None:
+        self._density = density
+        batched = [i for i, table in enumerate(density.tables) if not table.full]
+        self.parts = [1 + i for i in batched]  # of the arrays of a center: the prior comes first
+        self._gradient = gradient_of(
+            [
+                np.asarray(density.tables[i].scale, density.position.dtype)
+                * density.log_likelihoods[i]
+                for i in batched
+            ],
+            density,
+        )
+        self.position, value = _constant("center", center.position, density)
+        self.arrays = {self.position: value}
+        self._replacements = {density.position: self.position}
+        for (name, other), value in zip(density.others.items(), center.others, strict=True):
+            at_center = other.type(f"center_{name}")
+            self._replacements[other] = at_center
+            self.arrays[at_center] = np.asarray(value, other.type.dtype)
+        self.gradient = self._moved(self._gradient)
+
+    def product(self, vector: Variable) -> Variable:
+        """Return the product of the batch's Hessian at the center with a vector."""
+        tangent = self._density.position.type("tangent")
+        product = gradient_of([pt.sum(self._gradient * tangent)], self._density)
+        return self._moved(product, {tangent: vector})
+
+    def _moved(self, graph: Variable, more: dict[Variable, Variable] | None = None) -> Variable:
+        return clone_replace([graph], self._replacements | (more or {}), rebuild_strict=False)[0]
+
+
+def gradient_of(graphs: list[Variable], density: LogDensity) -> Variable:
+    """Return the gradient of a sum of scalars by the position."""
+    parts = density.gradient(pt.add(*graphs) if len(graphs) > 1 else graphs[0], density.pieces)
+    return pt.concatenate([part.flatten() for part in parts]).astype(density.position.dtype)
+
+
+def _constant(name: str, value: Any, density: LogDensity) -> tuple[Variable, np.ndarray]:
+    array = np.asarray(value, density.position.dtype)
+    return pt.tensor(name, dtype=array.dtype.name, shape=array.shape), array
+
+
+ESTIMATORS: dict[str, Callable[..., Estimate]] = {
+    "minibatch": minibatch,
+    "control_variate": control_variate,
+    "taylor": taylor,
+}

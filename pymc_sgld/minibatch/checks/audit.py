@@ -1,0 +1,279 @@
+"""Check that batches have the log density that PyMC gives, and add up to all of it.
+
+The selection of rows is right by construction. This is the test of it on the user's own model: the
+graphs that an update evaluates, on every batch of an epoch, against the graphs that PyMC gives, in
+which nothing was rewritten. Of any model, however long its data, the rows of one batch are
+compared with what PyMC computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pymc.blocking import PointType
+from pymc.logprob.utils import ParameterValueError
+from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import toposort
+
+from pymc_sgld.compiled.numpy_mode import QUICK
+from pymc_sgld.errors import MinibatchError
+from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.graph.integers import INTEGERS, widen
+from pymc_sgld.minibatch.selection.rows import Data
+from pymc_sgld.minibatch.tables import Tables
+from pymc_sgld.minibatch.terms import Term
+
+# each node of a graph costs a few microseconds a batch, without compilation
+_CHEAP = 100_000
+# what is computed from small integers has single precision, and rewriting rounds it elsewhere
+_SINGLE = float(np.sqrt(np.finfo("float32").eps))
+
+
+def is_cheap(density: LogDensity) -> bool:
+    """Whether an audit takes about a second at most, by the work that it has to do."""
+    work = 0
+    for table in density.tables:
+        if not table.full and not table.sources:  # of these, only the template is compared
+            nodes = sum(1 for _ in toposort(list(table.likelihoods.values())))
+            work += nodes * (table.total_size // table.batch_size)
+            entries = sum(item.array.size for item in table.data)
+            work += entries // 1000
+    return work <= _CHEAP
+
+
+def compare_one_batch(
+    tables: Tables, fixed: FixedValues, inputs: Mapping[Variable, np.ndarray]
+) -> None:
+    """Compare each term at the initial point, in the rows of one batch, with its ``value``.
+
+    The graphs are evaluated as they are, and PyMC rewrites its own: where these differ in the
+    meaning of a number, so would the sampler from the model.
+
+    Raises
+    ------
+    MinibatchError
+        If a term differs, with its name.
+    """
+    data: dict[Variable, np.ndarray] = {}
+    rows: dict[object, np.ndarray] = {}
+    for key, selection in tables.selections.items():
+        spread = np.linspace(0, selection.total_size - 1, selection.batch_size)
+        rows[key] = spread.round().astype(int)
+        data |= {item.variable: _rows_of(item, rows[key]) for item in selection.data}
+    placements = [p for p in tables.placements if not p.term.declared]
+    with np.errstate(all="ignore"):
+        found = fixed.evaluate([p.graph for p in placements], {**inputs, **data})
+    for placement, ours in zip(placements, found, strict=True):
+        name, theirs = placement.term.name, placement.term.value
+        where = "at the initial point"
+        if placement.key in rows:
+            theirs = theirs[rows[placement.key]]
+        # log(1 + exp(x)) overflows until it is rewritten: no number, and no other meaning
+        wrong = np.isfinite(ours) & (np.abs(ours - theirs) > _SINGLE * (1 + np.abs(theirs)))
+        if wrong.any():
+            i = tuple(np.argwhere(wrong)[0])
+            if placement.key in rows:
+                where = f"in row {rows[placement.key][i[0]]} {where}"
+            raise MinibatchError(
+                f'the log density of "{name}" {where} is {ours[i]:.6g}, and PyMC computes '
+                f"{theirs[i]:.6g}. {INTEGERS} If there are none, this is a defect of pymc_sgld: "
+                "please report it."
+            )
+
+
+class _Expected(NamedTuple):
+    """What PyMC's graph of a term gives: its elements, and the gradient of their sum."""
+
+    value: np.ndarray
+    gradient: np.ndarray
+
+
+def audit_batches(
+    density: LogDensity, terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType
+) -> None:
+    """Compare the batches of one epoch with the full data, near a point.
+
+    Parameters
+    ----------
+    density : LogDensity
+        What updates evaluate.
+    terms : sequence of Term
+        The terms of the model.
+    value_vars : sequence of Variable
+        The model's value variables.
+    point : dict
+        Their values, where the density is finite.
+
+    Raises
+    ------
+    MinibatchError
+        If rows of a batch are not those of the data, or gradients do not add up.
+    """
+    terms = [term for term in terms if not term.declared]  # of these PyMC knows one batch only
+    point, expected = _expect(density, terms, value_vars, point)
+    position = np.concatenate([np.ravel(point[c.value_name]) for c in density.coordinates])
+    inputs = [position.astype(density.position.dtype), *[point[name] for name in density.others]]
+    of_rows: set[str] = set()
+    for table in density.tables:
+        for name in set(table.likelihoods) & set(expected):
+            of_rows.add(name)
+            if table.full and not table.sources:
+                graph = pt.sum(table.likelihoods[name], dtype="float64")
+                _compare_sums(f'"{name}"', graph, density, inputs, [expected[name]])
+            else:
+                _compare_rows(name, table, density, inputs, expected[name])
+    prior = [part for name, part in expected.items() if name not in of_rows]
+    _compare_sums("the prior", density.log_prior, density, inputs, prior)
+
+
+def _expect(
+    density: LogDensity, terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType
+) -> tuple[PointType, dict[str, _Expected]]:
+    """Return a point, and what the terms are there."""
+    moved = {variable.name: variable for variable in value_vars}
+    wrt = [moved[c.value_name] for c in density.coordinates]
+    values = widen([term.reference for term in terms])
+    gradients = [density.gradient(pt.sum(value, dtype="float64"), wrt, "none") for value in values]
+    function = pytensor.function(
+        list(value_vars),
+        [*values, *[part for of_term in gradients for part in of_term if part is not None]],
+        mode=QUICK,
+        on_unused_input="ignore",
+    )
+    for candidate in _candidates(density, point):
+        try:
+            with np.errstate(all="ignore"):
+                found = iter(function(*[candidate[v.name] for v in value_vars]))
+        except ParameterValueError:
+            continue
+        elements = [np.asarray(next(found)) for _ in terms]
+        flat = [
+            np.concatenate(
+                [
+                    np.zeros(c.size) if part is None else np.ravel(next(found))
+                    for part, c in zip(of_term, density.coordinates, strict=True)
+                ]
+            )
+            for of_term in gradients
+        ]
+        parts = {t.name: _Expected(*pair) for t, *pair in zip(terms, elements, flat, strict=True)}
+        if all(np.isfinite(part.value).all() for part in parts.values()):
+            break
+    return candidate, parts
+
+
+def _candidates(density: LogDensity, point: PointType) -> Iterator[PointType]:
+    """Give a point beside the initial one, where coefficients are often zero, and then that."""
+    rng = np.random.default_rng(0)
+    beside = dict(point)
+    for c in density.coordinates:
+        jitter = 0.1 * rng.standard_normal(c.shape)
+        beside[c.value_name] = np.asarray(point[c.value_name] + jitter, dtype=c.dtype)
+    yield beside
+    yield point
+
+
+def _compare_rows(
+    name: str,
+    table: Table,
+    density: LogDensity,
+    inputs: list[np.ndarray],
+    expected: _Expected,
+) -> None:
+    """Compare the rows of all batches, and the sum of their gradients."""
+    position = density.position
+    rows = table.likelihoods[name].reshape((table.batch_size, -1)).sum(axis=1, dtype="float64")
+    counted = pt.vector("counted", dtype="float64")
+    evaluate = pytensor.function(
+        [
+            position,
+            *density.others.values(),
+            counted,
+            *[item.variable for item in [*table.data, *density.whole]],
+        ],
+        [rows, density.gradient(pt.sum(rows * counted), position)],
+        mode=QUICK,
+        on_unused_input="ignore",
+    )
+    all_rows = expected.value.reshape((len(expected.value), -1)).sum(axis=1, dtype="float64")
+    whole = [item.array for item in density.whole]
+    tolerance = np.sqrt(np.finfo(position.dtype).eps)
+    gradient, size = np.zeros(len(inputs[0])), np.zeros(len(inputs[0]))
+    for first in range(0, len(all_rows), table.batch_size):
+        batch = np.arange(first, first + table.batch_size)
+        once, batch = (batch < len(all_rows)).astype("float64"), batch % len(all_rows)
+        data = [_rows_of(item, batch) for item in table.data]
+        values, part = evaluate(*inputs, once, *data, *whole)
+        wrong = np.abs(values - all_rows[batch]) > tolerance * (1 + np.abs(all_rows[batch]))
+        if wrong.any():
+            i = int(np.flatnonzero(wrong)[0])
+            raise MinibatchError(
+                f'audit of "{name}": the log-likelihood of row {batch[i]} is {values[i]:.6g} '
+                f"in a batch and {all_rows[batch[i]]:.6g} in the full data. {_DEFECT}"
+            )
+        gradient += part
+        size += np.abs(part)
+    _compare_gradients(f'"{name}"', gradient, expected.gradient, tolerance * (1 + size), density)
+
+
+def _rows_of(item: Data, rows: np.ndarray) -> np.ndarray:
+    """Return rows of data, of the template where the model has no others."""
+    array = item.array if item.template is None else item.template
+    return array[rows].astype(item.variable.type.dtype, copy=False)
+
+
+def _compare_sums(
+    label: str,
+    graph: Variable,
+    density: LogDensity,
+    inputs: list[np.ndarray],
+    expected: Sequence[_Expected],
+) -> None:
+    """Compare what every update evaluates in full."""
+    evaluate = pytensor.function(
+        [density.position, *density.others.values(), *[d.variable for d in density.whole]],
+        [graph, density.gradient(graph, density.position)],
+        mode=QUICK,
+        on_unused_input="ignore",
+    )
+    value, gradient = evaluate(*inputs, *[item.array for item in density.whole])
+    all_values = float(sum(part.value.sum(dtype="float64") for part in expected))
+    scale = 1 + sum(np.abs(part.value).sum(dtype="float64") for part in expected)
+    tolerance = np.sqrt(np.finfo(density.position.dtype).eps)
+    if abs(value - all_values) > tolerance * scale:
+        raise MinibatchError(
+            f"audit of {label}: its log density is {value:.6g}, and in PyMC {all_values:.6g}. "
+            f"{_DEFECT}"
+        )
+    gradients = [part.gradient for part in expected]
+    size = 1 + scale + np.sum(np.abs(gradients), axis=0)
+    full = np.sum(gradients, axis=0) + np.zeros(len(inputs[0]))
+    _compare_gradients(label, gradient, full, tolerance * size, density)
+
+
+def _compare_gradients(
+    label: str,
+    found: np.ndarray,
+    expected: np.ndarray,
+    tolerance: np.ndarray,
+    density: LogDensity,
+) -> None:
+    wrong = np.abs(found - expected) > tolerance
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        entry = next(c for c in density.coordinates if c.start <= i < c.start + c.size).label(i)
+        raise MinibatchError(
+            f"audit of {label}: the gradients by {entry} add up to {found[i]:.6g}, and that of "
+            f"the full data is {expected[i]:.6g}. {_DEFECT}"
+        )
+
+
+_DEFECT = (
+    "This is a defect of pymc_sgld, not of the model: please report it. Until it is mended, "
+    "batch_size=N samples with the full gradient, if the audit of that passes."
+)

@@ -1,0 +1,143 @@
+"""Check that the density is finite at the initial point, in every row of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytensor
+from pymc.blocking import PointType
+from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors
+
+from pymc_sgld.compiled.numpy_mode import STABLE
+from pymc_sgld.errors import DataError
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.graph.integers import INTEGERS
+from pymc_sgld.minibatch.graph.support import remove_checks
+from pymc_sgld.minibatch.terms import Term
+
+
+def check_start(
+    terms: Sequence[Term],
+    fixed: FixedValues,
+    inputs: Mapping[Variable, np.ndarray],
+    value_vars: Sequence[Variable],
+    point: PointType,
+) -> None:
+    """Evaluate every term of the log density once, on all the data, into its ``value``.
+
+    A gradient does not show data outside of the support of their distribution, and a batch only
+    its own rows. It is PyMC's own graph that is evaluated, and rewritten as PyMC does it: later the
+    rows of a batch are compared with it.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        The terms of the log density.
+    fixed : FixedValues
+        The data.
+    inputs : dict
+        The position, and the values of the other variables.
+    value_vars : sequence of Variable
+        The model's value variables.
+    point : dict
+        Their values: the same point.
+
+    Raises
+    ------
+    DataError
+        If a term is not finite, or an index is out of range.
+    """
+    for name, value in point.items():
+        if not np.isfinite(value).all():
+            raise DataError(
+                f"the initial point has {np.ravel(value)[~np.isfinite(np.ravel(value))][0]} for "
+                f'"{name}": pass initial_point= with numbers. {INTEGERS}'
+            )
+    whole = [term for term in terms if not term.declared]
+    conditions = [condition for term in whole for condition in term.conditions]
+    templates = {each.leaf: each.template for term in terms for each in term.streamed}
+    try:
+        checks = iter(fixed.evaluate(conditions, {**inputs, **templates}))
+        for term, value in zip(whole, _evaluate(whole, value_vars, point), strict=True):
+            term.value = value
+            found = [next(checks) for _ in term.conditions]
+            if not np.isfinite(value).all():
+                [ours] = fixed.evaluate([term.graph], {**inputs, **templates}, STABLE)
+                if np.isfinite(ours).all():
+                    raise DataError(
+                        f'the density of "{term.name}" is not finite at the initial point as PyMC '
+                        f"computes it. {INTEGERS}"
+                    )
+            if not term.streamed:  # of a template the rows are used for nothing else
+                _check(term, found, fixed)
+        for term in terms:
+            if len(term.declared) == 1:
+                term.value, *found = _by_batches(term, fixed, inputs)
+                _check(term, found, fixed)
+    except IndexError as error:
+        raise DataError(f"an index in the model is out of range: {error.args[0]}") from None
+
+
+def _evaluate(
+    terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType
+) -> list[np.ndarray]:
+    """Return the elements of each term as PyMC's own graph gives them."""
+    function = pytensor.function(
+        list(value_vars),
+        remove_checks([term.reference for term in terms]),
+        mode=STABLE,
+        on_unused_input="ignore",
+    )
+    values = function(*[point[variable.name] for variable in value_vars])
+    return [np.asarray(value) for value in values]
+
+
+def _by_batches(
+    term: Term, fixed: FixedValues, inputs: Mapping[Variable, np.ndarray]
+) -> list[np.ndarray]:
+    """Return the values of a term and its conditions whose rows the model picks in batches."""
+    [declared] = term.declared
+    leaves = {item.variable: item.array for item in declared.data}
+    graphs = [term.graph, *term.conditions]
+    has_rows = [any(variable in leaves for variable in ancestors([graph])) for graph in graphs]
+    function = fixed.function(graphs, [*inputs, *leaves], STABLE)
+    collected: list[list[np.ndarray]] = [[] for _ in graphs]
+    for start in declared.starts():
+        batch = slice(start, start + declared.batch_size)
+        new = slice(max(0, len(collected[0]) * declared.batch_size - start), None)
+        values = function(*inputs.values(), *[array[batch] for array in leaves.values()])
+        for kept, by_row, value in zip(collected, has_rows, values, strict=True):
+            kept.append(value[new] if by_row and np.ndim(value) else value)
+    return [
+        np.concatenate(kept) if by_row and np.ndim(kept[0]) else kept[0]
+        for kept, by_row in zip(collected, has_rows, strict=True)
+    ]
+
+
+def _check(term: Term, checks: Sequence[np.ndarray], fixed: FixedValues) -> None:
+    if not np.isfinite(term.value).all():
+        raise DataError(_explain(term.name, ~np.isfinite(term.value), term.value, fixed))
+    for check in checks:
+        if not check.all():
+            raise DataError(_explain(term.name, ~check.astype(bool), None, fixed))
+
+
+def _explain(name: str, wrong: np.ndarray, term: np.ndarray | None, fixed: FixedValues) -> str:
+    found = "zero (a parameter is outside its range)"
+    if term is not None:
+        value = term[wrong][0] if term.ndim else term
+        found = "zero" if np.isneginf(value) else str(value)
+    where = ""
+    if wrong.ndim:
+        row = int(np.argwhere(wrong)[0][0])
+        where = f" in {len(np.unique(np.argwhere(wrong)[:, 0]))} rows, the first is row {row}"
+        missing = [f'"{source}"' for source in fixed.with_nan(row, len(wrong))]
+        if missing:
+            where += f" (NaN in {', '.join(missing)})"
+    return (
+        f'the density of "{name}" is {found} at the initial point{where}. Data outside the support '
+        "of their distribution, NaN in the data, or an initial point that the data contradict: "
+        "see model.debug(); initial_point= takes another point."
+    )

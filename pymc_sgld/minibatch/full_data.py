@@ -1,0 +1,308 @@
+"""Passes over all the data, block by block: the log density, its gradient and its Hessian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+from pytensor.graph.utils import MethodNotDefined
+
+from pymc_sgld.compiled.backend import NUMPY, Backend, is_compiled, seconds
+from pymc_sgld.errors import SettingError
+from pymc_sgld.gradients.estimators import Center, gradient_of
+from pymc_sgld.minibatch.blocks import read_blocks
+from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.minibatch.position import Coordinates
+from pymc_sgld.sources.source import Source
+
+_SEED = 20190706  # fixed: what is found is a property of the model, not of a chain
+PASSES, PASSES_A_COORDINATE = 400, 30  # that a search takes, about
+
+
+class FullData:
+    """The log density of all rows and its derivatives by the position, a sum of parts.
+
+    The parts are the prior and the log-likelihoods of the tables of rows, in this order.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The log density for blocks of rows; a block is evaluated at once.
+    backend : Backend
+        What compiles a function that is called so often that this saves time.
+    calls : float, optional
+        About how many blocks will be evaluated; by default as many as a search takes.
+    """
+
+    def __init__(
+        self, density: LogDensity, backend: Backend = NUMPY, calls: float | None = None
+    ) -> None:
+        self.density, self._backend = density, backend
+        self._scales = [1.0] * len(density.tables)
+        position = density.position
+        self._tangent = position.type("tangent")
+        self._counted = [
+            pt.vector("counted", dtype=position.dtype, shape=(table.batch_size,))
+            for table in density.tables
+        ]
+        self._sums = [density.log_prior]
+        for table, counted in zip(density.tables, self._counted, strict=True):
+            terms = [
+                pt.sum(graph)
+                if table.full
+                else pt.sum(graph.reshape((table.batch_size, -1)).sum(axis=1) * counted)
+                for graph in table.likelihoods.values()
+            ]
+            self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
+        self._gradients = [gradient_of([graph], density) for graph in self._sums]
+        self._calls = calls
+        self._functions: dict[int, Callable[..., Any]] = {}
+        self._products: dict[int, Callable[..., Any] | None] = {}
+
+    @property
+    def rows(self) -> int:
+        """How many rows a pass reads."""
+        return sum(table.total_size for table in self.density.tables)
+
+    @property
+    def seconds(self) -> float:
+        """How long NumPy takes for the gradient of all rows, about; a compiled function less."""
+        return sum(
+            seconds(self._outputs(parts)) * self._blocks_of(i) for i, parts in self._together()
+        )
+
+    @property
+    def dtype(self) -> Any:
+        """Of the positions where gradients are evaluated."""
+        return self.density.position.dtype
+
+    def batches(self, density: LogDensity, calls: float) -> FullData:
+        """Return the same for blocks of another length, compiled if this is: they share most."""
+        compiled = any(is_compiled(function) for function in self._functions.values())
+        return FullData(density, self._backend, np.inf if compiled else calls)
+
+    @property
+    def coordinates(self) -> tuple[Coordinates, ...]:
+        """The variables in the position."""
+        return self.density.coordinates
+
+    def sample(self, rows: int) -> FullData:
+        """Return the same with some rows of each large table, which count for all of its rows.
+
+        Of a source they come from those that are in memory. What is compiled is shared.
+
+        Parameters
+        ----------
+        rows : int
+            Rows of a table, picked at random, as far as there are so many; a table of less than
+            twice as many stays whole.
+        """
+        new = copy(self)
+        tables = tuple(_sampled(table, rows) for table in self.density.tables)
+        new.density = replace(self.density, tables=tables)
+        new._scales = [
+            scale * old.total_size / table.total_size
+            for scale, old, table in zip(self._scales, self.density.tables, tables, strict=True)
+        ]
+        return new
+
+    def gradients(
+        self, position: np.ndarray, others: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the value of each part, shape (parts,), and its gradient, shape (parts, d)."""
+        values = np.zeros(len(self._sums))
+        gradients = np.zeros((len(self._sums), len(position)))
+        position = position.astype(self.dtype)
+        for i, parts in self._together():
+            function = self._function(i, parts)
+            for number, block in enumerate(self._blocks(i)):
+                found = function(position, *others, *block)
+                for k, part in enumerate(parts):
+                    if part or not number:  # the prior counts once
+                        values[part] += found[2 * k]
+                        gradients[part] += found[2 * k + 1]
+        return values, gradients
+
+    def of_rows(
+        self,
+        i: int,
+        position: np.ndarray,
+        others: Sequence[np.ndarray],
+        rows: Sequence[np.ndarray],
+    ) -> np.ndarray:
+        """Return the gradient of the log-likelihood of some rows of a table, shape (d,).
+
+        Parameters
+        ----------
+        i : int
+            The part: 1 for the first table.
+        position, others
+            Where.
+        rows : sequence of ndarray
+            The data of as many rows as a block has.
+        """
+        return self._of_block(i, position, others, rows)[i]
+
+    def without_rows(
+        self,
+        position: np.ndarray,
+        others: Sequence[np.ndarray],
+        rows: Mapping[int, Sequence[np.ndarray]],
+    ) -> np.ndarray:
+        """Return the gradient of the prior and of the tables that fit into a block, shape (d,).
+
+        Parameters
+        ----------
+        position, others
+            Where.
+        rows : dict
+            Any block of each of the other tables, which it has no part in.
+        """
+        found = np.zeros(len(position))
+        for i, _ in self._together():
+            block = rows.get(i) or [item.array for item in self.density.tables[i - 1].data]
+            gradients = self._of_block(i, position, others, block)
+            found += sum(part for k, part in gradients.items() if k not in rows)
+        return found
+
+    def _of_block(
+        self,
+        i: int,
+        position: np.ndarray,
+        others: Sequence[np.ndarray],
+        rows: Sequence[np.ndarray],
+    ) -> dict[int, np.ndarray]:
+        """Return the gradients of the parts that are evaluated with the rows of a block."""
+        parts = dict(self._together())[i]
+        position = position.astype(self.dtype)
+        whole = [item.array for item in self.density.whole]
+        counted = np.ones(self.density.tables[i - 1].batch_size, self.dtype)
+        found = self._function(i, parts)(position, *others, counted, *rows, *whole)
+        return {part: found[2 * k + 1] for k, part in enumerate(parts)}
+
+    def _together(self) -> list[tuple[int, list[int]]]:
+        """Return the tables to go through, each with the parts that are evaluated on the way.
+
+        The prior comes along with the first table: one function less to compile.
+        """
+        tables = range(1, len(self._sums))
+        if not tables:
+            return [(0, [0])]
+        return [(i, [0, i] if i == 1 else [i]) for i in tables]
+
+    def _function(self, i: int, parts: Sequence[int]) -> Callable[..., Any]:
+        """Return a function that gives the value and the gradient of parts for a block."""
+        if i not in self._functions:
+            outputs = self._outputs(parts)
+            calls = self._calls
+            if calls is None:
+                size = self.density.position.type.shape[0]
+                calls = (PASSES + PASSES_A_COORDINATE * size) * self._blocks_of(i)
+            self._functions[i] = self._backend.function(self._inputs(i), outputs, calls)
+        return self._functions[i]
+
+    def _outputs(self, parts: Sequence[int]) -> list[Variable]:
+        """Return the values and the gradients of parts."""
+        return [graph for k in parts for graph in (self._sums[k], self._gradients[k])]
+
+    def _blocks_of(self, i: int) -> int:
+        """Return how many blocks a pass over a table has, or the prior alone (0)."""
+        if not i:
+            return 1
+        table = self.density.tables[i - 1]
+        return -(-table.total_size // table.batch_size)
+
+    def hessians(self, position: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the Hessian of each part, shape (parts, d, d), by one product a column.
+
+        By differences of gradients where an operation of the model has no second derivative.
+        """
+        size = len(position)
+        hessians = np.zeros((len(self._sums), size, size))
+        for i in range(len(self._sums)):
+            product = self._product(i)
+            for block in self._blocks(i):
+                for column, tangent in enumerate(np.eye(size, dtype=position.dtype)):
+                    hessians[i, :, column] += product(position, tangent, [*others, *block])
+        return (hessians + hessians.swapaxes(1, 2)) / 2
+
+    def _product(self, i: int) -> Callable[..., np.ndarray]:
+        """Return a function that multiplies the Hessian of a part with a vector."""
+        inputs = self._inputs(i)
+        if i not in self._products:
+            try:
+                graph = pt.sum(self._gradients[i] * self._tangent)
+                product = self.density.gradient(graph, self.density.position)
+                inputs = [inputs[0], self._tangent, *inputs[1:]]
+                calls = self._blocks_of(i) * self.density.position.type.shape[0]
+                self._products[i] = self._backend.function(inputs, [product], calls)
+            except (MethodNotDefined, SettingError):
+                self._products[i] = None
+        compiled = self._products[i]
+        if compiled is not None:
+            return lambda position, tangent, rest: compiled(position, tangent, *rest)[0]
+        gradient = NUMPY.function(inputs, [self._gradients[i]], 1)
+
+        def difference(position: np.ndarray, tangent: np.ndarray, rest: list) -> np.ndarray:
+            scale = np.cbrt(np.finfo(position.dtype).eps) * max(1.0, np.abs(position @ tangent))
+            above, below = (gradient(position + s * tangent, *rest)[0] for s in (scale, -scale))
+            return (above - below) / (2 * scale)
+
+        return difference
+
+    def center(
+        self, position: np.ndarray, others: Sequence[np.ndarray], second_order: bool = True
+    ) -> Center:
+        """Return a point with what estimators need there: gradients, and Hessians if asked for."""
+        _, gradients = self.gradients(position, others)
+        hessians = self.hessians(position, others) if second_order else None
+        return Center(position, list(others), gradients, hessians)
+
+    def _inputs(self, i: int) -> list[Variable]:
+        """Return the inputs of a function of blocks of a table, or of the prior alone (0)."""
+        density = self.density
+        by_row: list[Variable] = []
+        if i:
+            by_row = [self._counted[i - 1], *[d.variable for d in density.tables[i - 1].data]]
+        whole = [item.variable for item in density.whole]
+        return [density.position, *density.others.values(), *by_row, *whole]
+
+    def _blocks(self, i: int) -> Iterator[list[np.ndarray]]:
+        """Give the data of each block, with a one for each row that is counted in it."""
+        whole = [item.array for item in self.density.whole]
+        if not i:
+            yield whole
+            return
+        table = self.density.tables[i - 1]
+        seen = 0
+        for start, block in read_blocks(table):
+            new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
+            counted = new * np.asarray(self._scales[i - 1], self.dtype)
+            yield [counted, *block, *whole]
+            seen = start + table.batch_size
+
+
+def _sampled(table: Table, rows: int) -> Table:
+    """Return a table with some rows of another, in blocks of the same length, or the table."""
+    samples = [source.sample for source in table.sources]
+    if any(sample is None for sample in samples):
+        return table
+    known = min([table.total_size, *[len(sample) for sample in samples if sample is not None]])
+    size = table.batch_size * min(-(-rows // table.batch_size), known // table.batch_size)
+    if not size or table.total_size < 2 * size:
+        return table
+    picked = np.sort(np.random.default_rng(_SEED).choice(table.total_size, size, replace=False))
+
+    def some(array: np.ndarray | Source) -> np.ndarray:
+        if isinstance(array, np.ndarray):
+            return array[picked]
+        assert array.sample is not None
+        return array.sample[:size]  # they are in random order
+
+    data = [replace(item, array=some(item.array)) for item in table.data]
+    return replace(table, total_size=size, data=data)

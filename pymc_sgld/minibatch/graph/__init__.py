@@ -1,0 +1,10 @@
+"""Graphs of log densities.
+
+``rebuild``           rebuild graphs
+``named_dimensions``  named dimensions (``pymc.dims``) as plain tensors
+``integers``          constants that must not overflow
+``fixed``             what does not depend on the position, and its values
+``sparse``            products with a sparse matrix, by dense arrays
+``support``           the conditions under which the log density is not minus infinity
+``dispatch``          the rule of an op for a selection of rows
+"""

@@ -1,0 +1,211 @@
+"""Rows that a model does not hold: it has a few of them as a template, and a source has all.
+
+Only what is computed row by row can be computed for rows that come later. So a source is not fixed
+data, of which anything may be computed once: the selection of rows is pushed to the source itself,
+and a mean over the rows of the template is refused. That makes a row of the template stand for any
+row of the source, and their number and values are used nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytensor.tensor as pt
+from pymc.model import Model
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.traversal import ancestors, graph_inputs
+
+from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.graph.rebuild import tensor
+from pymc_sgld.minibatch.selection.rows import Data, RowSelection
+from pymc_sgld.minibatch.selection.rules import RowsMixed
+from pymc_sgld.sources.source import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """Data of a model that a source stands for.
+
+    Attributes
+    ----------
+    leaf : TensorVariable
+        What takes the place of the data in the graphs.
+    template : ndarray
+        The data.
+    source : Source
+        The rows.
+    """
+
+    leaf: Variable
+    template: np.ndarray
+    source: Source
+
+    @property
+    def as_read(self) -> np.ndarray:
+        """The template in the precision of the source."""
+        with np.errstate(invalid="ignore"):
+            return self.template.astype(self.source.dtype).astype(self.template.dtype)
+
+    @staticmethod
+    def find(model: Model, sources: Mapping[str, Source]) -> dict[Variable, Streamed]:
+        """Return what takes the place of the data of a model.
+
+        Raises
+        ------
+        SettingError
+            If there are no data of that name, or others than the source has.
+        """
+        found: dict[Variable, Streamed] = {}
+        for name, source in sources.items():
+            variable, template = _data_of(model, name)
+            if variable in found:
+                raise SettingError(
+                    f'data has two sources for the same data: "{found[variable].source.name}" and '
+                    f'"{name}". Leave one of them out.'
+                )
+            _check_fit(name, template, source)
+            leaf = tensor(name, template.dtype.name, template.shape)
+            found[variable] = Streamed(leaf, template, source)
+            _check_numbers(found[variable])
+        return found
+
+    @staticmethod
+    def of(graphs: Sequence[Variable], streamed: Sequence[Streamed]) -> list[Streamed]:
+        """Return the data with a source that graphs read."""
+        found = set(ancestors(graphs))
+        return [each for each in streamed if each.leaf in found]
+
+
+def _check_numbers(streamed: Streamed) -> None:
+    """Refuse a template that has numbers which its source cannot have."""
+    name, dtype = streamed.source.name, streamed.source.dtype
+    if dtype.kind in "biu" and not np.array_equal(streamed.as_read, streamed.template):
+        raise SettingError(
+            f'the model has other numbers than {dtype} in its place of "{name}", which data['
+            f'"{name}"] is: build the model with a few rows of the source.'
+        )
+
+
+def _data_of(model: Model, name: str) -> tuple[Variable, np.ndarray]:
+    """Return the variable of a model that holds some data, and these."""
+    containers = {v.name: v for v in model.data_vars}
+    observed = {rv.name: model.rvs_to_values[rv] for rv in model.observed_RVs}
+    if name in containers:
+        variable = containers[name]
+    elif name in observed:
+        leaves = [v for v in graph_inputs([observed[name]]) if np.ndim(_value(v))]
+        if len(leaves) != 1:
+            raise SettingError(
+                f'data has "{name}", which is not observed as it was given, but as it was '
+                "computed or with missing values: make what it is computed of pm.Data, and give "
+                "that a source."
+            )
+        [variable] = leaves
+    else:
+        raise SettingError(
+            f'data has "{name}", but the pm.Data of the model are {list(containers)}, and its '
+            f"observed variables {list(observed)}: name one of these."
+        )
+    return variable, np.asarray(_value(variable))
+
+
+def _value(variable: Variable) -> np.ndarray:
+    if isinstance(variable, Constant):
+        return np.asarray(variable.data)
+    shared = isinstance(variable, SharedVariable)
+    return np.asarray(variable.get_value(borrow=True)) if shared else np.zeros(0)
+
+
+def _check_fit(name: str, template: np.ndarray, source: Source) -> None:
+    """Refuse a source of other rows than the template has."""
+    if source.shape[1:] != template.shape[1:] or not template.ndim:
+        raise SettingError(
+            f'data["{name}"] has the shape {source.shape}, and the model has {template.shape} in '
+            "its place: all lengths but the first must be the same. Build the model with a few "
+            "rows of the source."
+        )
+    if not len(template):
+        raise SettingError(
+            f'the model has no rows of "{name}": build it with a few rows of the source.'
+        )
+    kind = template.dtype.kind
+    if kind != "f" and np.result_type(source.dtype, template.dtype).kind not in (kind, "i", "u"):
+        raise SettingError(
+            f'data["{name}"] is {source.dtype}, which does not fit into the {template.dtype} that '
+            f"the model has in its place: build the model with rows of {source.dtype}."
+        )
+
+
+class StreamedRows(RowSelection):
+    """The rows of a batch that come from sources.
+
+    ``total_size`` is the number of rows of the template here.
+    """
+
+    def __init__(
+        self,
+        streamed: Sequence[Streamed],
+        fixed: FixedValues,
+        parameters: Mapping[Variable, str],
+        batch_size: int,
+    ) -> None:
+        super().__init__(fixed, parameters, len(streamed[0].template), batch_size)
+        self._streamed = {each.leaf: each for each in streamed}
+
+    def add(self, streamed: Sequence[Streamed]) -> None:
+        """Take in the sources of another term of the same rows."""
+        self._streamed |= {each.leaf: each for each in streamed}
+
+    def uses_template(self, graph: Variable) -> bool:
+        """Whether a graph reads a source other than by selected rows."""
+        return any(variable in self._streamed for variable in ancestors([graph]))
+
+    def condition(self, condition: Variable) -> Variable:
+        """Return a condition of the likelihood for the selected rows; one without rows as it is."""
+        if not self.uses_template(condition):
+            return condition
+        for axis, length in enumerate(condition.type.shape):
+            if length == self.total_size:
+                selected = self.select(condition, axis)
+                if not self.uses_template(selected):
+                    return selected
+        raise RowsMixed("in a check of its parameters, all rows enter every one of them")
+
+    def _select(self, variable: Variable, axis: int) -> Variable:
+        if variable not in self._streamed:
+            return super()._select(variable, axis)
+        found = self._streamed[variable]
+        name = found.source.name
+        if axis:
+            raise RowsMixed(f'the rows of "{name}" are not on its first axis')
+        batch = tensor(name, found.source.dtype.name, (self.batch_size, *found.source.shape[1:]))
+        self.data.append(Data(batch, found.source, (name,), True, found.template))
+        dtype = variable.type.dtype  # PyMC makes integers narrower, which those to come may not fit
+        return batch.astype(dtype if "float" in dtype else np.result_type(dtype, batch.type.dtype))
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Return a constant that is the same in every row, and refuse any other."""
+        if not (array == array[:1]).all():
+            if not sources:
+                raise RowsMixed(
+                    "a constant of the model has one entry for each row of the template, and no "
+                    "source: make it pm.Data, and give it one in data="
+                )
+            names = " and ".join(f'"{source}"' for source in sources)
+            entries = ", ".join(f'"{source}": source' for source in sources)
+            raise RowsMixed(
+                f"{names} has one entry for each row of the template, and no source: give it one, "
+                f"data={{..., {entries}}}"
+            )
+        same = pt.constant(array[:1], dtype=array.dtype.name)
+        return pt.broadcast_to(same, (self.batch_size, *array.shape[1:]))
+
+    def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
+        """Return the same selection where every row is picked, and refuse any other."""
+        if not np.array_equal(entries, np.arange(self.total_size)) or length != self.total_size:
+            raise RowsMixed("the model picks some of the rows of the template")
+        return self

@@ -1,0 +1,133 @@
+"""Where the posterior is, and how wide: its best Gaussian approximation.
+
+Of large data a sample is searched, and what it lacks is made up for by a few passes over all rows:
+see ``sample``. Where that does not end well, and with fewer rows, all of them are searched.
+
+A search has a start, and goes on to the closest Gaussian: see ``gaussian``. The mode is the start
+that is found soonest. It is a poor one where the posterior is skewed, and a model with groups may
+have no mode at all: its density grows without bound as a scale of group effects tends to zero with
+all its effects, or is highest at a scale that is far too large. There the best Gaussian of
+independent coordinates is another start, see ``starts``, and the evidence lower bound says which of
+the two is to be believed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+import numpy as np
+
+from pymc_sgld.minibatch.full_data import FullData
+from pymc_sgld.progress import progress
+from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full, Stretched
+from pymc_sgld.tuning.posterior.curvature import Curvature
+from pymc_sgld.tuning.posterior.starts import climb, mean_field
+from pymc_sgld.tuning.posterior.subsample import complete, sample_of
+from pymc_sgld.tuning.posterior.variational import (
+    SPARING,
+    THOROUGH,
+    Evaluate,
+    Gaussian,
+    judged,
+    settle,
+)
+from pymc_sgld.tuning.settings import Search
+
+_LOOKING = "looking for the center of the posterior"
+_CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
+_POOR = 0.02  # misfit from which on another start may do better
+SECONDS = 60.0  # after which a search ends with what it has; to compile does not count
+
+
+def approximate(data: FullData, search: Search, top: Collection[str]) -> Gaussian:
+    """Return the Gaussian approximation of a posterior, and show how the search goes on.
+
+    Parameters
+    ----------
+    data : FullData
+        The log density.
+    search : Search
+        Where to begin, or the point to use: then nothing is searched.
+    top : collection of str
+        Names of the hyperparameters: the priors of others depend on them, and theirs on none.
+    """
+    hyper = np.zeros(len(search.start), dtype=bool)
+    for c in data.coordinates:
+        hyper[c.start : c.start + c.size] = c.name in top
+    with progress(_LOOKING) as update:
+        if search.center is not None:
+            return gaussian_at(data, search.center, search.others)
+        return find_gaussian(data, search.start, search.others, update, hyper)
+
+
+def gaussian_at(data: FullData, position: np.ndarray, others: Sequence[np.ndarray]) -> Gaussian:
+    """Return the Gaussian of Laplace's approximation at a point."""
+    kind = Full if len(position) <= FULL_SIZE else Stretched
+    curvature = Curvature(data, others)
+    shape = kind.at(curvature, position)
+    return judged(position, shape, _evaluate(curvature, lambda: None))
+
+
+def find_gaussian(
+    data: FullData,
+    start: np.ndarray,
+    others: Sequence[np.ndarray],
+    report: Callable[[str], None] = lambda message: None,
+    hyper: np.ndarray | None = None,
+) -> Gaussian:
+    """Search as `approximate` does, and tell ``report`` what is being done.
+
+    Never on less than all rows alone: what is found on a sample is made that of all, or left.
+    """
+    curvature = Curvature(data, others)
+    passes = itertools.count(1)
+    evaluate = _evaluate(
+        curvature, lambda: report(f"{_LOOKING}, pass {next(passes)} over all rows")
+    )
+    sample = sample_of(data, len(start))
+    if sample is not None:
+        message = f"{_LOOKING} on a sample of {sample.rows:,} rows"
+        part = Curvature(sample, others)
+        of_sample = _evaluate(part, lambda: report(message))
+        found = complete(_search(part, of_sample, start, hyper), of_sample, part, evaluate)
+        if found is not None:
+            return found
+    return _search(curvature, evaluate, start, hyper)
+
+
+def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
+    """Return a function that evaluates the log density, and tells of it before."""
+
+    def evaluate(position: np.ndarray) -> tuple[float, np.ndarray]:
+        tell()
+        values, gradients = curvature.data.gradients(position, curvature.others)
+        return float(values.sum()), gradients.sum(axis=0)
+
+    return evaluate
+
+
+def _search(
+    curvature: Curvature, evaluate: Evaluate, start: np.ndarray, hyper: np.ndarray | None
+) -> Gaussian:
+    """Search from the mode, and from the other start where that may be better."""
+    kind = Full if len(start) <= FULL_SIZE else Stretched
+    cheap = curvature.data.rows * len(start) <= _CHEAP
+    effort = THOROUGH if cheap or kind is Stretched else SPARING
+
+    def search(find: Callable[[Evaluate, np.ndarray, float], np.ndarray], until: float) -> Gaussian:
+        begin = find(evaluate, start.astype("float64"), until)
+        shape = kind.at(curvature, begin)
+        return settle(begin, shape, evaluate, curvature, effort._replace(until=until))
+
+    evaluate(start)  # compiles what is to be compiled, which takes none of the time to search
+    began = time.monotonic()
+    found = search(climb, began + SECONDS / 2)
+    is_hierarchical = hyper is not None and hyper.any()
+    has_groups = is_hierarchical or curvature.may_have_groups
+    if found.settled and found.misfit < _POOR and not has_groups:
+        return found
+    other = search(partial(mean_field, hyper=hyper), began + SECONDS)
+    return max(found, other, key=lambda gaussian: gaussian.evidence)

@@ -1,0 +1,586 @@
+"""`diagnose`: known biases are found with the right figures, exact draws raise no alarm."""
+
+import re
+import warnings
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pytest
+import xarray as xr
+from scipy.signal import lfilter
+from scipy.stats import binom, norm
+
+from pymc_sgld import SGLD, SGLDWarning, TrustReport, diagnose
+from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.trust.doubts import (
+    FALSE_ALARMS,
+    doubts_of_bias,
+    doubts_of_mixing,
+    quantile,
+    r_hat_by_chance,
+    too_uncertain,
+)
+from pymc_sgld.diagnostics.trust.mixing import mixing_table
+from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.placing import UNKNOWN, number_of, places_of
+from pymc_sgld.stats import WORDS
+from tests.graphs import QUICK
+
+ROWS = 60
+
+
+class Regression:
+    """A linear regression whose posterior is N(mean, covariance)."""
+
+    def __init__(self):
+        rng = np.random.default_rng(1)
+        x = rng.normal(size=(ROWS, 3)) @ [[1, 0.8, 0], [0, 0.6, 0], [0, 0, 3]]
+        y = x @ [1, -1, 0.2] + rng.normal(size=ROWS)
+        self.coords = {"column": ["one", "two", "three"]}
+        with pm.Model(coords=self.coords) as self.model:
+            beta = pm.Normal("beta", 0, 2, dims="column")
+            pm.Normal("y", x @ beta, 1, observed=y)
+        self.covariance = np.linalg.inv(x.T @ x + np.eye(3) / 4)
+        self.mean = self.covariance @ x.T @ y
+        self.factor = np.linalg.cholesky(self.covariance)
+
+    def idata(self, beta, **stats):
+        groups = {"posterior": {"beta": beta}} | ({"sample_stats": stats} if stats else {})
+        return az.from_dict(groups, coords=self.coords, dims={"beta": ["column"]})
+
+    def exact(self, z):
+        """Turn standard normal numbers, shape (chain, draw, 3), into a run."""
+        return self.idata(self.mean + z @ self.factor.T)
+
+
+@pytest.fixture(scope="module")
+def regression():
+    return Regression()
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def autoregressive(rng, correlation, *shape):
+    start = correlation * rng.normal(size=(shape[0], 1, shape[2]))
+    scale = np.sqrt(1 - correlation**2)
+    return lfilter([scale], [1, -correlation], rng.normal(size=shape), axis=1, zi=start)[0]
+
+
+def distrusted(idata, model=None, **options):
+    """Return the report on a run that is not to be trusted."""
+    with pytest.warns(SGLDWarning, match=r"^Not trusted\.") as caught:
+        report = diagnose(idata, model, **options)
+    assert not report.trusted and str(caught[0].message) == report.verdict
+    return report
+
+
+def quiet(idata, model=None, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SGLDWarning)
+        return diagnose(idata, model, **options)
+
+
+# --- exact draws -----------------------------------------------------------------------------
+
+
+def rejections(regression, seeds, correlation=0.0, draws=500):
+    runs = [
+        regression.exact(autoregressive(np.random.default_rng(seed), correlation, 4, draws, 3))
+        for seed in seeds
+    ]
+    return sum(not quiet(run, regression.model, gradients=400).trusted for run in runs)
+
+
+def test_exact_draws_raise_no_alarm(regression):
+    # At most one run in a hundred: two of five have a probability of 0.001.
+    assert rejections(regression, range(3)) + rejections(regression, range(3, 5), 0.8, 2500) <= 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("correlation", "draws"), [(0.0, 500), (0.8, 2500)])
+def test_the_rate_of_false_alarms(regression, correlation, draws):
+    # A rate of FALSE_ALARMS gives more than 4 of 100 with a probability of 0.003.
+    found = rejections(regression, range(100, 200), correlation, draws)
+    assert found <= binom.isf(0.005, 100, FALSE_ALARMS)
+
+
+def test_the_quantile_controls_all_figures_together():
+    # Of 50 independent standardised figures, two-sided, against a third of FALSE_ALARMS.
+    level = quantile(50, 10**6)
+    alarm = 1 - (1 - 2 * norm.sf(level)) ** 50
+    np.testing.assert_allclose(alarm, FALSE_ALARMS / 3, rtol=0.02)
+    assert quantile(50, 39) > level
+
+
+def test_r_hat_exceeds_its_limit_by_chance():
+    # 400 R-hats of chains that mix, effective sample size about 450 each: a fixed limit of 1.01
+    # fails in one of eight; the bound for all of them together is to hold.
+    draws = autoregressive(np.random.default_rng(28), 0.8, 4, 1000, 400)
+    table = mixing_table(az.from_dict({"posterior": {"x": draws}}).posterior.to_dataset(), None)
+    assert (table["r_hat"] > 1.01).sum() > 5
+    least = table[["ess_bulk", "ess_tail"]].min(axis=1)
+    bound = np.array([r_hat_by_chance(each, 4, 400) for each in least])
+    assert (table["r_hat"] <= bound).all()
+    assert 1.01 < r_hat_by_chance(450, 4, 400) < 1.06  # and no more than that
+
+
+# --- wrong draws -----------------------------------------------------------------------------
+
+
+def test_a_shift_is_measured(regression):
+    z = normal(3, 4, 500, 3) + np.array([0.0, 0.0, 0.5])
+    report = distrusted(regression.exact(z), regression.model)
+    sd = np.sqrt(np.diag(regression.covariance))
+    true = regression.factor @ [0, 0, 0.5] / sd
+    away = (report.table["mean_shift"] - true) / report.table["mean_shift_error"]
+    assert (away.abs() < 5).all()
+    assert list(report.table["trusted"]) == [True, True, False]
+    assert "beta[three]: the mean is +0.5" in report.verdict
+    assert "beta[one]:" not in report.verdict
+
+
+def test_an_inflation_of_all_directions_is_measured(regression):
+    report = distrusted(regression.exact(1.5 * normal(4, 4, 500, 3)), regression.model)
+    away = (report.table["inflation"] - 1.5**2) / report.table["inflation_error"]
+    assert (away.abs() < 5).all() and (report.table["inflation_error"] < 0.2).all()
+    assert not report.table["trusted"].any()
+    assert "% (± " in report.verdict and "too large" in report.verdict
+    assert "model is the one that was sampled" in report.verdict  # no SGLD: no step size
+
+
+def test_an_inflation_of_one_parameter_is_measured(regression):
+    # Beta three is nearly independent of the others: only its sd is doubled.
+    z = normal(5, 4, 500, 3) * [1, 1, 2]
+    report = distrusted(regression.exact(z), regression.model)
+    widened = regression.factor @ np.diag([1, 1, 4]) @ regression.factor.T
+    true = np.diag(widened) / np.diag(regression.covariance)
+    away = (report.table["inflation"] - true) / report.table["inflation_error"]
+    assert (away.abs() < 5).all()
+    assert list(report.table["trusted"]) == [True, True, False]
+
+
+def test_a_wrong_correlation_with_right_marginals_is_seen(regression):
+    # Independent draws with the marginals of a posterior with correlation: no parameter is off.
+    sd = np.sqrt(np.diag(regression.covariance))
+    draws = regression.mean + sd * normal(6, 4, 500, 3)
+    report = distrusted(regression.idata(draws), regression.model)
+    assert report.table["trusted"].all()
+    assert "a combination of beta[one] and beta[two]: along the worst direction" in report.verdict
+    relative = np.linalg.eigvals(np.diag(sd**2) @ np.linalg.inv(regression.covariance)).real
+    away = (relative - report.run["worst_inflation"]) / report.run["worst_inflation_error"]
+    assert np.abs(away).min() < 5
+
+
+def test_draws_that_are_too_narrow_are_seen(regression):
+    report = distrusted(regression.exact(0.7 * normal(7, 4, 500, 3)), regression.model)
+    assert "too small" in report.verdict
+
+
+def mixture(distance):
+    with pm.Model() as model:
+        pm.NormalMixture("x", [0.5, 0.5], [-distance, distance], 1)
+    return model
+
+
+def test_a_missing_mode_is_seen_only_where_modes_meet():
+    # A limit, and it is stated: draws of one of two modes far apart satisfy every identity.
+    z = normal(8, 4, 500)
+    far = quiet(az.from_dict({"posterior": {"x": 6 + z}}), mixture(6), gradients=400)
+    assert far.table["trusted"].all()
+    near = distrusted(az.from_dict({"posterior": {"x": 1.5 + z}}), mixture(1.5), gradients=400)
+    assert near.run["ksd_p_value"] < FALSE_ALARMS / 3
+
+
+def test_figures_on_transformed_scales():
+    # Exact draws of priors, then a scale parameter whose logarithm is shifted by half an sd.
+    with pm.Model() as model:
+        pm.LogNormal("scale", 0, 1, shape=2)
+        pm.Dirichlet("weights", [4.0, 5.0, 6.0])
+        ordered = pm.distributions.transforms.ordered
+        pm.Normal("cuts", 0, 1, shape=2, transform=ordered, initval=[-1, 1])
+        pm.Uniform("share", 0, pm.Exponential("most", 1))
+    rng = np.random.default_rng(9)
+    most = rng.exponential(size=(4, 400))
+    draws = {
+        "scale": np.exp(normal(10, 4, 400, 2)),
+        "weights": rng.dirichlet([4, 5, 6], size=(4, 400)),
+        "cuts": np.sort(normal(11, 4, 400, 2), axis=2),
+        "share": most * rng.random((4, 400)),
+        "most": most,
+    }
+    report = quiet(az.from_dict({"posterior": draws}), model)
+    assert report.table["trusted"].all()
+    of_one = {"scale[0]", "scale[1]", "share", "most"}
+    own = report.coordinates
+    assert set(own["parameter"]) == of_one | {""}
+    assert set(report.table.index[report.table["inflation"].notna()]) == of_one
+    assert own.loc["scale_log__[0]", "parameter"] == "scale[0]"
+    assert {"weights_simplex__[1]", "cuts_ordered__[0]"} <= set(own.index)
+    assert own.loc["scale_log__[0]", "inflation"] == report.table.loc["scale[0]", "inflation"]
+    draws["scale"] = draws["scale"] * np.exp([0.5, 0])
+    moved = distrusted(az.from_dict({"posterior": draws}), model)
+    figure = moved.table.loc["scale[0]"]
+    assert abs(figure["mean_shift"] - 0.5) < 5 * figure["mean_shift_error"]
+    assert "scale[0]: the mean is +0." in moved.verdict
+
+
+def test_discrete_variables_keep_the_values_of_the_draws():
+    # Given the discrete variable the center moves by 3: gradients at another value would be off.
+    with pm.Model() as model:
+        group = pm.Bernoulli("group", 0.5)
+        pm.Normal("x", 3 * group, 1)
+    group = np.random.default_rng(12).integers(2, size=(4, 500))
+    idata = az.from_dict({"posterior": {"group": group, "x": 3 * group + normal(13, 4, 500)}})
+    assert quiet(idata, model).table["trusted"].all()
+    swapped = az.from_dict({"posterior": {"group": 1 - group, "x": idata.posterior["x"].values}})
+    assert not quiet(swapped, model).trusted
+
+
+def test_too_few_gradients_for_all_pairs_of_coordinates(regression):
+    # 40 gradients for 12 coordinates: each on its own, and it says so.
+    with pm.Model() as model:
+        pm.Normal("x", 0, 1, shape=12)
+    z = normal(14, 4, 500, 12)
+    z[:, :, 4] *= 2
+    report = distrusted(az.from_dict({"posterior": {"x": z}}), model, gradients=40)
+    assert "40 gradients are too few for 12 coordinates together" in report.verdict
+    assert report.table["inflation"].isna().all()
+    row = report.coordinates.loc["x[4]"]
+    assert abs(row["stein_second"] - 4) < 5 * row["stein_second_error"]
+    assert not report.table.loc["x[4]", "trusted"]
+
+
+def test_figures_too_uncertain_to_tell(regression):
+    report = distrusted(regression.exact(normal(15, 2, 30, 3)), regression.model)
+    assert "cannot tell: the error of its mean is" in report.verdict
+
+
+def test_too_few_draws_have_no_figures(regression):
+    """Neither a bias nor an error: the chains hardly move, or the errors say nothing."""
+    slow = lfilter([1], [1, -0.97], normal(33, 2, 60, 3), axis=1) * np.sqrt(1 - 0.97**2)
+    report = distrusted(regression.exact(slow), regression.model)
+    assert report.table[["mean_shift", "inflation", "inflation_error"]].isna().all(axis=None)
+    assert "cannot tell: its draws are too few to measure its bias" in report.verdict
+    assert "%" not in report.verdict and "worst_inflation" not in report.run
+    figures, errors = np.array([0.2, 5.0, 0.2, 40.0]), np.array([0.3, 3.0, 1.1, 5.0])
+    assert too_uncertain(figures, errors).tolist() == [False, True, True, False]
+
+
+def test_a_vanishing_variance_has_an_error_in_proportion():
+    """The delta method would divide by zero: "the error of its sd is 86324983 %"."""
+    none = np.zeros(1)
+    found = doubts_of_bias(
+        ["x"], (none, none), (none - 0.1, none + 0.09), 5, Stored.of(None), only_identities=False
+    )
+    assert [doubt.text for doubt in found] == [
+        "cannot tell: the error of its mean is 0.00 sd, that of its sd 30 %"
+    ]
+
+
+def test_figures_are_told_from_their_limits():
+    row = {"r_hat": 1.0104, "ess_bulk": 399.7, "ess_tail": 500}
+    found = doubts_of_mixing(pd.DataFrame(row, index=["x"]), 4)
+    assert [doubt.text for doubt in found] == [
+        "R-hat is 1.0104, above 1.01",
+        "its effective sample size is 399, below 400",
+    ]
+
+
+# --- what a run stored -----------------------------------------------------------------------
+
+
+WORD = {
+    "gradient": "minibatch",
+    "preconditioner": "identity",
+    "batching": "with_replacement",
+    "integrator": "euler_maruyama",
+}
+
+
+def stats(chains=4, draws=500, steps=(), **changed):
+    """The stats of a run of SGLD."""
+    size = (chains, draws, *steps)
+    ramp = np.broadcast_to(
+        np.arange(1, draws + 1)[:, None] if steps else np.arange(1, draws + 1), size
+    )
+    found = {
+        "step_size": np.full(size, 0.1),
+        "gradient_norm": np.ones(size),
+        "variance_inflation": np.full(size, 1.25),
+        "sampling_threshold": np.where(ramp > draws / 2, 0.1, 0.3),
+        "rows_seen": 10 * ramp,
+        "updates": 10 * ramp,
+        "untrusted": np.zeros(size, dtype=int),
+        "batch_size": np.full(size, 10),
+        "total_size": np.full(size, ROWS),
+        "temperature": np.ones(size),
+        "placing": np.zeros(size, dtype=int),
+        **{name: np.full(size, words.index(WORD[name])) for name, words in WORDS.items()},
+    }
+    return found | changed
+
+
+def test_without_a_model_what_the_run_stored(regression):
+    beta = regression.mean + normal(16, 4, 500, 3) @ regression.factor.T
+    report = diagnose(regression.idata(beta, **stats()))
+    expected = {
+        "variance_inflation": 1.25,
+        "sampling_threshold_first_half": 0.3,
+        "sampling_threshold_second_half": 0.1,
+        "rows_seen": 5000,
+        "epochs": 5000 / ROWS,
+        "step_size": 0.1,
+        "untrusted_chains": 0,
+        "not_finite": 0,
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(report.run[name], value, rtol=1e-12)
+    assert report.series["sampling_threshold"].sizes == {"chain": 4, "draw": 500}
+    assert report.trusted and report.coordinates.empty
+    assert re.search(r"second half \(must be far below 1\) +0\.1\n", str(report))
+    assert "Pass the model to measure it." in report.verdict
+    summary = az.summary(regression.idata(beta), round_to="none")
+    for name in ("mean", "sd", "r_hat", "ess_bulk", "ess_tail"):
+        np.testing.assert_allclose(report.table[name], summary[name], rtol=1e-12)
+    assert list(report.table.index) == list(summary.index)
+
+
+def test_stats_of_several_steps_at_once(regression):
+    beta = regression.mean + normal(17, 4, 500, 3) @ regression.factor.T
+    both = {name: np.asarray(value) for name, value in stats(steps=(2,)).items()}
+    both["sampling_threshold"] = both["sampling_threshold"] * [1, 2]
+    report = quiet(regression.idata(beta, **both), regression.model)
+    np.testing.assert_allclose(report.run["rows_seen"], 10_000)  # each step reads its own
+    np.testing.assert_allclose(report.run["sampling_threshold_first_half"], 0.6)  # of the worst
+    assert "several step methods sampled" in report.verdict
+    assert report.table["predicted_inflation"].isna().all()
+
+
+def test_a_run_without_statistics_of_sgld(regression):
+    beta = regression.mean + normal(18, 4, 500, 3) @ regression.factor.T
+    nuts = regression.idata(beta, step_size=np.ones((4, 500)), diverging=np.zeros((4, 500)))
+    report = diagnose(nuts)
+    assert report.trusted
+    assert "The bias was not measured: this run has no statistics of SGLD" in report.verdict
+    assert list(report.run.index) == ["not_finite"]
+
+
+def test_the_run_itself_is_in_doubt(regression):
+    beta = regression.mean + normal(19, 4, 500, 3) @ regression.factor.T
+    untrusted = np.zeros((4, 500), dtype=int)
+    untrusted[2, -1] = 1
+    report = distrusted(regression.idata(beta, **stats(untrusted=untrusted)))
+    assert "1 of 4 chains were found untrusted while they ran" in report.verdict
+    norms = np.ones((4, 500))
+    norms[0, 3:5] = np.inf
+    exploded = distrusted(regression.idata(beta, **stats(gradient_norm=norms)))
+    assert "the gradient was not finite at 2 of its draws" in exploded.verdict
+    cold = distrusted(regression.idata(beta, **stats(temperature=np.zeros((4, 500)))))
+    assert "temperature 0" in cold.verdict
+    beta[1, 7, 0] = np.nan
+    broken = distrusted(regression.idata(beta), regression.model)
+    assert "1 of its draws are not finite" in broken.verdict
+    assert broken.table.loc["beta[one]"].drop("trusted").isna().all()
+
+
+def test_chains_that_do_not_mix(regression):
+    z = normal(20, 4, 500, 3)
+    z[0] += 3
+    report = distrusted(regression.exact(z))
+    assert "R-hat is 1." in report.verdict and not report.table["trusted"].any()
+
+
+def test_a_tempered_run_is_compared_with_the_tempered_posterior(regression):
+    beta = regression.mean + np.sqrt(2) * normal(21, 4, 500, 3) @ regression.factor.T
+    dense = WORDS["preconditioner"].index("dense")
+    stored = stats(temperature=np.full((4, 500), 2.0), preconditioner=np.full((4, 500), dense))
+    report = quiet(regression.idata(beta, **stored), regression.model)
+    assert "to the power 1/2" in report.verdict
+    assert 'not store its preconditioner, "dense"' in report.verdict
+    away = (report.table["inflation"] - 1) / report.table["inflation_error"]
+    assert (away.abs() < 5).all()
+
+
+# --- a run of SGLD ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def textbook():
+    """Textbook SGLD on a Gaussian mean, whose stationary variance is known in closed form."""
+    rows, size, step_size = 1000, 50, 5e-4
+    x = np.random.default_rng(22).normal(size=rows)
+    x = (x - x.mean()) / x.std()
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 5)
+        pm.Normal("x", mean, 1, observed=x)
+        step = SGLD(
+            batch_size=size,
+            step_size=step_size,
+            gradient="minibatch",
+            preconditioner="identity",
+            batching="with_replacement",
+            steps_per_draw=8,
+            compile_kwargs={"mode": "FAST_COMPILE"},
+        )
+        idata = pm.sample(
+            draws=400, tune=20, chains=4, cores=1, step=step, random_seed=1, progressbar=False,
+            quiet=True,
+        )  # fmt: skip
+    precision, noise = rows + 1 / 25, rows**2 / size
+    inflation = (1 + step_size * noise / 4) / (1 - step_size * precision / 4)
+    return idata, model, inflation
+
+
+def test_textbook_sgld_is_measured_and_predicted(textbook):
+    # The closed form of the stationary variance: 4 times that of the posterior.
+    idata, model, inflation = textbook
+    report = distrusted(idata, model)
+    row = report.table.loc["mean"]
+    assert abs(inflation - 4) < 0.01
+    assert abs(row["inflation"] - inflation) < 5 * row["inflation_error"]
+    # 2,048 batches: the relative error of their variance is sqrt(2 / 2048), of 3 parts in 4
+    assert abs(row["predicted_inflation"] / inflation - 1) < 5 * 0.75 * np.sqrt(2 / 2048)
+    assert report.run["efficiency"] == 1
+    # the last 100 draws have a shadow of twice as many updates
+    np.testing.assert_allclose(report.run["epochs"], 50 * 8 * (420 + 2 * 100) / 1000)
+    assert 'a smaller step_size (now 0.0005) or gradient="control_variate"' in report.verdict
+    assert report.run["variance_inflation"] > 2
+
+
+def test_the_prediction_knows_step_size_and_estimator(textbook):
+    # The same draws with other settings in their stats: what is predicted is a matter of these.
+    idata, model, _ = textbook
+    changed = idata.copy()
+    stored = changed["sample_stats"].to_dataset()
+    stored["gradient"].values[:] = WORDS["gradient"].index("control_variate")
+    stored["step_size"].values[:] = 1e-3
+    changed["sample_stats"] = xr.DataTree(stored)
+    report = distrusted(changed, model)
+    # no gradient noise: Euler's own 1 / (1 - εA/4)
+    exact = 1 / (1 - 1e-3 * (1000 + 1 / 25) / 4)
+    np.testing.assert_allclose(report.table.loc["mean", "predicted_inflation"], exact, rtol=1e-6)
+    assert report.run["efficiency"] > 1e6
+
+
+def test_the_placing_of_terms_travels_with_a_run():
+    """More rows than the model would have by default, whose noise the prediction needs as well."""
+    x = normal(28, 1500)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 5)
+        pm.Normal("x", mean, 1, observed=x[:500])
+        pm.Potential("same", pm.logp(pm.Normal.dist(mean, 1), x[500:1000]))
+        pm.Potential("fewer", pm.logp(pm.Normal.dist(mean, 1), x[1000:1300]))
+        pm.Normal("whole", mean, 1, observed=x[1300:])
+        places = {"potentials": {"same": "rows", "fewer": "rows"}, "full": ["whole"]}
+        step = SGLD(batch_size=50, step_size=1e-4, model=model, audit=False, **places, **QUICK)
+    assert places_of(model, step.placing) == (places["potentials"], ["whole"])
+    exact = x.mean() + 1500**-0.5 * normal(29, 4, 100)
+    stored = stats(draws=100, total_size=np.full((4, 100), step.total_size))
+    stored["placing"] = np.full((4, 100), step.placing)
+    idata = az.from_dict({"posterior": {"mean": exact}, "sample_stats": stored})
+    report = quiet(idata, model)
+    row = report.table.loc["mean"]
+    assert abs(row["inflation"] - 1) < 5 * row["inflation_error"]
+
+
+def test_the_noise_of_a_potential_by_rows_is_predicted():
+    x = normal(30, 500, 2)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 5)
+        pm.Normal("x", mean, 1, observed=x[:, 0])
+        pm.Potential("more", pm.logp(pm.Normal.dist(mean, 1), x[:, 1]))
+    exact = x.mean() + 1000**-0.5 * normal(31, 4, 500)
+    stored = stats(step_size=np.full((4, 500), 5e-4), total_size=np.full((4, 500), 500))
+    stored["placing"] = np.ones((4, 500), dtype=int)
+    idata = az.from_dict({"posterior": {"mean": exact}, "sample_stats": stored})
+    found = quiet(idata, model).table.loc["mean", "predicted_inflation"]
+    precision, noise = 1000 + 1 / 25, 500**2 / 10 * x.sum(axis=1).var()
+    inflation = (1 + 5e-4 * noise / 4) / (1 - 5e-4 * precision / 4)
+    share = 1 - 1 / inflation  # that noise has a part in
+    assert abs(found / inflation - 1) < 5 * share * np.sqrt(2 / 2048)
+
+
+def test_placing_of_more_terms_than_a_number_holds():
+    with pm.Model() as model:
+        x = pm.Normal("x")
+        for i in range(64):
+            pm.Potential(f"term{i}", x + i)
+    assert number_of(model, {"term62": "rows"}, ()) == 2**62
+    assert number_of(model, {"term63": "rows"}, ()) == UNKNOWN
+    assert set(places_of(model, UNKNOWN)[0].values()) == {"prior"}
+
+
+# --- the report ------------------------------------------------------------------------------
+
+
+def test_the_report_as_text_and_html():
+    names = ["<b>", "plain & simple"]
+    z = normal(23, 4, 500, 2) * [1, 2]
+    with pm.Model(coords={"name": names}) as model:
+        pm.Normal("x", 0, 1, dims="name")
+    idata = az.from_dict({"posterior": {"x": z}}, coords={"name": names}, dims={"x": ["name"]})
+    report = distrusted(idata, model, gradients=400)
+    text, html = str(report), report._repr_html_()
+    assert isinstance(report, TrustReport) and isinstance(report.table, pd.DataFrame)
+    assert repr(report) == text
+    for word in ("x[<b>]", "x[plain & simple]", "inflation", " ± ", "kernel Stein", "NO"):
+        assert word in text
+    assert text.endswith(report.verdict)
+    assert "&lt;b&gt;" in html and "<b>" not in html and "plain &amp; simple" in html
+    assert html.count("<table") == 2 and "Remedy:" in html
+
+
+def test_long_reports_are_cut_and_the_worst_come_first():
+    z = normal(24, 4, 500, 30)
+    z[:, :, 20:] *= 2
+    with pm.Model() as model:
+        pm.Normal("x", 0, 1, shape=30)
+    report = distrusted(az.from_dict({"posterior": {"x": z}}), model, gradients=400)
+    text = str(report)
+    assert "20 of 30 parameters, those in doubt first" in text
+    assert text.index("x[20]") < text.index("x[0]")
+    assert len(report.table) == 30 and (~report.table["trusted"]).sum() == 10
+    assert report.verdict.count("Remedy:") == 5 and "more are in doubt" in report.verdict
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+def test_refusals(regression):
+    exact = regression.exact(normal(25, 4, 50, 3))
+    with pytest.raises(SettingError, match=r"cannot read idata"):
+        diagnose([1, 2])
+    with pytest.raises(SettingError, match=r"cannot diagnose 'gamma': it is no variable"):
+        diagnose(exact, var_names="gamma")
+    with pytest.raises(SettingError, match=r"mu is not in the posterior of idata"):
+        with pm.Model() as other:
+            pm.Normal("mu")
+        diagnose(exact, other)
+    with pytest.raises(SettingError, match=r"has the shape \(3,\) in the posterior and \(2,\)"):
+        with pm.Model() as other:
+            pm.Normal("beta", shape=2)
+        diagnose(exact, other)
+    with pytest.raises(SettingError, match=r"gradients=0 must be a whole number"):
+        diagnose(exact, regression.model, gradients=0)
+    stored = stats(draws=50, total_size=np.full((4, 50), 61))
+    with pytest.raises(SettingError, match=r"it has 60 rows, and the run read 61"):
+        diagnose(regression.idata(exact.posterior["beta"].values, **stored), regression.model)
+
+
+def test_constant_and_boundary_draws_give_no_figures():
+    with pm.Model() as model:
+        pm.Beta("share", 2, 2)
+    share = np.random.default_rng(26).beta(2, 2, size=(4, 200))
+    share[0, 3] = 1.0
+    report = distrusted(az.from_dict({"posterior": {"share": share}}), model)
+    assert "draws lie on the edge of their support (share_logodds__)" in report.verdict
+    still = distrusted(az.from_dict({"posterior": {"share": np.full((4, 200), 0.5)}}), model)
+    assert "draws are constant (share_logodds__)" in still.verdict
+
+
+def test_nothing_stored_is_nothing():
+    assert not Stored.of(az.from_dict({"posterior": {"x": normal(27, 2, 9)}})).is_sgld

@@ -1,0 +1,67 @@
+"""The examples run, from data to picture."""
+
+import importlib.util
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def example(request):
+    """Import an example's script as a module."""
+    spec = importlib.util.spec_from_file_location(request.param, EXAMPLES / f"{request.param}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("example", ["radon"], indirect=True)
+def test_radon(example, tmp_path, monkeypatch, capsys):
+    """Short chains: what is checked is that it runs and that the report says what it should."""
+    matplotlib.use("agg")
+    output = tmp_path / "radon.png"
+    comparison = example.main(
+        draws=100, tune=100, chains=2, cores=1, progressbar=False, quiet=True, output=output
+    )
+    printed = capsys.readouterr().out
+    assert "12289 measurements in 385 counties" in printed
+    assert printed.count("r_hat") == 4 and printed.count("ess_bulk") == 4  # two summaries, compare
+    assert comparison.attrs["verdict"] in printed
+    assert len(comparison) == 389
+    assert comparison["sd_ratio"].between(0.5, 2).all()
+    assert output.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("example", ["decreasing_steps"], indirect=True)
+def test_decreasing_steps(example, capsys):
+    """Each standard deviation is what the recursion of the variance expects, within its error."""
+    table = example.main(
+        draws=400, tune=100, chains=2, cores=1, quiet=True, compute_convergence_checks=False
+    )
+    assert "all alike" in capsys.readouterr().out
+    assert ((table["sd ratio"] - table["expected"]).abs() < 5 * table["error"]).all()
+    assert (table["error"] < 0.1).all() and (table["ESS"] > 100).all()
+
+
+@pytest.mark.parametrize("example", ["blind_spot"], indirect=True)
+def test_blind_spot(example, capsys):
+    """Short chains, without NUTS: the report says which of the two runs is too wide."""
+    report, default = example.main(
+        textbook={"steps_per_draw": 20},
+        compile_kwargs={"mode": "FAST_COMPILE"},
+        nuts=False,
+        draws=80,
+        tune=20,
+        chains=2,
+    )
+    printed = capsys.readouterr().out
+    assert str(report) in printed and str(default) in printed
+    assert not report.trusted and "the sd is" in report.verdict
+    for name in ("intercept", "uranium"):
+        row, exact = report.table.loc[name], default.table.loc[name]
+        assert row["inflation"] - 3 * row["inflation_error"] > 1.2
+        assert row["predicted_inflation"] > 2
+        assert abs(exact["inflation"] - 1) < 5 * exact["inflation_error"]
