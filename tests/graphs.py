@@ -4,6 +4,7 @@ import numpy as np
 import pytensor
 from pytensor.xtensor.type import XTensorType
 
+from pymc_sgld.compiled.updates import Plan
 from pymc_sgld.gradients.estimators import minibatch
 from pymc_sgld.minibatch.model import Minibatcher
 from tests.zoo.data import ROWS
@@ -102,3 +103,11 @@ def check_model(model):
     batches = compile_batches(model)
     check_rows_and_gradients(model, batches)
     assert ROWS not in lengths_in(batches)
+
+
+def gradients_of(step, position, starts, updates=1):
+    """Return the estimates of the gradient at a position for the rows of updates, shape (k, d)."""
+    run = step._transition.run
+    steps, noise = np.full(updates, 1e-300), np.zeros((updates, run.normals))
+    state = (position, *run.start(np.random.default_rng(0)))
+    return run(state, Plan(steps, noise, starts, [])).gradients

@@ -18,10 +18,10 @@ from pymc.step_methods.compound import Competence
 import pymc_sgld
 from pymc_sgld import SGLD, NonFiniteError, SettingError, SGLDWarning, preconditioners, run_settings
 from pymc_sgld.batching.epochs import ORDERS
-from pymc_sgld.dynamics.euler_maruyama import update
+from pymc_sgld.dynamics import INTEGRATORS
+from pymc_sgld.dynamics.base import Evaluation
 from pymc_sgld.gradients.estimators import ESTIMATORS
 from pymc_sgld.stats import WORDS
-from pymc_sgld.tuning.choices import INTEGRATORS
 from tests.graphs import QUICK, TEXTBOOK
 
 RUN = {
@@ -259,11 +259,14 @@ def test_one_update_is_the_formula(model):
         new, [stats] = step.step(point)
         np.testing.assert_allclose(np.append(new["beta"], new["sigma_log__"]), expected, rtol=1e-12)
         np.testing.assert_allclose(stats["gradient_norm"], np.linalg.norm(gradient), rtol=1e-12)
-        np.testing.assert_allclose(
-            update(position, matrix @ gradient, np.linalg.cholesky(matrix) @ z, 0.01, 0.7),
-            expected,
-            rtol=1e-12,
+        (moved,), _ = INTEGRATORS["euler_maruyama"].update(
+            (position,),
+            lambda at, gradient=gradient: Evaluation(gradient, matrix @ gradient),
+            (np.linalg.cholesky(matrix) @ z,),
+            0.01,
+            0.7,
         )
+        np.testing.assert_allclose(moved, expected, rtol=1e-12)
 
 
 def test_unit_preconditioner_is_none(model, step):
