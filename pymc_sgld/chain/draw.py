@@ -279,7 +279,7 @@ class Transition:
         rows = run.starts(rng, chain.row_seed, first, number)
         if not paired:
             return Plan(sizes, noise, rows, others), []
-        plan = Plan(sizes, run.dynamics.coarse(noise[::2], noise[1::2]), rows, others)
+        plan = Plan(sizes, run.dynamics.coarse(noise[::2], noise[1::2], sizes), rows, others)
         seed, begins, halves = chain.row_seed ^ 1 << 61, chain.coupled.updates, []
         for half in (slice(None, number), slice(number, None)):
             rows = run.starts(rng, seed, begins, number)

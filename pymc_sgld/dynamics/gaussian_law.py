@@ -141,7 +141,7 @@ class GaussianLaw:
         largest : float
             Greatest step size, in units of the fastest direction's.
         """
-        high = largest / float(self.rates[-1])
+        high = self._dynamics.limit(largest, float(self.rates[-1]))
         if self.inflation(high) <= 1 + bias_target:
             return high
         low = high * 1e-9

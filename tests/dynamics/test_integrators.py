@@ -42,8 +42,8 @@ def second_moments(step_sizes, dynamics, chains=200_000, updates=160):
     totals = np.zeros((len(step_sizes), chains))
     for update in range(updates):
         fine = rng.standard_normal((4, chains))
-        middle = dynamics.coarse(fine[::2], fine[1::2])
-        paths = [dynamics.coarse(middle[::2], middle[1::2]), middle, fine]
+        middle = dynamics.coarse(fine[::2], fine[1::2], None)
+        paths = [dynamics.coarse(middle[::2], middle[1::2], None), middle, fine]
         for i, (step_size, path) in enumerate(zip(step_sizes, paths, strict=True)):
             for z in path:
                 states[i], _ = dynamics.update(states[i], skewed, (z,), step_size, 1.0)
