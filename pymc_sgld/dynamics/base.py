@@ -113,9 +113,7 @@ class Dynamics(ABC):
         """
 
     @abstractmethod
-    def coarse(
-        self, first: np.ndarray, second: np.ndarray, step_sizes: np.ndarray
-    ) -> np.ndarray:
+    def coarse(self, first: np.ndarray, second: np.ndarray, step_sizes: np.ndarray) -> np.ndarray:
         """Return the noise of updates that take the place of two with half the step size each.
 
         On the same Brownian path.
@@ -181,9 +179,7 @@ class Dynamics(ABC):
 class Overdamped(Dynamics):
     r"""A dynamics whose gradient step is :math:`\tfrac\varepsilon2 M \hat g(\theta)`."""
 
-    def coarse(
-        self, first: np.ndarray, second: np.ndarray, step_sizes: np.ndarray
-    ) -> np.ndarray:
+    def coarse(self, first: np.ndarray, second: np.ndarray, step_sizes: np.ndarray) -> np.ndarray:
         r"""Return :math:`(z_1 + z_2) / \sqrt 2`."""
         return (first + second) / np.sqrt(2, dtype=first.dtype)
 

@@ -75,9 +75,7 @@ class BAOAB(Dynamics):
         found = target(position)
         return (position, momentum + step_size * found.preconditioned), found
 
-    def coarse(
-        self, first: np.ndarray, second: np.ndarray, step_sizes: np.ndarray
-    ) -> np.ndarray:
+    def coarse(self, first: np.ndarray, second: np.ndarray, step_sizes: np.ndarray) -> np.ndarray:
         r"""Return :math:`(c z_1 + z_2) / \sqrt{1 + c^2}`, with the :math:`c` of half the step."""
         kept = np.exp(-self.friction * step_sizes / 2)[:, None]
         return ((kept * first + second) / np.sqrt(1 + kept**2)).astype(first.dtype)
