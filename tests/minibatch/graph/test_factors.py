@@ -6,10 +6,10 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from pymc.blocking import DictToArrayBijection
-from pymc_sgld.numpy_mode import QUICK
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.linalg.decomposition.cholesky import Cholesky
 
+from pymc_sgld.compiled.numpy_mode import QUICK
 from pymc_sgld.gradients import estimators
 from pymc_sgld.minibatch.model import Minibatcher
 
