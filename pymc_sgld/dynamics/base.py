@@ -83,6 +83,10 @@ class Dynamics(ABC):
         """
         return ()
 
+    def stats(self, extra: State, updates: int) -> dict[str, float]:
+        """Return what a draw of so many updates says, by what its state has beside the position."""
+        return {}
+
     def refresh(self, state: State, target: Target) -> State:
         """Return the state with all that it holds of the target: before the updates of a draw.
 

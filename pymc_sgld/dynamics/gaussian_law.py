@@ -155,8 +155,7 @@ class GaussianLaw:
 
     def updates_apart(self, step_size: float) -> int:
         """Return after how many updates the slowest direction has forgotten all but a fifth."""
-        slowest = float(self.rates[0])
-        left = self._dynamics.memory(slowest, step_size)
+        left = float(np.max(self._dynamics.memory(self.rates, step_size)))
         return max(1, int(np.ceil(np.log(0.2) / np.log(left))))
 
 

@@ -57,6 +57,10 @@ class MetropolisAdjusted(Overdamped):
         nothing = 0 * normal()
         return nothing, nothing, np.zeros(()), np.zeros(())
 
+    def stats(self, extra: State, updates: int) -> dict[str, float]:
+        """Return the mean of the acceptance probabilities."""
+        return {"acceptance_rate": float(extra[-1]) / updates}
+
     def refresh(self, state: State, target: Target) -> State:
         """Return the state with gradients and density at its position."""
         found = target(state[0])

@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from pymc_sgld.batching.epochs import RowOrder, independent, make_order
+from pymc_sgld.dynamics.base import Overdamped
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.gradients.estimators import ESTIMATORS, Center, Estimate
@@ -169,7 +170,8 @@ class EstimatorNoise:
         tolerance : float
             In posterior standard deviations of the worst coordinate.
         """
-        if density.full or self._asked.batching != "reshuffle":
+        overdamped = isinstance(self._asked.dynamics, Overdamped)
+        if density.full or self._asked.batching != "reshuffle" or not overdamped:
             return np.inf
         drift = self._drift(gradient, density)
         batches = max(2.0, max(t.total_size / t.batch_size for t in density.tables))
