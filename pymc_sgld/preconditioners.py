@@ -26,7 +26,7 @@ class Preconditioner(Protocol):
     def factor(self, noise: np.ndarray) -> np.ndarray:
         """Return ``L z`` for every row ``z`` of ``noise``, shape (k, d)."""
 
-    def pull(self, gradients: np.ndarray) -> np.ndarray:
+    def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``L' g`` for every row ``g`` of ``gradients``, shape (k, d)."""
 
 
@@ -44,7 +44,7 @@ class Identity:
         """Return the noise as it is."""
         return noise
 
-    def pull(self, gradients: np.ndarray) -> np.ndarray:
+    def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return the gradients as they are."""
         return gradients
 
@@ -65,7 +65,7 @@ class Diagonal:
         """Return ``sqrt(variances) * noise``."""
         return noise * self._scales
 
-    def pull(self, gradients: np.ndarray) -> np.ndarray:
+    def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``sqrt(variances) * gradients``."""
         return gradients * self._scales
 
@@ -86,7 +86,7 @@ class Dense:
         """Return ``L z`` for every row ``z``."""
         return noise @ self._cholesky.T
 
-    def pull(self, gradients: np.ndarray) -> np.ndarray:
+    def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``L' g`` for every row ``g``."""
         return gradients @ self._cholesky
 
@@ -125,7 +125,7 @@ class LowRank:
         """Return ``L z`` for every row ``z``."""
         return self._stretch(noise) * self.arrays[0]
 
-    def pull(self, gradients: np.ndarray) -> np.ndarray:
+    def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``L' g`` for every row ``g``."""
         return self._stretch(gradients * self.arrays[0])
 

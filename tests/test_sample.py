@@ -63,7 +63,7 @@ def of_logistic():
 
 def apart(found, expected):
     """Return the distance of the means along each direction, in standard deviations."""
-    return expected.shape.lengths(found.mean - expected.mean)
+    return expected.shape.whiten(found.mean - expected.mean)
 
 
 def rates(found, expected):
@@ -168,7 +168,7 @@ def test_logistic_regression_by_a_sample(of_logistic):
     assert np.sqrt(np.mean(apart(found, full) ** 2)) < 0.1
     low, high = edges(SIZE, LEAST, weights_at(full.mean))
     assert low < rates(found, full)[0] and rates(found, full)[-1] < high
-    assert found.misfit < (high - 1) ** 2 + 0.01
+    assert found.fisher_divergence < (high - 1) ** 2 + 0.01
     # the sample alone: a mean of variance N / N_s - 1, by chi-squared of 5 degrees
     part = part_of(data, SIZE)
     alone = searched_in_full(part, start)[0]
@@ -188,7 +188,7 @@ def test_points_whose_gradients_are_known(of_logistic):
         for position, gradient in gaussian.known:
             exact = data.gradients(position, [])[1].sum(axis=0)
             np.testing.assert_allclose(gradient, exact, rtol=1e-9, atol=1e-6)
-            lengths = gaussian.shape.lengths(position - gaussian.mean)
+            lengths = gaussian.shape.whiten(position - gaussian.mean)
             assert np.sum(lengths**2) < 60  # chi-squared of 5 degrees, and far less than a mean off
 
 
@@ -373,8 +373,8 @@ def test_bent_shapes(shape):
     """The precision along each coordinate of ``z`` is more by a share."""
     shape = shape or Stretched(np.array([2.0, 5.0]), np.zeros((2, 0)), np.zeros(0))
     bend = np.array([0.5, -0.3])
-    whitener = shape.away(np.eye(2)).T
-    bent = shape.bent(bend).away(np.eye(2)).T
+    whitener = shape.unwhiten(np.eye(2)).T
+    bent = shape.updated(bend).unwhiten(np.eye(2)).T
     precision = np.linalg.inv(bent @ bent.T)
     np.testing.assert_allclose(whitener.T @ precision @ whitener, np.diag(1 + bend), atol=1e-12)
 

@@ -140,7 +140,7 @@ class Reshuffle:
         """Return the starts of the blocks that begin in an epoch, and the first one's number."""
         cached = self._epochs.get(seed)
         if cached is None or cached[0] != epoch:
-            while len(self._epochs) > 1:  # a chain and its shadow
+            while len(self._epochs) > 1:  # a chain and its coupled chain
                 self._epochs.pop(next(iter(self._epochs)))
             self._epochs.pop(seed, None)
             self._epochs[seed] = cached = epoch, self._epoch_starts(seed, epoch)

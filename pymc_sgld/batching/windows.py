@@ -114,7 +114,7 @@ class WindowOrder(Reshuffle):
     def _layout(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the order of the blocks of an epoch, and the rows to the end of each window."""
         if (seed, epoch) not in self._epochs:
-            while len(self._epochs) > 3:  # two epochs of a chain and of its shadow
+            while len(self._epochs) > 3:  # two epochs of a chain and of its coupled chain
                 self._epochs.pop(next(iter(self._epochs)))
             order = np.random.default_rng((seed, epoch)).permutation(self.blocks)
             short = self.blocks * self.block - self.total_size

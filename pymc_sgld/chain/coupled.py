@@ -1,10 +1,10 @@
 r"""A part of a chain beside itself with half the step size.
 
-A second chain, the shadow, makes two updates with :math:`\varepsilon / 2` where the chain makes one
-with :math:`\varepsilon`. Both see the same Brownian motion, so they stay close, and the difference
-of their averages is known far better than either average: it is the change of the bias, in means
-as in variances, whatever its cause. A bias of order :math:`p` in :math:`\varepsilon` is
-:math:`2^p / (2^p - 1)` times that change.
+A second chain, the coupled chain, makes two updates with :math:`\varepsilon / 2` where the
+chain makes one with :math:`\varepsilon`. Both see the same Brownian motion, so they stay close, and
+the difference of their averages is known far better than either average: it is the change of the
+bias, in means as in variances, whatever its cause. A bias of order :math:`p` in
+:math:`\varepsilon` is :math:`2^p / (2^p - 1)` times that change.
 
 References
 ----------
@@ -24,13 +24,13 @@ from pymc_sgld.equality import Comparable
 GROUPS = 20  # of consecutive draws, whose averages give the error
 SHARE = 0.2  # of the draws of a chain, its last ones
 TUNING_SHARE = 0.5  # of the draws before
-LEAST = 100  # draws of a contrast, where a chain has as many
-FEWEST = 40  # draws of a contrast: two a group
+LEAST = 100  # draws of a coupled difference, where a chain has as many
+FEWEST = 40  # draws of a coupled difference: two a group
 SETTLE = 5  # draws before the first that counts
 
 
-def shadowed(draws: int, share: float = SHARE) -> int:
-    """Return how many of some draws have a shadow: their last ones, or none if there are few."""
+def coupled_draws(draws: int, share: float = SHARE) -> int:
+    """Return how many of some draws are coupled: their last ones, or none if there are few."""
     length = min(draws, max(int(share * draws), LEAST))
     return length if length >= FEWEST + SETTLE else 0
 
@@ -53,15 +53,15 @@ class Bias(NamedTuple):
 
 
 @dataclass(eq=False)
-class Contrast(Comparable):
-    """The differences between a chain and its shadow, in the parameters of the model.
+class CoupledDifference(Comparable):
+    """The differences between a chain and its coupled chain, in the parameters of the model.
 
     Parameters
     ----------
     size : int
         Entries of the parameters.
     length : int
-        Draws with a shadow.
+        Draws with a coupled chain.
     order : int
         Of the bias in the step size.
     """
@@ -69,7 +69,7 @@ class Contrast(Comparable):
     size: int
     length: int
     order: int
-    position: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of the shadow
+    position: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of the coupled chain
     previous_noise: np.ndarray = field(default_factory=lambda: np.zeros(0))
     updates: int = 0
     failed: bool = False
@@ -81,14 +81,14 @@ class Contrast(Comparable):
         self._differences = np.zeros((GROUPS, 2, self.size))
         self._counts = np.zeros(GROUPS)
 
-    def compare(self, chain: np.ndarray, shadow: np.ndarray) -> None:
-        """Take in the parameters of a draw of the chain and of its shadow, shape (size,)."""
+    def compare(self, chain: np.ndarray, coupled: np.ndarray) -> None:
+        """Take in the parameters of a draw of the chain and of its coupled chain, shape (size,)."""
         self._compared += 1
         if self._compared <= SETTLE:
             self._origin = chain
             return
         group = (self._compared - SETTLE - 1) * GROUPS // (self.length - SETTLE)
-        own, other = chain - self._origin, shadow - self._origin
+        own, other = chain - self._origin, coupled - self._origin
         self._own += [own, own**2]
         self._differences[group] += [own - other, own**2 - other**2]
         self._counts[group] += 1

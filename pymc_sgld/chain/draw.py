@@ -1,4 +1,4 @@
-"""From one draw of a chain to the next: its updates, and beside them those of a shadow."""
+"""From one draw of a chain to the next: its updates, and beside them those of a coupled chain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pymc_sgld.chain.coupled import TUNING_SHARE, Contrast, shadowed
+from pymc_sgld.chain.coupled import TUNING_SHARE, CoupledDifference, coupled_draws
 from pymc_sgld.chain.failures import explain, is_finite, is_stable, quoted
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.messages import Message, Reason
@@ -83,7 +83,7 @@ class Transition:
         rng = np.random.default_rng(0)
         rows = self.run.starts(rng, 0, 0, updates)
         nothing = np.zeros((updates, len(position)), dtype=self.run.dtype)
-        of_a_draw = 2 * self.steps_per_draw * len(position)  # with a shadow
+        of_a_draw = 2 * self.steps_per_draw * len(position)  # with a coupled chain
         standard_normal(rng, (min(of_a_draw, WORTHWHILE),), self.run.dtype)
         _, gradient, _, _ = self.run(position, nothing[:, 0], nothing, rows, others)
         if not is_finite(gradient):
@@ -101,10 +101,10 @@ class Transition:
             previous_noise = rng.standard_normal(len(self.origin), dtype=self.run.dtype)
         matched = judge.variances is not None
         monitor = NoiseMonitor(judge.averaged, self.temperature, self.run.overstatement, matched)
-        contrast = self._new_contrast(shadowed(tune, TUNING_SHARE) if judge.chosen else 0)
+        coupled = self._new_coupled(coupled_draws(tune, TUNING_SHARE) if judge.chosen else 0)
         reading = Reading.none(len(self.origin))
         mixing = Mixing(len(self.origin), draws)
-        return Chain(tune, draws, row_seed, previous_noise, monitor, reading, contrast, mixing)
+        return Chain(tune, draws, row_seed, previous_noise, monitor, reading, coupled, mixing)
 
     def draw(
         self,
@@ -127,7 +127,7 @@ class Transition:
         others : list of ndarray
             Values of the variables that the step does not move.
         parameters : callable
-            Gives what a contrast compares, shape (size,), at a position.
+            Gives what a coupled difference compares, shape (size,), at a position.
         """
         self._begin_phase(chain)
         for attempt in range(ATTEMPTS):
@@ -164,9 +164,9 @@ class Transition:
         """
         if not self.temperature:
             return []
-        contrast, reading, step_size = chain.contrast, chain.reading, chain.last_step_size
+        coupled, reading, step_size = chain.coupled, chain.reading, chain.last_step_size
         if chain.is_over:
-            messages = self.judge.messages(reading, contrast.bias(), step_size, contrast.failed)
+            messages = self.judge.messages(reading, coupled.bias(), step_size, coupled.failed)
             messages += self._of_draws(chain)
             chain.reasons = sum(message.reason for message in messages)
             return messages
@@ -191,16 +191,16 @@ class Transition:
             told.append(Message(Reason.UNSTABLE, chain.overflows, text))
         return [*self.doubts, *told]
 
-    def _new_contrast(self, length: int) -> Contrast:
+    def _new_coupled(self, length: int) -> CoupledDifference:
         second_order = self.judge.averaged and not self.run.orders
-        return Contrast(len(self.judge.parameters), length, 2 if second_order else 1)
+        return CoupledDifference(len(self.judge.parameters), length, 2 if second_order else 1)
 
     def _disperse(self, rng: np.random.Generator, position: np.ndarray, scale: float) -> np.ndarray:
         """Return where a chain starts: coordinates without a value of the user's own are drawn."""
         if self.gaussian is None:
             return position
         z = rng.standard_normal(len(position))
-        drawn = self.gaussian.mean + scale * OVERDISPERSION * self.gaussian.shape.away(z)
+        drawn = self.gaussian.mean + scale * OVERDISPERSION * self.gaussian.shape.unwhiten(z)
         return np.where(position == self.origin, drawn, position).astype(self.run.dtype)
 
     def _begin_phase(self, chain: Chain) -> None:
@@ -209,10 +209,10 @@ class Transition:
             chain.reading = Reading.none(len(self.origin))
         if chain.draw == chain.tune:
             if self.judge.chosen and chain.reading.draws:
-                bias, step_size = chain.contrast.bias(), chain.last_step_size
+                bias, step_size = chain.coupled.bias(), chain.last_step_size
                 chain.refinement *= refine(self.judge, chain.reading, bias, step_size)
             chain.reading = Reading.none(len(self.origin))
-            chain.contrast = self._new_contrast(shadowed(chain.draws) if self.temperature else 0)
+            chain.coupled = self._new_coupled(coupled_draws(chain.draws) if self.temperature else 0)
 
     def _attempt(
         self,
@@ -223,13 +223,13 @@ class Transition:
         parameters: Callable[[np.ndarray], np.ndarray],
         attempts: int,
     ) -> Draw | None:
-        """Run the updates of a draw, and of its shadow; None if smaller steps are to be tried."""
-        updates, paired = self.updates_of_draw(chain), chain.has_shadow
+        """Run the updates of a draw, coupled or not; None if smaller steps are to be tried."""
+        updates, paired = self.updates_of_draw(chain), chain.is_coupled
         count = np.arange(chain.updates, chain.updates + updates)
         step_sizes = evaluate(self.schedule, count) * chain.refinement
         may_fail = self.judge.chosen and (chain.is_tuning or chain.overflows < ATTEMPTS)
-        contrast, previous = chain.contrast, chain.previous_noise
-        before = copy(contrast) if may_fail else contrast
+        coupled, previous = chain.coupled, chain.previous_noise
+        before = copy(coupled) if may_fail else coupled
         position, began = start, None
         for part in self._parts(updates, len(start)):
             sizes, first = step_sizes[part], chain.updates + part.start
@@ -252,13 +252,13 @@ class Transition:
             watched = finite and chain.is_tuning
             swings = watched and not is_stable(step_sizes[0], began, ended)
             if may_fail and (swings or not finite):
-                chain.contrast = before
+                chain.coupled = before
                 return None
             if paired:
-                self._run_shadow(chain, rng, position, sizes, fine, others)
+                self._run_coupled(chain, rng, position, sizes, fine, others)
             position, previous = new, fresh[-1] if previous.size else previous
         if paired:
-            contrast.compare(parameters(position), parameters(contrast.position))
+            coupled.compare(parameters(position), parameters(coupled.position))
         chain.updates += updates
         chain.last_step_size = float(step_sizes[-1])
         chain.previous_noise = previous
@@ -276,7 +276,7 @@ class Transition:
         ends = np.linspace(0, updates, -(-updates // most) + 1).round().astype(int)
         return [slice(a, b) for a, b in pairwise(ends.tolist())]
 
-    def _run_shadow(
+    def _run_coupled(
         self,
         chain: Chain,
         rng: np.random.Generator,
@@ -286,21 +286,21 @@ class Transition:
         others: list[np.ndarray],
     ) -> None:
         """Run what a draw did with half the step size, on the same Brownian path."""
-        contrast, updates = chain.contrast, len(step_sizes)
-        if not contrast.position.size:
-            contrast.position, contrast.previous_noise = start, chain.previous_noise
-        noise = _injected(fine, contrast.previous_noise)
-        if contrast.previous_noise.size:
-            contrast.previous_noise = fine[-1]
+        coupled, updates = chain.coupled, len(step_sizes)
+        if not coupled.position.size:
+            coupled.position, coupled.previous_noise = start, chain.previous_noise
+        noise = _injected(fine, coupled.previous_noise)
+        if coupled.previous_noise.size:
+            coupled.previous_noise = fine[-1]
         halves = np.repeat(step_sizes / 2, 2)
         for part in (slice(None, updates), slice(updates, None)):
-            rows = self.run.starts(rng, chain.row_seed ^ 1 << 61, contrast.updates, updates)
-            contrast.position, _, _, density = self.run(
-                contrast.position, halves[part], noise[part], rows, others
+            rows = self.run.starts(rng, chain.row_seed ^ 1 << 61, coupled.updates, updates)
+            coupled.position, _, _, density = self.run(
+                coupled.position, halves[part], noise[part], rows, others
             )
-            contrast.updates += updates
+            coupled.updates += updates
             chain.batches += updates
-            contrast.failed |= not is_finite(contrast.position, density)
+            coupled.failed |= not is_finite(coupled.position, density)
 
 
 def _injected(fresh: np.ndarray, previous: np.ndarray) -> np.ndarray:

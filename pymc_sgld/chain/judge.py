@@ -19,7 +19,7 @@ from pymc_sgld.wording import apart
 MEAN_TOLERANCE = 0.1  # posterior standard deviations
 SD_TOLERANCE = 0.1  # relative
 SLACK = 2.0  # times the bias target that a reading may show
-FALSE_ALARMS = 1e-3  # of a contrast, in all coordinates of a chain together
+FALSE_ALARMS = 1e-3  # of a coupled difference, in all coordinates of a chain together
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Judge:
     names : sequence of str
         Of the coordinates.
     parameters : sequence of str
-        Names of what a contrast compares.
+        Names of what a coupled difference compares.
     bias_target : float
         Tolerated relative inflation of the variance.
     averaged : bool
@@ -112,7 +112,7 @@ class Judge:
         step_size : float
             That of the last draw.
         failed : bool
-            Whether the shadow did not stay finite.
+            Whether the coupled chain did not stay finite.
         """
         found = [self._variance(reading, step_size)]
         if failed:
@@ -121,7 +121,7 @@ class Judge:
                 f"the step size {step_size:.2g} is too large for what lies around the draws. Pass "
                 f"{self._smaller(step_size)}, or reparametrise the model."
             )
-            found += [Message(Reason.SHADOW, step_size, text)]
+            found += [Message(Reason.COUPLED, step_size, text)]
         if bias is not None:
             found += [self._contrast(bias, step_size)]
         return [message for message in found if message is not None]

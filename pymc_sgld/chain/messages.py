@@ -21,7 +21,7 @@ class Reason(IntFlag):
     """What a chain was found to be off by; a result stores the sum."""
 
     NOISE = 1
-    SHADOW = 2
+    COUPLED = 2
     MEAN = 4
     SD = 8
     GAUSSIAN = 16

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pymc_sgld.chain.coupled import Contrast
+from pymc_sgld.chain.coupled import CoupledDifference
 from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.equality import Comparable
@@ -28,14 +28,14 @@ class Chain(Comparable):
     noise_monitor : NoiseMonitor
     reading : Reading
         Mean over the draws that count, or over the later half of those before.
-    contrast : Contrast
+    coupled : CoupledDifference
         With half the step size, in the last draws of either kind.
     mixing : Mixing
         Of the draws that count.
     draw, updates : int
         How many there have been.
     batches : int
-        That were read: by these updates, by those of shadows, and by attempts that failed.
+        That were read: by these updates, by those of coupled chains, and by attempts that failed.
     refinement : float
         By which step sizes are multiplied, after what the chain met while tuning.
     last_step_size : float
@@ -52,7 +52,7 @@ class Chain(Comparable):
     previous_noise: np.ndarray
     noise_monitor: NoiseMonitor
     reading: Reading
-    contrast: Contrast
+    coupled: CoupledDifference
     mixing: Mixing
     draw: int = 0
     updates: int = 0
@@ -78,10 +78,10 @@ class Chain(Comparable):
         return self.draw == self.tune + self.draws
 
     @property
-    def has_shadow(self) -> bool:
+    def is_coupled(self) -> bool:
         """Whether the next draw is one of the last before the end, or before that of tuning."""
         left = self.tune + (0 if self.is_tuning else self.draws) - self.draw
-        return 0 < left <= self.contrast.length and not self.contrast.failed
+        return 0 < left <= self.coupled.length and not self.coupled.failed
 
 
 class Draw(NamedTuple):

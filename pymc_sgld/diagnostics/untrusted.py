@@ -17,7 +17,7 @@ FOUND = {
         "gradient noise makes a standard deviation too large",
         f'{_SMALLER}, or a larger batch_size, or gradient="taylor"',
     ),
-    Reason.SHADOW: ("steps of half the size left the support", f"{_SMALLER}, or reparametrise"),
+    Reason.COUPLED: ("steps of half the size left the support", f"{_SMALLER}, or reparametrise"),
     Reason.MEAN: ("half the step size changes a mean", f"{_SMALLER}, or reparametrise"),
     Reason.SD: ("half the step size changes a standard deviation", f"{_SMALLER}, or reparametrise"),
     Reason.GAUSSIAN: ("no Gaussian was found that is like the posterior", _OTHERWISE),

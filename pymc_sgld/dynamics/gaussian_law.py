@@ -30,16 +30,16 @@ _MISFIT, _LEAST = 4.0, 0.1  # how the largest step shrinks where a posterior is 
 _DIRECTIONS = 4  # of greatest inflation, to look at
 
 
-def largest_step(misfit: float) -> float:
+def largest_step(fisher_divergence: float) -> float:
     """Return the largest step size for a posterior of that Fisher divergence from a Gaussian.
 
     On a Gaussian any step below 4 is stable. Elsewhere it has to be small where the density bends
-    most, so the divergence is that in the worst coordinate: a rule of thumb, which the contrast of
-    a chain with half the step size checks. (Two crossed factors, non-centered, have 0.85 in the
+    most, so the divergence is that in the worst coordinate: a rule of thumb, which the coupled
+    chain with half the step size checks. (Two crossed factors, non-centered, have 0.85 in the
     logarithm of a scale: with steps of 0.25 its standard deviation is 13 % too small, with 0.1 not.
     Regressions have less than 0.1.)
     """
-    return LARGEST * max(_LEAST, 1 / (1 + _MISFIT * misfit))
+    return LARGEST * max(_LEAST, 1 / (1 + _MISFIT * fisher_divergence))
 
 
 class Prediction:

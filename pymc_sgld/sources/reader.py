@@ -68,9 +68,9 @@ class _Stream:
 class Reader:
     """Gives rows of sources for consecutive updates of a chain.
 
-    It keeps the window that a chain is in and the one after it, for a chain and its shadow. There
-    is never more than one thread for each, and it ends when its window is read: nothing has to be
-    closed.
+    It keeps the window that a chain is in and the one after it, for a chain and its coupled
+    chain. There is never more than one thread for each, and it ends when its window is read:
+    nothing has to be closed.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Reader:
                 stream = _Stream(key, stream.ahead.result())
             else:
                 stream = _Stream(key, self._load(self._order.window(seed, *key)))
-        while len(self._streams) > 1:  # a chain and its shadow
+        while len(self._streams) > 1:  # a chain and its coupled chain
             self._streams.pop(next(iter(self._streams)))
         self._streams[seed] = stream
         if stream.ahead is None and self._used:  # not for a single look at some rows

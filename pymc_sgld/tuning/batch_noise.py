@@ -101,7 +101,7 @@ class BatchGradients:
             return np.sum(parts, axis=0)
 
         errors = np.array([estimate(at, batch) for batch in rows])
-        pulled = matrix.pull(errors - errors.mean(axis=0))
+        pulled = matrix.whiten_gradient(errors - errors.mean(axis=0))
         shares = _SHORT / np.sqrt((pulled**2).sum(axis=1, keepdims=True) + 1e-300)
         moves = matrix.factor(pulled * shares).astype(self.dtype)
         changes = [
@@ -182,7 +182,7 @@ def noise_samples(
     halves: list[list[np.ndarray]] = [[], []]
     with np.errstate(all="ignore"):
         for i in range(positions):
-            position = gaussian.mean + gaussian.shape.away(rng.standard_normal(size))
+            position = gaussian.mean + gaussian.shape.unwhiten(rng.standard_normal(size))
             estimates = gradients(position, BATCHES)
             estimates = estimates[np.isfinite(estimates).all(axis=1)]  # none outside the support
             if len(estimates) > 1:
@@ -201,7 +201,9 @@ def bends(gradients: BatchGradients, gaussian: Gaussian, matrix: Preconditioner)
     halves: list[list[np.ndarray]] = [[], []]
     with np.errstate(all="ignore"):
         for i in range(POSITIONS // 2):
-            position = gaussian.mean + gaussian.shape.away(rng.standard_normal(len(gaussian.mean)))
+            position = gaussian.mean + gaussian.shape.unwhiten(
+                rng.standard_normal(len(gaussian.mean))
+            )
             found = gradients.bend(position, BATCHES // 4, matrix)
             if np.isfinite(found).all():
                 halves[i % 2].append(found)
@@ -245,7 +247,7 @@ def missing_in_batches(
         known = gaussian.known or _known(data, gaussian, others)
         for position, full in known:
             estimates = gradients(position, batches * _COMPARED // len(known))
-            apart = shape.away(shape.pull(estimates - full)) / unit
+            apart = shape.unwhiten(shape.whiten_gradient(estimates - full)) / unit
             misses += apart.mean(axis=0) ** 2 / len(known)
             errors += apart.var(axis=0, ddof=1) / len(apart) / len(known)
     beyond = np.where(misses > _BEYOND * errors, misses, 0)
@@ -256,5 +258,5 @@ def _known(data: FullData, gaussian: Gaussian, others: Sequence[np.ndarray]) -> 
     """Return gradients of all rows at positions of a Gaussian."""
     rng = np.random.default_rng(_SEED + 1)
     z = rng.standard_normal((_COMPARED, len(gaussian.mean)))
-    positions = gaussian.mean + gaussian.shape.away(z)
+    positions = gaussian.mean + gaussian.shape.unwhiten(z)
     return [(at, data.gradients(at, others)[1].sum(axis=0)) for at in positions]

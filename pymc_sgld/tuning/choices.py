@@ -141,7 +141,7 @@ def choose(
     doubts = doubts_about(gaussian, data.coordinates, search, parents)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
-    rough = max(gaussian.misfit, gaussian.worst)
+    rough = max(gaussian.fisher_divergence, gaussian.worst)
     open_size = tunes_step and tunes_batch and not any(term.declared for term in rows.terms)
     few = open_size and not density.sources and data.seconds <= _ALL_ROWS
     if few and rough > _ROUGH and not density.full:

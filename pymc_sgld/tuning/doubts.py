@@ -51,7 +51,7 @@ def doubts_about(
     if not text:
         return []
     warnings.warn(f"SGLD: {text} Chains are marked as untrusted.", SGLDWarning, stacklevel=4)
-    return [Message(Reason.GAUSSIAN, gaussian.misfit, text)]
+    return [Message(Reason.GAUSSIAN, gaussian.fisher_divergence, text)]
 
 
 def _collapse(
@@ -74,11 +74,11 @@ def _collapse(
 
 def _misfit(gaussian: Gaussian) -> str:
     """Return what to say of a posterior that is unlike the Gaussian."""
-    if gaussian.settled and gaussian.misfit < UNLIKE:
+    if gaussian.settled and gaussian.fisher_divergence < UNLIKE:
         return ""
     what = (
         f"no Gaussian is like the posterior (the Fisher divergence of the closest one is "
-        f"{gaussian.misfit:.2g}, and up to {UNLIKE} is accepted)"
+        f"{gaussian.fisher_divergence:.2g}, and up to {UNLIKE} is accepted)"
         if gaussian.settled
         else "the search for the center of the posterior did not settle"
     )

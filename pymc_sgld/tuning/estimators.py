@@ -137,7 +137,7 @@ class EstimatorNoise:
 
         with np.errstate(all="ignore"):
             found = mean_gradient(wider) - mean_gradient(exact)
-            moved = shape.away(shape.pull(found)) / np.sqrt(shape.variances)
+            moved = shape.unwhiten(shape.whiten_gradient(found)) / np.sqrt(shape.variances)
         return float(np.nan_to_num(np.abs(moved)).max())
 
     def steady_step(
@@ -193,7 +193,9 @@ class EstimatorNoise:
         if gradient not in self._drifts:
             shape, batches = self._gaussian.shape, self._gradients(gradient, measured)
             found = bends(batches, self._gaussian, self._preconditioner)
-            moved = np.nan_to_num(shape.away(shape.pull(found)) / np.sqrt(shape.variances) / 4)
+            moved = np.nan_to_num(
+                shape.unwhiten(shape.whiten_gradient(found)) / np.sqrt(shape.variances) / 4
+            )
             # the coordinate that is the worst in one half is judged by the other
             worst = np.argmax(np.abs(moved), axis=1)
             judged = [np.sign(moved[i, k]) * moved[1 - i, k] for i, k in enumerate(worst)]
@@ -219,7 +221,7 @@ class EstimatorNoise:
             spectrum = shape.spectrum(self._curvature, self._gaussian.mean, matrix)
             values = np.abs(spectrum[0])
             self._rates = np.array([max(values.min(), 1e-6 * values.max()), values.max()])
-        pulled = [matrix.pull(half) for half in noise]
+        pulled = [matrix.whiten_gradient(half) for half in noise]
         return WidePrediction(self._rates, pulled, averaged, accumulated)
 
     def check_rare_rows(self, gradient: str, density: LogDensity) -> None:
@@ -278,7 +280,10 @@ class EstimatorNoise:
 
     def _size(self, noise: list[np.ndarray]) -> float:
         """Return the trace of M V."""
-        return float(sum((self._preconditioner.pull(half) ** 2).sum() for half in noise)) + 1e-300
+        return (
+            float(sum((self._preconditioner.whiten_gradient(half) ** 2).sum() for half in noise))
+            + 1e-300
+        )
 
 
 def largest_batch(density: LogDensity) -> int:

@@ -125,7 +125,10 @@ def excess(blocks: list[np.ndarray], random: list[np.ndarray]) -> float:
 
 
 def _pulled(gradients: BatchGradients, gaussian: Gaussian) -> list[np.ndarray]:
-    return [gaussian.shape.pull(half) for half in noise_samples(gradients, gaussian, _POSITIONS)]
+    return [
+        gaussian.shape.whiten_gradient(half)
+        for half in noise_samples(gradients, gaussian, _POSITIONS)
+    ]
 
 
 def _at_a_point(blocks: BatchGradients, random: BatchGradients, position: np.ndarray) -> float:

@@ -75,7 +75,7 @@ def test_any_part_replays(shape):
 
 
 def test_two_chains_on_one_reader():
-    """A chain and its shadow take turns, and neither changes the rows of the other."""
+    """A chain and its coupled chain take turns, and neither changes the rows of the other."""
     shape = SHAPES[2]
     one, other = (stream(reader_of(shape), 60, 13, seed) for seed in (1, 2))
     both = reader_of(shape)

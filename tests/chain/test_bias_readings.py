@@ -11,7 +11,7 @@ import pytest
 
 from pymc_sgld import SGLD, SGLDWarning, compare
 from pymc_sgld.batching.epochs import Reshuffle, WithReplacement, independent
-from pymc_sgld.chain.coupled import Contrast, shadowed
+from pymc_sgld.chain.coupled import CoupledDifference, coupled_draws
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.messages import CHAIN, RUN, LastWords, Message, Reason
 from pymc_sgld.chain.noise_monitor import READ, NoiseMonitor, Reading
@@ -131,12 +131,12 @@ def test_limits_of_what_reshuffling_leaves():
     np.testing.assert_allclose(slow[0], slow[1], rtol=1e-3)  # where the formula changes
 
 
-def contrast_of(mean_of, steps, order, seed=0, draws=2000, correlation=0.3, coupling=0.98):
-    """Give a contrast pairs of normal draws with a bias of that order in the step."""
+def coupled_bias(mean_of, steps, order, seed=0, draws=2000, correlation=0.3, coupling=0.98):
+    """Give a coupled difference pairs of normal draws with a bias of that order in the step."""
     rng = np.random.default_rng(seed)
-    contrast = Contrast(1, shadowed(draws), order)
+    coupled = CoupledDifference(1, coupled_draws(draws), order)
     z, other = rng.normal(size=2)
-    for _ in range(contrast.length):
+    for _ in range(coupled.length):
         z = correlation * z + np.sqrt(1 - correlation**2) * rng.normal()
         other = correlation * other + np.sqrt(1 - correlation**2) * rng.normal()
         pair = []
@@ -144,16 +144,16 @@ def contrast_of(mean_of, steps, order, seed=0, draws=2000, correlation=0.3, coup
         for step, at in zip(steps, (z, near), strict=True):
             shift, inflation = mean_of(step)
             pair.append(np.array([shift + np.sqrt(1 + inflation) * at]))
-        contrast.compare(*pair)
-    return contrast.bias()
+        coupled.compare(*pair)
+    return coupled.bias()
 
 
 @pytest.mark.parametrize("order", [1, 2])
-def test_contrast_of_known_biases(order):
+def test_coupled_bias_known_biases(order):
     def of(step):
         return 0.4 * step**order, 0.3 * step**order
 
-    bias = contrast_of(of, (1.0, 0.5), order)
+    bias = coupled_bias(of, (1.0, 0.5), order)
     sd = np.sqrt(1.3)
     assert abs(bias.shift[0] - 0.4 / sd) < 5 * bias.shift_error[0]
     assert abs(bias.inflation[0] - 0.3 / 1.3) < 5 * bias.inflation_error[0]
@@ -168,7 +168,7 @@ def judge(size=1, variances=None, averaged=True, target=0.05):
 @pytest.mark.parametrize(
     ("correlation", "coupling", "most"), [(0.3, 0.98, 5), (0.9, 0.98, 5), (0.9, 0.5, 20)]
 )
-def test_false_alarms_of_the_contrast(correlation, coupling, most):
+def test_false_alarms_of_the_coupled_difference(correlation, coupling, most):
     """No bias, a thousand runs: the level is one in a thousand; few more with hardly ten draws."""
     assert false_alarms(correlation, coupling) <= most
 
@@ -176,7 +176,7 @@ def test_false_alarms_of_the_contrast(correlation, coupling, most):
 def false_alarms(correlation, coupling):
     alarms = 0
     for seed in range(1000):
-        bias = contrast_of(lambda _: (0.0, 0.0), (1.0, 0.5), 1, seed, 300, correlation, coupling)
+        bias = coupled_bias(lambda _: (0.0, 0.0), (1.0, 0.5), 1, seed, 300, correlation, coupling)
         alarms += bool(judge().messages(Reading.none(1), bias, 0.1))
     return alarms
 
@@ -198,13 +198,13 @@ def test_contrast_says_what_is_off():
         return 0.0, 1.0 * step
 
     for of, expected in ((shifted, r"mean of beta\[0\] is about \+0\.\d\d"), (wide, "too large")):
-        [message] = judge().messages(Reading.none(1), contrast_of(of, (1.0, 0.5), 1), 0.1)
+        [message] = judge().messages(Reading.none(1), coupled_bias(of, (1.0, 0.5), 1), 0.1)
         assert re.search(expected, message.text) and "smaller step_size (now 0.1)" in message.text
 
 
 def test_short_chains_have_no_contrast():
-    assert [shadowed(draws) for draws in (30, 60, 200, 1000)] == [0, 60, 100, 200]
-    assert Contrast(3, 0, 1).bias() is None
+    assert [coupled_draws(draws) for draws in (30, 60, 200, 1000)] == [0, 60, 100, 200]
+    assert CoupledDifference(3, 0, 1).bias() is None
 
 
 def test_worst_parameter_is_named():

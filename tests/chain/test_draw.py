@@ -6,7 +6,7 @@ import pytest
 
 from pymc_sgld import SGLD, NonFiniteError
 from pymc_sgld.chain import draw as transition
-from pymc_sgld.chain.coupled import TUNING_SHARE, shadowed
+from pymc_sgld.chain.coupled import TUNING_SHARE, coupled_draws
 from pymc_sgld.chain.failures import is_stable
 from pymc_sgld.chain.messages import Reason
 from tests.chain.test_bias_readings import gaussian_mean
@@ -42,7 +42,7 @@ def test_restored_in_the_middle_of_a_contrast(default):
         at = point
         for _ in range(20):
             at, [stats] = default.step(at)
-        results.append((at["theta"], stats["untrusted"], default.chain.contrast.bias().shift))
+        results.append((at["theta"], stats["untrusted"], default.chain.coupled.bias().shift))
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
     assert np.isfinite(results[0][2]).all()
@@ -50,7 +50,7 @@ def test_restored_in_the_middle_of_a_contrast(default):
 
 @pytest.mark.parametrize("of_rows", [False, True])
 def test_a_draw_in_parts_is_the_same_draw(of_rows, default, monkeypatch):
-    """Very many coordinates are run in parts: the same numbers and rows, for the shadow as well."""
+    """Very many coordinates are run in parts: the same numbers and rows, coupled or not."""
     step = default
     if of_rows:  # a control variate cancels them on a Gaussian, and plain noise is not averaged
         with gaussian_mean():
@@ -66,12 +66,12 @@ def test_a_draw_in_parts_is_the_same_draw(of_rows, default, monkeypatch):
 
 
 def drawn(step):
-    """Return the draws of a chain, the differences that its shadow made, and what it has read."""
+    """Return the draws of a chain, the coupled differences, and what it has read."""
     names = "gradient_norm", "rows_seen", "updates", "step_size"
     found = [
         [float(point["theta"]), *[stats[name] for name in names]] for point, stats in run(step, 300)
     ]
-    return found, step.chain.contrast._differences, step.chain.contrast.position
+    return found, step.chain.coupled._differences, step.chain.coupled.position
 
 
 def test_an_attempt_that_fails_leaves_the_shadow_where_it_was(default, monkeypatch):
@@ -79,12 +79,12 @@ def test_an_attempt_that_fails_leaves_the_shadow_where_it_was(default, monkeypat
     monkeypatch.setattr(transition, "_ENTRIES_OF_A_PART", 1)
     default.setup_chain(np.random.default_rng(4), 300, 10)
     point, shadows = default._point(default._origin, {}), []
-    while not (default.chain.has_shadow and default.chain.contrast.position.size):
+    while not (default.chain.is_coupled and default.chain.coupled.position.size):
         point, _ = default.step(point)
     stable, calls = transition.is_stable, iter([True, False])
 
     def fails_once(*arguments):
-        shadows.append(default.chain.contrast.position)
+        shadows.append(default.chain.coupled.position)
         return next(calls, stable(*arguments))
 
     monkeypatch.setattr(transition, "is_stable", fails_once)
@@ -159,7 +159,7 @@ def test_rows_of_the_shadow_are_counted(default):
     own = np.diff([0] + [s["updates"] for s in stats])
     shadow = np.zeros(180, dtype=int)
     shadow[:60] = shadow[80:] = 1
-    assert (shadowed(60, TUNING_SHARE), shadowed(120)) == (60, 100)
+    assert (coupled_draws(60, TUNING_SHARE), coupled_draws(120)) == (60, 100)
     np.testing.assert_array_equal(rows, own * (1 + 2 * shadow))
 
 

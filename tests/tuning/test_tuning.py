@@ -326,12 +326,12 @@ def test_search_that_does_not_settle():
             SGLD(**CHOSEN)
 
 
-@pytest.mark.parametrize(("misfit", "searches"), [(0.01, 1), (0.03, 2)])
-def test_a_poor_gaussian_is_looked_for_again(misfit, searches, monkeypatch):
+@pytest.mark.parametrize(("fisher_divergence", "searches"), [(0.01, 1), (0.03, 2)])
+def test_a_poor_gaussian_is_looked_for_again(fisher_divergence, searches, monkeypatch):
     """Also where it settled: from another start, and the one of more evidence is taken."""
     unit = Full(np.eye(2))
-    poor = Gaussian(np.ones(2), unit, True, misfit, evidence=-3.0)
-    better = Gaussian(np.zeros(2), unit, True, 0.1, evidence=-2.0)
+    poor = Gaussian(np.ones(2), unit, True, fisher_divergence, elbo=-3.0)
+    better = Gaussian(np.zeros(2), unit, True, 0.1, elbo=-2.0)
     found = iter([poor, better])
     monkeypatch.setattr(center, "settle", lambda *arguments: next(found))
     for start in ("climb", "mean_field"):

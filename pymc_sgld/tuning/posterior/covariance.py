@@ -29,13 +29,13 @@ _SEED = 20190704  # fixed: what is found is a property of the model, not of a ch
 class Shape(Protocol):
     """The covariance of a Gaussian."""
 
-    def away(self, z: np.ndarray) -> np.ndarray:
+    def unwhiten(self, z: np.ndarray) -> np.ndarray:
         """Return displacements of that covariance for rows of standard normal numbers."""
 
-    def pull(self, gradients: np.ndarray) -> np.ndarray:
-        """Return gradients by the coordinates ``z`` of `away`, row by row."""
+    def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
+        """Return gradients by the coordinates ``z`` of `unwhiten`, row by row."""
 
-    def lengths(self, displacement: np.ndarray) -> np.ndarray:
+    def whiten(self, displacement: np.ndarray) -> np.ndarray:
         """Return the ``z`` that a displacement belongs to."""
 
     @property
@@ -43,16 +43,16 @@ class Shape(Protocol):
         """The diagonal of the covariance, shape (d,)."""
 
     @property
-    def log_size(self) -> float:
+    def half_log_determinant(self) -> float:
         """Logarithm of the determinant of the covariance, halved."""
 
     def narrower(self) -> Shape:
         """Return half the covariance."""
 
-    def bent(self, bend: np.ndarray) -> Shape:
+    def updated(self, bend: np.ndarray) -> Shape:
         """Return a shape whose precision along each ``z`` is more by a share, shape (d,)."""
 
-    def turned(
+    def rescaled(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
     ) -> Shape:
         """Return a shape that is nearer to the curvature at a position, positive in any case."""
@@ -82,15 +82,15 @@ class Full:
         """Return the shape of Laplace's approximation; negative curvature changes its sign."""
         return cls(_positive(curvature.matrix(position)))
 
-    def away(self, z: np.ndarray) -> np.ndarray:
+    def unwhiten(self, z: np.ndarray) -> np.ndarray:
         """Return ``W z``."""
         return z @ self.whitener.T
 
-    def pull(self, gradients: np.ndarray) -> np.ndarray:
+    def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``W' g``."""
         return gradients @ self.whitener
 
-    def lengths(self, displacement: np.ndarray) -> np.ndarray:
+    def whiten(self, displacement: np.ndarray) -> np.ndarray:
         """Return ``W^-1 x``."""
         return np.linalg.solve(self.whitener, displacement)
 
@@ -100,7 +100,7 @@ class Full:
         return (self.whitener**2).sum(axis=1)
 
     @property
-    def log_size(self) -> float:
+    def half_log_determinant(self) -> float:
         """Logarithm of the determinant of ``W``."""
         return float(np.linalg.slogdet(self.whitener)[1])
 
@@ -108,12 +108,12 @@ class Full:
         """Return twice the precision."""
         return Full(2 * self.precision)
 
-    def bent(self, bend: np.ndarray) -> Full:
+    def updated(self, bend: np.ndarray) -> Full:
         """Return the precision ``W'^-1 (I + D) W^-1``."""
         factor = np.linalg.cholesky(self.precision)
         return Full((factor * (1 + bend)) @ factor.T)
 
-    def turned(
+    def rescaled(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
     ) -> Full:
         r"""Return :math:`P^{1/2} (I + \rho X + \rho^2 X^2 / 2) P^{1/2}`, X the difference.
@@ -187,24 +187,24 @@ class Stretched:
         ``P`` is the average curvature at some places that this shape has around a mean.
         """
         z = np.random.default_rng(_SEED).standard_normal((_PLACES // 2, len(mean)))
-        places = mean + np.concatenate([self.away(z), self.away(-z)])
+        places = mean + np.concatenate([self.unwhiten(z), self.unwhiten(-z)])
 
         def product(vector: np.ndarray) -> np.ndarray:
             along = preconditioner.factor(vector[None])[0]
             found = [curvature.product(place, along) for place in places]
-            return preconditioner.pull(np.mean(found, axis=0)[None])[0]
+            return preconditioner.whiten_gradient(np.mean(found, axis=0)[None])[0]
 
         return lanczos(product, len(mean), _PRODUCTS)
 
-    def away(self, z: np.ndarray) -> np.ndarray:
+    def unwhiten(self, z: np.ndarray) -> np.ndarray:
         """Return ``L z``."""
         return self.covariance.factor(z)
 
-    def pull(self, gradients: np.ndarray) -> np.ndarray:
+    def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``L' g``."""
-        return self.covariance.pull(gradients)
+        return self.covariance.whiten_gradient(gradients)
 
-    def lengths(self, displacement: np.ndarray) -> np.ndarray:
+    def whiten(self, displacement: np.ndarray) -> np.ndarray:
         """Return ``L^-1 x``."""
         scaled = displacement * self.precisions**0.5
         return scaled + self.directions @ ((self.rates**0.5 - 1) * (self.directions.T @ scaled))
@@ -215,7 +215,7 @@ class Stretched:
         return self.covariance.diagonal
 
     @property
-    def log_size(self) -> float:
+    def half_log_determinant(self) -> float:
         """Logarithm of the determinant of ``L``."""
         return float(-np.log(self.precisions).sum() - np.log(self.rates).sum()) / 2
 
@@ -223,11 +223,11 @@ class Stretched:
         """Return twice the precision."""
         return Stretched(2 * self.precisions, self.directions, self.rates)
 
-    def bent(self, bend: np.ndarray) -> Stretched:
+    def updated(self, bend: np.ndarray) -> Stretched:
         """Return the same directions with another diagonal."""
         return Stretched(self.precisions * (1 + bend), self.directions, self.rates)
 
-    def turned(
+    def rescaled(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
     ) -> Stretched:
         """Return the same directions with a diagonal that is nearer to that of the curvature."""

@@ -38,7 +38,7 @@ from pymc_sgld.tuning.settings import Search
 
 _LOOKING = "looking for the center of the posterior"
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
-_POOR = 0.02  # misfit from which on another start may do better
+_POOR = 0.02  # fisher_divergence from which on another start may do better
 SECONDS = 60.0  # after which a search ends with what it has; to compile does not count
 
 
@@ -127,7 +127,7 @@ def _search(
     found = search(climb, began + SECONDS / 2)
     is_hierarchical = hyper is not None and hyper.any()
     has_groups = is_hierarchical or curvature.may_have_groups
-    if found.settled and found.misfit < _POOR and not has_groups:
+    if found.settled and found.fisher_divergence < _POOR and not has_groups:
         return found
     other = search(partial(mean_field, hyper=hyper), began + SECONDS)
-    return max(found, other, key=lambda gaussian: gaussian.evidence)
+    return max(found, other, key=lambda gaussian: gaussian.elbo)

@@ -100,17 +100,24 @@ def complete(
             return None
         mend = np.zeros(len(z)) if wrong else _agreed(bend, z * pair.bend)
         bend = z * pair.bend - mend
-        tilt, shape = pair.gradient - drawn.gradient, shape.bent(mend)
-        move = shape.pull(tilt)
-        mean, distance = mean + shape.away(move), float(np.linalg.norm(move))
+        tilt, shape = pair.gradient - drawn.gradient, shape.updated(mend)
+        move = shape.whiten_gradient(tilt)
+        mean, distance = mean + shape.unwhiten(move), float(np.linalg.norm(move))
         rate = max(float(np.abs(bend).max()), distance / moved if moved else 0.0)
         if not wrong and distance * rate < _RIGHT:  # what is left of it
             if _apart(found, lacks, of_all, tilted) > _FAR:
                 return None
-            misfit = float(np.mean(pair.bend**2 + drawn.move**2))
-            misfit = max(found.misfit, misfit)
+            divergence = float(np.mean(pair.bend**2 + drawn.move**2))
+            divergence = max(found.fisher_divergence, divergence)
             return Gaussian(
-                mean, shape, True, misfit, found.worst, pair.bound, pair.known, by_sample=True
+                mean,
+                shape,
+                True,
+                divergence,
+                found.worst,
+                pair.bound,
+                pair.known,
+                by_sample=True,
             )
         moved, tilted = distance, Tilted(of_sample, tilted.tilt + tilt)
         found = settle(mean, shape, tilted, curvature, SPARING)

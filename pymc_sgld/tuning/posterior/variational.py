@@ -53,14 +53,14 @@ class Gaussian:
         Its covariance.
     settled : bool
         Whether the search ended because nothing moved any more.
-    misfit : float
+    fisher_divergence : float
         How far it is from the posterior: the mean square of the difference of their gradients,
         :math:`E_q |\Lambda^{-1/2} (\nabla \log p - \nabla \log q)|^2 / d`, the Fisher divergence.
     worst : float
         The same in the coordinate where it is greatest, as the mean square of how far the
         difference of the gradients would move its mean, in standard deviations: the scale of many
         group effects may be far from Gaussian where all else is.
-    evidence : float
+    elbo : float
         The lower bound of the log evidence, up to a constant: what the best one has most of.
     known : tuple of (ndarray, ndarray)
         Positions of it, and gradients of the log density of all rows there: where the search ended.
@@ -71,9 +71,9 @@ class Gaussian:
     mean: np.ndarray
     shape: Shape
     settled: bool = True
-    misfit: float = 0.0
+    fisher_divergence: float = 0.0
     worst: float = 0.0
-    evidence: float = -np.inf
+    elbo: float = -np.inf
     known: tuple[Known, ...] = ()
     by_sample: bool = False
 
@@ -112,12 +112,12 @@ def settle(
         path.add(pair, shape)
         if pair.is_news and hessians < effort.most_hessians:
             place = mean + pair.away if step % 2 else mean - pair.away
-            shape = shape.turned(curvature, place, min(0.3, 2 / max(1, hessians - 8)), rng)
+            shape = shape.rescaled(curvature, place, min(0.3, 2 / max(1, hessians - 8)), rng)
             hessians += 1
             if hessians in _ALIGNED:
                 shape = shape.aligned(curvature, mean)
         length = np.sqrt(np.mean(pair.move**2))
-        mean = mean + shape.away(pair.move) * max(0.2, 0.5 - step / 50) / max(1.0, length)
+        mean = mean + shape.unwhiten(pair.move) * max(0.2, 0.5 - step / 50) / max(1.0, length)
         path.means.append(mean)
         if (not hessians or step >= effort.least_steps) and path.drift(shape) < _SETTLED:
             return path.gaussian(mean, shape, settled=True)
@@ -152,14 +152,14 @@ class Pair(NamedTuple):
     @classmethod
     def at(cls, mean: np.ndarray, shape: Shape, evaluate: Evaluate, z: np.ndarray) -> Pair:
         """Evaluate the density at the points of a Gaussian that belong to ``z`` and ``-z``."""
-        away = shape.away(z)
+        away = shape.unwhiten(z)
         with np.errstate(all="ignore"):
             (high, above), (low, below) = evaluate(mean + away), evaluate(mean - away)
-            bend = shape.pull(below - above) / 2 - z
+            bend = shape.whiten_gradient(below - above) / 2 - z
             gradient = (above + below) / 2
-            move = shape.pull(gradient)
+            move = shape.whiten_gradient(gradient)
         known = (mean + away, above), (mean - away, below)
-        bound = (high + low) / 2 + shape.log_size
+        bound = (high + low) / 2 + shape.half_log_determinant
         return cls(away, gradient, move, bend, bound, known)
 
     @property
@@ -174,11 +174,11 @@ class Pair(NamedTuple):
 
     def by_coordinate(self, shape: Shape) -> np.ndarray:
         """Return how far this would move the mean of each coordinate, squared, shape (d,)."""
-        moves = shape.away(np.array([self.move + self.bend, self.move - self.bend]))
+        moves = shape.unwhiten(np.array([self.move + self.bend, self.move - self.bend]))
         return np.mean(moves**2, axis=0) / shape.variances
 
     @property
-    def misfit(self) -> float:
+    def fisher_divergence(self) -> float:
         """The difference of the gradients of both densities, squared."""
         return float(np.mean(self.bend**2 + self.move**2))
 
@@ -188,14 +188,14 @@ class _Path:
     """Where a search has been, and what it met there."""
 
     means: list[np.ndarray] = field(default_factory=list)
-    misfits: list[float] = field(default_factory=list)
+    divergences: list[float] = field(default_factory=list)
     by_coordinate: list[np.ndarray] = field(default_factory=list)
     bounds: list[float] = field(default_factory=list)
     known: deque[Known] = field(default_factory=lambda: deque(maxlen=_KNOWN))
 
     def add(self, pair: Pair, shape: Shape) -> None:
         """Take down what a pair says of the Gaussian."""
-        self.misfits.append(pair.misfit)
+        self.divergences.append(pair.fisher_divergence)
         self.by_coordinate.append(pair.by_coordinate(shape))
         self.bounds.append(pair.bound)
         self.known.extend(pair.known)
@@ -206,16 +206,19 @@ class _Path:
             return np.inf
         late = np.mean(self.means[-_WINDOW:], axis=0)
         early = np.mean(self.means[-2 * _WINDOW : -_WINDOW], axis=0)
-        return float(np.sqrt(np.mean(shape.lengths(late - early) ** 2)))
+        return float(np.sqrt(np.mean(shape.whiten(late - early) ** 2)))
 
     def gaussian(self, mean: np.ndarray, shape: Shape, settled: bool) -> Gaussian:
         """Return where the search ended, by the averages of its last steps."""
         late = np.mean(self.means[-_WINDOW:], axis=0) if self.means else mean
-        if not self.misfits:
+        if not self.divergences:
             return Gaussian(late, shape, settled, np.inf, np.inf)
-        late_ones = slice(max(len(self.misfits) // 2, len(self.misfits) - _JUDGED), None)
-        misfit, evidence = np.mean(self.misfits[late_ones]), np.mean(self.bounds[late_ones])
+        late_ones = slice(max(len(self.divergences) // 2, len(self.divergences) - _JUDGED), None)
+        divergence, elbo = (
+            np.mean(self.divergences[late_ones]),
+            np.mean(self.bounds[late_ones]),
+        )
         worst = np.mean(self.by_coordinate[late_ones], axis=0).max()
-        misfit, worst = np.nan_to_num([misfit, worst], nan=np.inf)
+        divergence, worst = np.nan_to_num([divergence, worst], nan=np.inf)
         known = tuple(self.known)
-        return Gaussian(late, shape, settled, float(misfit), float(worst), float(evidence), known)
+        return Gaussian(late, shape, settled, float(divergence), float(worst), float(elbo), known)

@@ -445,7 +445,7 @@ def test_textbook_sgld_is_measured_and_predicted(textbook):
     # 2,048 batches: the relative error of their variance is sqrt(2 / 2048), of 3 parts in 4
     assert abs(row["predicted_inflation"] / inflation - 1) < 5 * 0.75 * np.sqrt(2 / 2048)
     assert report.run["efficiency"] == 1
-    # the last 100 draws have a shadow of twice as many updates
+    # the last 100 draws have a coupled chain of twice as many updates
     np.testing.assert_allclose(report.run["epochs"], 50 * 8 * (420 + 2 * 100) / 1000)
     assert 'a smaller step_size (now 0.0005) or gradient="control_variate"' in report.verdict
     assert report.run["variance_inflation"] > 2

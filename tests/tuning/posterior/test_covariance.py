@@ -52,12 +52,12 @@ def test_low_rank_is_the_matrix_it_stands_for():
     covariance = directions @ np.diag(1 / shape.rates - 1) @ directions.T
     covariance = scales @ (np.eye(7) + covariance) @ scales
     z, identity = rng.normal(size=(4, 7)), np.eye(7)
-    factor = shape.away(identity).T
+    factor = shape.unwhiten(identity).T
     np.testing.assert_allclose(factor @ factor.T, covariance, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(shape.pull(z), z @ factor, rtol=1e-12)
-    np.testing.assert_allclose(shape.lengths(shape.away(z[0])), z[0], rtol=1e-12)
+    np.testing.assert_allclose(shape.whiten_gradient(z), z @ factor, rtol=1e-12)
+    np.testing.assert_allclose(shape.whiten(shape.unwhiten(z[0])), z[0], rtol=1e-12)
     np.testing.assert_allclose(shape.variances, np.diag(covariance), rtol=1e-12)
-    np.testing.assert_allclose(shape.log_size, np.linalg.slogdet(factor)[1], rtol=1e-12)
+    np.testing.assert_allclose(shape.half_log_determinant, np.linalg.slogdet(factor)[1], rtol=1e-12)
     np.testing.assert_allclose(shape.narrower().variances * 2, shape.variances, rtol=1e-12)
     matrix = shape.preconditioner("laplace", "float64")
     np.testing.assert_allclose(matrix.multiply(z[0], *matrix.arrays), covariance @ z[0], rtol=1e-12)
@@ -81,7 +81,7 @@ def test_scales_of_other_coordinates_do_not_disturb_the_diagonal():
     """A probe in units of the diagonal errs by correlations, one of ones by ratios of scales."""
     exact = Stretched(Arrow.precisions, np.zeros((6, 0)), np.zeros(0))
     for seed in range(20):
-        turned = exact.turned(Arrow(), np.zeros(6), 0.3, np.random.default_rng(seed))
+        turned = exact.rescaled(Arrow(), np.zeros(6), 0.3, np.random.default_rng(seed))
         # by 0.3 times the sum of the five correlations at most, to second order
         most = 0.3 * 0.5
         assert np.abs(turned.precisions / exact.precisions - 1).max() <= most + most**2 / 2 + 1e-9
@@ -99,7 +99,9 @@ def test_pull_is_the_transpose_of_factor(kind):
         "dense": Dense(covariance, np.linalg.cholesky(covariance)),
         "low rank": LowRank(np.arange(1.0, 10), np.eye(9)[:, :2], np.array([3.0, 0.2])),
     }[kind]
-    np.testing.assert_allclose(matrix.pull(np.eye(9)), matrix.factor(np.eye(9)).T, rtol=1e-12)
+    np.testing.assert_allclose(
+        matrix.whiten_gradient(np.eye(9)), matrix.factor(np.eye(9)).T, rtol=1e-12
+    )
 
 
 def test_lanczos_finds_the_extreme_eigenvalues():
@@ -120,7 +122,7 @@ def test_shape_of_many_groups(step):
     precision, mean = design()
     shape = step._transition.gaussian.shape
     assert isinstance(shape, Stretched) and step.preconditioner == "laplace_low_rank"
-    factor = shape.away(np.eye(len(mean))).T
+    factor = shape.unwhiten(np.eye(len(mean))).T
     alone = np.diag(shape.precisions**-0.5)
     rates = np.linalg.eigvalsh(factor.T @ precision @ factor)
     without = np.linalg.eigvalsh(alone @ precision @ alone)
