@@ -10,7 +10,6 @@ from pymc_sgld.version import __version__
 
 if TYPE_CHECKING:
     from pymc_sgld.diagnostics.comparison.compare import compare
-    from pymc_sgld.diagnostics.halving import StepHalving, step_halving
     from pymc_sgld.diagnostics.plot_phases import plot_phases
     from pymc_sgld.diagnostics.plots.comparison import plot_comparison
     from pymc_sgld.diagnostics.plots.inflation import plot_inflation
@@ -27,7 +26,6 @@ __all__ = [
     "NonFiniteError",
     "SGLDWarning",
     "SettingError",
-    "StepHalving",
     "TrustReport",
     "__version__",
     "compare",
@@ -38,7 +36,6 @@ __all__ = [
     "plot_phases",
     "run_settings",
     "schedules",
-    "step_halving",
     "thin_by_step_size",
     "weighted_summary",
 ]
