@@ -10,7 +10,6 @@ from pymc_sgld.version import __version__
 
 if TYPE_CHECKING:
     from pymc_sgld.diagnostics.comparison.compare import compare
-    from pymc_sgld.diagnostics.plot_phases import plot_phases
     from pymc_sgld.diagnostics.plots.comparison import plot_comparison
     from pymc_sgld.diagnostics.plots.inflation import plot_inflation
     from pymc_sgld.diagnostics.stored import run_settings
@@ -33,7 +32,6 @@ __all__ = [
     "minibatch",
     "plot_comparison",
     "plot_inflation",
-    "plot_phases",
     "run_settings",
     "schedules",
     "thin_by_step_size",

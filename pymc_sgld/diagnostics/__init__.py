@@ -1,7 +1,6 @@
 """Measure how far a run is from the posterior."""
 
 from pymc_sgld.diagnostics.comparison.compare import compare
-from pymc_sgld.diagnostics.plot_phases import plot_phases
 from pymc_sgld.diagnostics.plots.comparison import plot_comparison
 from pymc_sgld.diagnostics.plots.inflation import plot_inflation
 from pymc_sgld.diagnostics.stored import run_settings
@@ -16,7 +15,6 @@ __all__ = [
     "diagnose",
     "plot_comparison",
     "plot_inflation",
-    "plot_phases",
     "run_settings",
     "thin_by_step_size",
     "weighted_summary",
