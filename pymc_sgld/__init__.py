@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from pymc_sgld.diagnostics.plots.comparison import plot_comparison
     from pymc_sgld.diagnostics.plots.inflation import plot_inflation
     from pymc_sgld.diagnostics.stored import run_settings
+    from pymc_sgld.diagnostics.thinning import thin_by_step_size
     from pymc_sgld.diagnostics.trust.diagnose import diagnose
     from pymc_sgld.diagnostics.trust.report import TrustReport
-    from pymc_sgld.diagnostics.unequal_steps.summary import weighted_summary
-    from pymc_sgld.diagnostics.unequal_steps.thinning import thin_by_step_size
 
 __all__ = [
     "SGLD",
@@ -35,7 +34,6 @@ __all__ = [
     "run_settings",
     "schedules",
     "thin_by_step_size",
-    "weighted_summary",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of this package

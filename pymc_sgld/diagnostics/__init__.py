@@ -4,10 +4,9 @@ from pymc_sgld.diagnostics.comparison.compare import compare
 from pymc_sgld.diagnostics.plots.comparison import plot_comparison
 from pymc_sgld.diagnostics.plots.inflation import plot_inflation
 from pymc_sgld.diagnostics.stored import run_settings
+from pymc_sgld.diagnostics.thinning import thin_by_step_size
 from pymc_sgld.diagnostics.trust.diagnose import diagnose
 from pymc_sgld.diagnostics.trust.report import TrustReport
-from pymc_sgld.diagnostics.unequal_steps.summary import weighted_summary
-from pymc_sgld.diagnostics.unequal_steps.thinning import thin_by_step_size
 
 __all__ = [
     "TrustReport",
@@ -17,5 +16,4 @@ __all__ = [
     "plot_inflation",
     "run_settings",
     "thin_by_step_size",
-    "weighted_summary",
 ]
