@@ -18,14 +18,14 @@ from pymc_sgld import (
     schedules,
 )
 from tests.graphs import QUICK
-from tests.test_step import X, build, y
+from tests.models import X, mixed, y
 
 IDATA = az.from_dict({"posterior": {"beta": np.zeros((2, 4))}})
 
 
 @pytest.fixture(scope="module")
 def model():
-    return build()
+    return mixed()
 
 
 @pytest.mark.parametrize(
