@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import time
 import warnings
@@ -362,18 +361,6 @@ class SGLD(BlockedStep):
         check_finite(self.coordinates, position)
         draw = self._transition.draw(self.chain, self.rng, position, others, parameters)
         return self._point(draw.position, point), [self._stats(draw)]
-
-    def _with_step_size(self, step_size: float, steps_per_draw: int) -> SGLD:
-        """Return the same step with another step size, which tuning leaves as it is.
-
-        All that was found and compiled is shared. Like any step it is of use once `setup_chain`
-        has started a chain.
-        """
-        other = copy.copy(self)
-        # a copy is made as for another process, which has no model
-        other._guard = self._guard
-        other._transition = self._transition.with_schedule(constant(step_size), steps_per_draw)
-        return other
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
         """Return the update: what the user named, or what goes with the other settings."""

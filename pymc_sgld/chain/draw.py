@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -74,11 +74,6 @@ class Transition:
     judge: Judge
     is_covariance: bool
     doubts: Sequence[Message] = ()
-
-    def with_schedule(self, schedule: Schedule, steps_per_draw: int) -> Transition:
-        """Return the same with step sizes that tuning leaves as they are."""
-        judge = replace(self.judge, chosen=False)
-        return replace(self, schedule=schedule, steps_per_draw=steps_per_draw, judge=judge)
 
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile, by a call that moves nothing, where all chains profit from it."""

@@ -19,6 +19,7 @@ from pymc_sgld.diagnostics.untrusted import untrusted_chains
 from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from tests.graphs import QUICK, TEXTBOOK
+from tests.models import ROWS, gaussian_mean
 
 SIZE = 4
 _rng = np.random.default_rng(8)
@@ -218,17 +219,6 @@ def test_worst_parameter_is_named():
     assert not judge(3, variances, target=0.3).messages(reading, None, 0.01)
     [euler] = judge(3, variances, EULER).messages(reading, None, 0.4)
     assert "inflation is 1.61" in euler.text  # and 1 / (1 - 0.4 / 4)
-
-
-ROWS = 1000
-DATA = np.random.default_rng(2).normal(size=ROWS)
-
-
-def gaussian_mean():
-    with pm.Model() as model:
-        theta = pm.Normal("theta", 0, 5)
-        pm.Normal("x", theta, 1, observed=(DATA - DATA.mean()) / DATA.std())
-    return model
 
 
 @pytest.fixture(scope="module")

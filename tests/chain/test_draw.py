@@ -9,8 +9,8 @@ from pymc_sgld.chain import draw as transition
 from pymc_sgld.chain.coupled import TUNING_SHARE, coupled_draws
 from pymc_sgld.chain.failures import is_stable
 from pymc_sgld.chain.messages import Reason
-from tests.chain.test_bias_readings import gaussian_mean
 from tests.graphs import QUICK
+from tests.models import gaussian_mean
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from look import STYLE, save
 from runs import Runs, sample, sd_ratio
 
-from pymc_sgld import plot_comparison, plot_inflation, plot_phases
+from pymc_sgld import plot_comparison, plot_inflation
 
 HERE = Path(__file__).parent
 OF_ARVIZ: dict[str, Any] = {"backend": "matplotlib"}
@@ -44,7 +44,6 @@ PICTURES: dict[str, Callable[[Runs], Any]] = {
     "forest.svg": forest,
     "trace_dist.png": trace_dist,
     "rank.png": lambda runs: az.plot_rank(runs.default, figure_kwargs=sized(9, 2.6), **OF_ARVIZ),
-    "phases.svg": lambda runs: plot_phases(runs.decreasing),
     "inflation.svg": lambda runs: plot_inflation(runs.textbook_report),
 }
 
@@ -64,9 +63,6 @@ def say(runs: Runs) -> None:
         table = report.table[["r_hat", "inflation", "inflation_error", "predicted_inflation"]]
         table = table.assign(sd_ratio=sd_ratio(run, runs.nuts))
         print(f"{name}: {report.verdict.splitlines()[0]}\n{table.round(3).to_string()}\n")
-    for name in ("textbook", "default", "decreasing"):
-        phases = plot_phases(getattr(runs, name), backend="none")
-        print(f"{name}: {phases.viz['figure_title'].item()['string']}")
 
 
 def main(folder: Path = HERE) -> None:

@@ -18,8 +18,8 @@ from pymc_sgld.diagnostics.comparison.table import ComparisonTable
 from pymc_sgld.diagnostics.comparison.verdict import describe
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
 from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.diagnostics.unequal_steps.weights import has_varying_steps
 from pymc_sgld.diagnostics.untrusted import warn_if_untrusted
+from pymc_sgld.diagnostics.weights import has_varying_steps
 
 
 def compare(

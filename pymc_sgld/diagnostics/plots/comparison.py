@@ -12,7 +12,7 @@ from pymc_sgld.diagnostics.comparison.compare import compare_marginals
 from pymc_sgld.diagnostics.comparison.marginal import MEAN_TOLERANCE, SD_TOLERANCE
 from pymc_sgld.diagnostics.matching import Match, Parameter, match_posteriors
 from pymc_sgld.diagnostics.plots.shared import require_matplotlib
-from pymc_sgld.diagnostics.unequal_steps.weights import has_varying_steps
+from pymc_sgld.diagnostics.weights import has_varying_steps
 from pymc_sgld.errors import SettingError
 
 if TYPE_CHECKING:
