@@ -19,7 +19,6 @@ from pymc_sgld.batching.epochs import RowOrder
 from pymc_sgld.compiled.backend import Backend
 from pymc_sgld.compiled.data import DataInputs
 from pymc_sgld.compiled.function_cache import cached
-from pymc_sgld.compiled.numpy_mode import QUICK
 from pymc_sgld.dynamics import euler_maruyama
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.estimators import Estimate
@@ -76,6 +75,7 @@ class Updates:
         self._mode = Backend(compile_kwargs).mode
         self.static = isinstance(self._mode.linker, JAXLinker)
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
+        self._density = density.without_data()
         self._inside = density.inside
         needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
         self._inputs = DataInputs(density, orders, needed, slices=not self.static)
@@ -161,14 +161,10 @@ class Updates:
         self, position: np.ndarray, starts: Sequence[np.ndarray], others: list[np.ndarray]
     ) -> list[str]:
         """Return the terms whose density is zero or not finite, for the rows of one update."""
-        function = pytensor.function(
-            [self._graph.position, *self._graph.others, *[v for v, _ in self._inputs.items]],
-            list(self._inside.values()),
-            mode=QUICK,
-            on_unused_input="ignore",
-        )
+        data = [variable for variable, _ in self._inputs.items]
+        function = self._density.function(list(self._inside.values()), extra=data)
         with np.errstate(all="ignore"):
-            found = function(position.astype(self.dtype), *others, *self._inputs.batch(starts))
+            found = function(position, others, extra=self._inputs.batch(starts))
         return [name for name, inside in zip(self._inside, found, strict=True) if not inside]
 
     def missing(self, starts: Sequence[np.ndarray]) -> list[str]:
