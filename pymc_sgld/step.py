@@ -48,6 +48,8 @@ from pymc_sgld.chain.state import Chain, Draw
 from pymc_sgld.compiled.backend import Backend
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Updates
+from pymc_sgld.dynamics.base import Dynamics
+from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.gradients.estimators import ESTIMATORS
 from pymc_sgld.minibatch.checks import costs
@@ -277,7 +279,8 @@ class SGLD(BlockedStep):
         self.batching = choice("batching", batching, ORDERS)
         compile_kwargs = compile_settings(compile_kwargs)
         schedule = schedule_or_none(step_size, self.temperature)
-        self.integrator = choose_integrator(integrator, schedule, self.gradient)
+        dynamics = choose_integrator(integrator, schedule, self.gradient)
+        self.integrator = dynamics.name
         self.bias_target = positive("bias_target", bias_target)
         steps = None if steps_per_draw is None else updates_of_draw(steps_per_draw)
         size = None if batch_size is None else whole_number("batch_size", batch_size)
@@ -292,8 +295,8 @@ class SGLD(BlockedStep):
 
         at_once, places = names("full", full), placed(potentials)
         self.placing = number_of(model, places, at_once)
-        backend, averaged = Backend(compile_kwargs), self._averaged
-        asked = Asked(self.gradient, preconditioner, batching, averaged, self.bias_target, backend)
+        backend, target = Backend(compile_kwargs), self.bias_target
+        asked = Asked(self.gradient, preconditioner, batching, dynamics, target, backend)
         shown = flag("progressbar", progressbar) is not False
         with progress("checking the model", shown=shown) as tell, one_thread():
             rows = Minibatcher(model, self.vars, point, places, at_once, sources)
@@ -311,7 +314,7 @@ class SGLD(BlockedStep):
             self._describe(settings)
             self._values = ParameterValues(model, self.vars, point)
             self._origin = self._inputs(model.initial_point())[0]
-            self._transition = self._compile(settings, schedule, steps, compile_kwargs)
+            self._transition = self._compile(settings, dynamics, schedule, steps, compile_kwargs)
             self.chain = self._transition.start(self.rng, 0, 0)
             tell("compiling the updates")
             self._transition.check(*self._inputs(point))
@@ -373,10 +376,6 @@ class SGLD(BlockedStep):
     def _settings(self) -> dict[str, Any]:
         return settings_of(self)
 
-    @property
-    def _averaged(self) -> bool:
-        return self.integrator == "leimkuhler_matthews"
-
     def _search(self, point: PointType, center: PointType | None) -> Search:
         """Return where to look for the posterior, or the point that the user has found."""
         start, others = self._inputs(point)
@@ -396,6 +395,7 @@ class SGLD(BlockedStep):
     def _compile(
         self,
         settings: Settings,
+        dynamics: Dynamics,
         schedule: Schedule | None,
         steps_per_draw: int | None,
         compile_kwargs: Mapping[str, Any],
@@ -406,16 +406,27 @@ class SGLD(BlockedStep):
             None if t.full else make_order(self.batching, t.total_size, t.batch_size)
             for t in density.tables
         ]
-        run = Updates(density, settings.estimate, matrix, self.temperature, orders, compile_kwargs)
+        run = Updates(
+            density,
+            settings.estimate,
+            dynamics,
+            matrix,
+            self.temperature,
+            orders,
+            compile_kwargs,
+        )
+        is_covariance = matrix.name == "laplace"
+        law = settings.prediction
+        if is_covariance:  # one direction is like the other
+            accumulated = run.longest.accumulated if run.longest else independent
+            law = GaussianLaw.of_one_rate(dynamics, accumulated)
         judge = Judge(
             self.coordinate_names,
             self._values.names,
             self.bias_target,
-            self._averaged,
-            np.diag(matrix.arrays[0]) if matrix.name == "laplace" else None,
+            np.diag(matrix.arrays[0]) if is_covariance else None,
             chosen,
-            run.longest.accumulated if run.longest else independent,
-            settings.prediction,
+            law,
         )
         if steps_per_draw is None:
             apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
@@ -429,6 +440,7 @@ class SGLD(BlockedStep):
             steps_per_draw,
             self.temperature,
             judge,
+            is_covariance,
             settings.doubts,
         )
 

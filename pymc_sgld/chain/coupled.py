@@ -14,11 +14,12 @@ approximation of invariant measures of stochastic differential equations, sectio
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from pymc_sgld.dynamics.base import State
 from pymc_sgld.equality import Comparable
 
 GROUPS = 20  # of consecutive draws, whose averages give the error
@@ -69,8 +70,7 @@ class CoupledDifference(Comparable):
     size: int
     length: int
     order: int
-    position: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of the coupled chain
-    previous_noise: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    state: State = ()  # of the coupled chain; empty before it starts
     updates: int = 0
     failed: bool = False
     _compared: int = 0

@@ -18,8 +18,8 @@ from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.chain.state import Chain, Draw
 from pymc_sgld.compiled.normals import WORTHWHILE, standard_normal
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.compiled.updates import Updates
-from pymc_sgld.dynamics import leimkuhler_matthews
+from pymc_sgld.compiled.updates import Outcome, Plan, Updates
+from pymc_sgld.dynamics.base import State
 from pymc_sgld.errors import NonFiniteError
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.schedules import Schedule, evaluate
@@ -58,6 +58,8 @@ class Transition:
         Scale of the variance of the noise.
     judge : Judge
         What readings are judged by.
+    is_covariance : bool
+        Whether the preconditioner is the covariance of the posterior.
     doubts : sequence of Message
         What is to be said of every chain, whatever its readings.
     """
@@ -70,6 +72,7 @@ class Transition:
     steps_per_draw: int
     temperature: float
     judge: Judge
+    is_covariance: bool
     doubts: Sequence[Message] = ()
 
     def with_schedule(self, schedule: Schedule, steps_per_draw: int) -> Transition:
@@ -81,13 +84,14 @@ class Transition:
         """Compile, by a call that moves nothing, where all chains profit from it."""
         updates = self.steps_per_draw if self.run.static else 1
         rng = np.random.default_rng(0)
-        rows = self.run.starts(rng, 0, 0, updates)
-        nothing = np.zeros((updates, len(position)), dtype=self.run.dtype)
-        of_a_draw = 2 * self.steps_per_draw * len(position)  # with a coupled chain
+        of_a_draw = 2 * self.steps_per_draw * self.run.normals  # with a coupled chain
         standard_normal(rng, (min(of_a_draw, WORTHWHILE),), self.run.dtype)
-        _, gradient, _, _ = self.run(position, nothing[:, 0], nothing, rows, others)
-        if not is_finite(gradient):
-            names = quoted(self.coordinates, ~np.isfinite(gradient[-1]))
+        state = (position, *self.run.start(rng))
+        gradients = self.run(
+            state, self._idle(self.run.starts(rng, 0, 0, updates), others, updates)
+        ).gradients
+        if not is_finite(gradients):
+            names = quoted(self.coordinates, ~np.isfinite(gradients[-1]))
             raise NonFiniteError(
                 f"SGLD: the gradient of {names} is not finite at the initial point: see "
                 "model.debug(), or pass another initial_point."
@@ -95,16 +99,15 @@ class Transition:
 
     def start(self, rng: np.random.Generator, tune: int, draws: int) -> Chain:
         """Return a chain of so many draws before its first."""
-        judge, row_seed = self.judge, int(rng.integers(2**62))
-        previous_noise = np.zeros(0)
-        if judge.averaged:
-            previous_noise = rng.standard_normal(len(self.origin), dtype=self.run.dtype)
-        matched = judge.variances is not None
-        monitor = NoiseMonitor(judge.averaged, self.temperature, self.run.overstatement, matched)
-        coupled = self._new_coupled(coupled_draws(tune, TUNING_SHARE) if judge.chosen else 0)
+        row_seed = int(rng.integers(2**62))
+        extra = self.run.start(rng)
+        monitor = NoiseMonitor(
+            self.run.dynamics, self.temperature, self.run.overstatement, self.is_covariance
+        )
+        coupled = self._new_coupled(coupled_draws(tune, TUNING_SHARE) if self.judge.chosen else 0)
         reading = Reading.none(len(self.origin))
         mixing = Mixing(len(self.origin), draws)
-        return Chain(tune, draws, row_seed, previous_noise, monitor, reading, coupled, mixing)
+        return Chain(tune, draws, row_seed, extra, monitor, reading, coupled, mixing)
 
     def draw(
         self,
@@ -192,8 +195,8 @@ class Transition:
         return [*self.doubts, *told]
 
     def _new_coupled(self, length: int) -> CoupledDifference:
-        second_order = self.judge.averaged and not self.run.orders
-        return CoupledDifference(len(self.judge.parameters), length, 2 if second_order else 1)
+        order = 1 if self.run.orders else self.run.dynamics.order  # gradient noise: the first
+        return CoupledDifference(len(self.judge.parameters), length, order)
 
     def _disperse(self, rng: np.random.Generator, position: np.ndarray, scale: float) -> np.ndarray:
         """Return where a chain starts: coordinates without a value of the user's own are drawn."""
@@ -228,42 +231,79 @@ class Transition:
         count = np.arange(chain.updates, chain.updates + updates)
         step_sizes = evaluate(self.schedule, count) * chain.refinement
         may_fail = self.judge.chosen and (chain.is_tuning or chain.overflows < ATTEMPTS)
-        coupled, previous = chain.coupled, chain.previous_noise
-        before = copy(coupled) if may_fail else coupled
-        position, began = start, None
+        before = copy(chain.coupled) if may_fail else chain.coupled
+        state: State = (start, *chain.extra)
+        began = None
         for part in self._parts(updates, len(start)):
-            sizes, first = step_sizes[part], chain.updates + part.start
-            shape = ((1 + paired) * len(sizes), len(start))
-            fine = standard_normal(rng, shape, self.run.dtype)
-            fresh = (fine[::2] + fine[1::2]) / np.sqrt(2, dtype=fine.dtype) if paired else fine
-            read_sizes, noise = sizes, _injected(fresh, previous)
-            if updates == 1:  # an update that moves nothing: the noise of gradients needs two
-                read_sizes = np.append(sizes, 0)
-                noise = np.concatenate([noise, np.zeros_like(noise)])
-            rows = self.run.starts(rng, chain.row_seed, first, len(read_sizes))
-            new, gradients, products, density = self.run(position, read_sizes, noise, rows, others)
-            chain.batches += len(sizes)
-            began = began or (gradients[0], products[0])
-            finite = is_finite(new, density)  # a gradient that is not moves the position for good
-            ended = gradients[-1], products[-1]
+            plan, halves = self._plan(chain, rng, part, step_sizes, paired, others)
+            outcome = self.run(state, plan)
+            chain.batches += len(plan.step_sizes)
+            began = began or _ends(outcome, 0)
+            # a gradient that is not finite moves the position for good
+            finite = is_finite(outcome.position, outcome.log_density)
             if not finite and not (may_fail and attempts < ATTEMPTS):
-                at = first, position, read_sizes, noise, rows, others, attempts
-                raise explain(self.run, self.coordinates, *at)
+                first = chain.updates + part.start
+                raise explain(self.run, self.coordinates, first, state, plan, attempts)
             watched = finite and chain.is_tuning
-            swings = watched and not is_stable(step_sizes[0], began, ended)
+            swings = watched and not is_stable(step_sizes[0], began, _ends(outcome, -1))
             if may_fail and (swings or not finite):
                 chain.coupled = before
                 return None
             if paired:
-                self._run_coupled(chain, rng, position, sizes, fine, others)
-            position, previous = new, fresh[-1] if previous.size else previous
+                self._run_coupled(chain, state, halves)
+            state = outcome.state
         if paired:
-            coupled.compare(parameters(position), parameters(coupled.position))
+            chain.coupled.compare(parameters(state[0]), parameters(chain.coupled.state[0]))
+        reading = self._read(chain, rng, plan, outcome)
         chain.updates += updates
         chain.last_step_size = float(step_sizes[-1])
-        chain.previous_noise = previous
-        reading = chain.noise_monitor.read(read_sizes, gradients, products)
-        return Draw(position, gradients[len(sizes) - 1], reading)
+        chain.extra = state[1:]
+        return Draw(state[0], outcome.gradients[-1], reading)
+
+    def _plan(
+        self,
+        chain: Chain,
+        rng: np.random.Generator,
+        part: slice,
+        step_sizes: np.ndarray,
+        paired: bool,
+        others: list[np.ndarray],
+    ) -> tuple[Plan, list[Plan]]:
+        """Draw what a part of the updates takes, and what twice as many of half the size do.
+
+        The latter in two plans, so that as many updates run at once; none where it is not paired.
+        """
+        sizes, run = step_sizes[part], self.run
+        number, first = len(sizes), chain.updates + part.start
+        noise = standard_normal(rng, ((1 + paired) * number, run.normals), run.dtype)
+        rows = run.starts(rng, chain.row_seed, first, number)
+        if not paired:
+            return Plan(sizes, noise, rows, others), []
+        plan = Plan(sizes, run.dynamics.coarse(noise[::2], noise[1::2]), rows, others)
+        seed, begins, halves = chain.row_seed ^ 1 << 61, chain.coupled.updates, []
+        for half in (slice(None, number), slice(number, None)):
+            rows = run.starts(rng, seed, begins, number)
+            halves.append(Plan(np.repeat(sizes / 2, 2)[half], noise[half], rows, others))
+            begins += number
+        return plan, halves
+
+    def _read(
+        self, chain: Chain, rng: np.random.Generator, plan: Plan, outcome: Outcome
+    ) -> Reading:
+        """Read the gradients of the last updates: of one, and of one more that moves nothing."""
+        step_sizes, gradients, products = plan.step_sizes, outcome.gradients, outcome.preconditioned
+        if len(step_sizes) == 1:
+            rows = self.run.starts(rng, chain.row_seed, chain.updates + 1, 1)
+            more = self.run(outcome.state, self._idle(rows, plan.others))
+            step_sizes = np.append(step_sizes, 0)
+            gradients = np.concatenate([gradients, more.gradients])
+            products = np.concatenate([products, more.preconditioned])
+        return chain.noise_monitor.read(step_sizes, gradients, products)
+
+    def _idle(self, rows: Sequence[np.ndarray], others: list[np.ndarray], updates: int = 1) -> Plan:
+        """Return the plan of updates that move nothing."""
+        nothing = np.zeros((updates, self.run.normals), self.run.dtype)
+        return Plan(nothing[:, 0], nothing, rows, others)
 
     def _parts(self, updates: int, size: int) -> list[slice]:
         """Return parts of a draw: with very many coordinates their noise takes much memory.
@@ -276,33 +316,18 @@ class Transition:
         ends = np.linspace(0, updates, -(-updates // most) + 1).round().astype(int)
         return [slice(a, b) for a, b in pairwise(ends.tolist())]
 
-    def _run_coupled(
-        self,
-        chain: Chain,
-        rng: np.random.Generator,
-        start: np.ndarray,
-        step_sizes: np.ndarray,
-        fine: np.ndarray,
-        others: list[np.ndarray],
-    ) -> None:
+    def _run_coupled(self, chain: Chain, state: State, plans: Sequence[Plan]) -> None:
         """Run what a draw did with half the step size, on the same Brownian path."""
-        coupled, updates = chain.coupled, len(step_sizes)
-        if not coupled.position.size:
-            coupled.position, coupled.previous_noise = start, chain.previous_noise
-        noise = _injected(fine, coupled.previous_noise)
-        if coupled.previous_noise.size:
-            coupled.previous_noise = fine[-1]
-        halves = np.repeat(step_sizes / 2, 2)
-        for part in (slice(None, updates), slice(updates, None)):
-            rows = self.run.starts(rng, chain.row_seed ^ 1 << 61, coupled.updates, updates)
-            coupled.position, _, _, density = self.run(
-                coupled.position, halves[part], noise[part], rows, others
-            )
-            coupled.updates += updates
-            chain.batches += updates
-            coupled.failed |= not is_finite(coupled.position, density)
+        coupled = chain.coupled
+        coupled.state = coupled.state or state
+        for plan in plans:
+            outcome = self.run(coupled.state, plan)
+            coupled.state = outcome.state
+            coupled.updates += len(plan.step_sizes)
+            chain.batches += len(plan.step_sizes)
+            coupled.failed |= not is_finite(outcome.position, outcome.log_density)
 
 
-def _injected(fresh: np.ndarray, previous: np.ndarray) -> np.ndarray:
-    """Return the noise of updates: averaged where there is a previous one."""
-    return leimkuhler_matthews.average(fresh, previous) if previous.size else fresh
+def _ends(outcome: Outcome, update: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradient of an update, and its product with the preconditioner."""
+    return outcome.gradients[update], outcome.preconditioned[update]

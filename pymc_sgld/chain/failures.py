@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pymc_sgld.compiled.updates import Updates
+from pymc_sgld.compiled.updates import Plan, Updates
+from pymc_sgld.dynamics.base import State
 from pymc_sgld.errors import DataError, NonFiniteError
 from pymc_sgld.minibatch.position import Coordinates
 
@@ -25,11 +26,8 @@ def explain(
     run: Updates,
     coordinates: Sequence[Coordinates],
     first_update: int,
-    position: np.ndarray,
-    step_sizes: np.ndarray,
-    noise: np.ndarray,
-    starts: Sequence[np.ndarray],
-    others: list[np.ndarray],
+    state: State,
+    plan: Plan,
     attempts: int = 1,
 ) -> NonFiniteError | DataError:
     """Return the error for updates that did not stay finite.
@@ -42,19 +40,19 @@ def explain(
         The variables in the position.
     first_update : int
         Count of the first of the updates in its chain.
-    position, step_sizes, noise, starts, others
+    state, plan
         As ``run`` takes them.
     attempts : int
         How many there were, each with half the step size of the one before.
     """
-    for i in range(len(step_sizes)):
-        one = slice(i, i + 1)
-        rows = [of_order[one] for of_order in starts]
-        new, [gradient], _, density = run(position, step_sizes[one], noise[one], rows, others)
-        if not is_finite(new, gradient, density):
+    for i in range(len(plan.step_sizes)):
+        one = plan.at(i)
+        outcome = run(state, one)
+        new, [gradient] = outcome.position, outcome.gradients
+        if not is_finite(new, gradient, outcome.log_density):
             break
-        position = new
-    missing = run.missing(rows)
+        state = outcome.state
+    missing = run.missing(one.starts)
     if missing:
         names = " and ".join(f'"{name}"' for name in missing)
         return DataError(
@@ -66,7 +64,7 @@ def explain(
     concerned = wrong if wrong.any() else ~wrong
     listing = quoted(coordinates, concerned)
     if not wrong.any() or wrong.all():
-        terms = run.outside(new if is_finite(new) else position, rows, others)
+        terms = run.outside(new if is_finite(new) else state[0], one.starts, one.others)
         where = f"the density of {', '.join(terms)}" if terms else "a density"
         what = f"{where} ended or overflowed: a parameter ({listing}) left the support,"
     elif is_finite(gradient):
@@ -86,7 +84,7 @@ def explain(
             "initvals= of pm.sample or center= take a point where the density is finite all around."
         )
     return NonFiniteError(
-        f"SGLD: {what} at update {first_update + i} (step_size={step_sizes[i]:.3g}). {advice}"
+        f"SGLD: {what} at update {first_update + i} (step_size={plan.step_sizes[i]:.3g}). {advice}"
     )
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from pymc_sgld.batching.epochs import independent
 from pymc_sgld.chain.coupled import GROUPS, Bias
 from pymc_sgld.chain.messages import Message, Reason
 from pymc_sgld.chain.noise_monitor import Reading
-from pymc_sgld.dynamics.gaussian_law import Prediction
+from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.wording import apart
 
 MEAN_TOLERANCE = 0.1  # posterior standard deviations
@@ -34,26 +33,20 @@ class Judge:
         Names of what a coupled difference compares.
     bias_target : float
         Tolerated relative inflation of the variance.
-    averaged : bool
-        Whether the injected noise is that of Leimkuhler and Matthews.
     variances : ndarray, shape (d,), or None
         Diagonal of M, where M is the covariance of the posterior.
     chosen : bool
         Whether the step size was chosen for the target, and not given.
-    accumulated : callable
-        What becomes of gradient noise, by how much of a direction is left after an update.
-    prediction : Prediction or None
-        Where M is not that covariance, and the posterior is known.
+    law : GaussianLaw or None
+        What a Gaussian posterior becomes; None where the posterior is not known.
     """
 
     names: Sequence[str]
     parameters: Sequence[str]
     bias_target: float
-    averaged: bool
     variances: np.ndarray | None
     chosen: bool
-    accumulated: Callable[[np.ndarray], np.ndarray]
-    prediction: Prediction | None = None
+    law: GaussianLaw | None = None
     _latest: dict[float, tuple[float, float]] = field(init=False, repr=False, default_factory=dict)
 
     def added(self, reading: Reading, step_size: float, factor: float = 1.0) -> np.ndarray:
@@ -71,7 +64,7 @@ class Judge:
         factor : float
             Asks for what the reading would be at that many times the step size.
         """
-        if self.variances is None and self.prediction is None:
+        if self.law is None:
             return factor * _known([max(reading.inflation - 1, reading.threshold)])
         own, remains = self._own_and_remains(factor * step_size)
         if self.variances is None:
@@ -82,14 +75,8 @@ class Judge:
         """Return what the injected noise adds, and the share of gradient noise that is left."""
         if step_size in self._latest:  # as from draw to draw: the rest takes a while
             return self._latest[step_size]
-        if self.prediction is not None:
-            found = self.prediction.own(step_size), self.prediction.remains(step_size)
-        else:
-            left = np.array([1 - step_size / 2])
-            remains = self.accumulated(left) / independent(left)
-            # what Euler–Maruyama adds to a Gaussian; gradients show it, mixed with their batches'
-            own = 0.0 if self.averaged else 1 / (1 - step_size / 4) - 1
-            found = own, float(remains[0, 0])
+        assert self.law is not None
+        found = self.law.own(step_size), self.law.remains(step_size)
         self._latest.clear()
         self._latest[step_size] = found
         return found

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.equality import Comparable
 
 READ = 30  # updates of a draw, its last ones: more would take longer, and say little more
@@ -62,9 +63,8 @@ class NoiseMonitor(Comparable):
 
     Parameters
     ----------
-    averaged : bool
-        Whether the injected noise is that of Leimkuhler and Matthews, which has no bias of its own
-        on a Gaussian; that of Euler–Maruyama has, and the gradients show it.
+    dynamics : Dynamics
+        Where it is not exact on a Gaussian, the gradients show its own bias, too.
     temperature : float
         :math:`T`.
     share : float
@@ -80,7 +80,7 @@ class NoiseMonitor(Comparable):
     while the chain runs: before a draw changes the direction it is read along it.
     """
 
-    averaged: bool
+    dynamics: Dynamics
     temperature: float
     share: float
     matched: bool
@@ -99,7 +99,7 @@ class NoiseMonitor(Comparable):
             \text{inflation} = 1 + \tfrac{\varepsilon}{4 d T} \operatorname{tr} M E \hat g \hat g^T
             \quad\text{(Euler–Maruyama)},\qquad
             1 + \tfrac{\varepsilon}{4 d T} \operatorname{tr} M V
-            \quad\text{(Leimkuhler–Matthews)},
+            \quad\text{(a dynamics that is exact on a Gaussian)},
 
         .. math::
 
@@ -122,12 +122,13 @@ class NoiseMonitor(Comparable):
         step_sizes = step_sizes[-READ:]
         gradients, multiplied = gradients[-READ:], multiplied[-READ:]
         moving, size = step_sizes[:-1], gradients.shape[1]
-        left = 1 - moving[:, None] / 2 if self.matched else 1
-        weights = moving * (self.share / (8 * self.temperature * len(moving)))
+        left = self.dynamics.memory(1.0, moving[:, None]) if self.matched else 1
+        weights = self.dynamics.noise_weight(moving)
+        weights = weights * (self.share / (2 * self.temperature * len(moving)))
         with np.errstate(over="ignore", invalid="ignore"):  # on its way to infinity
             apart = gradients[1:] - left * gradients[:-1]
             moved = multiplied[1:] - left * multiplied[:-1]
-            if self.averaged:
+            if self.dynamics.is_exact:
                 added = (weights @ (apart * moved)).sum() / size
             else:
                 squares = (step_sizes @ (gradients * multiplied)).sum()

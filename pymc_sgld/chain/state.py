@@ -10,6 +10,7 @@ import numpy as np
 from pymc_sgld.chain.coupled import CoupledDifference
 from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
+from pymc_sgld.dynamics.base import State
 from pymc_sgld.equality import Comparable
 
 
@@ -23,8 +24,8 @@ class Chain(Comparable):
         Draws before those that count, and those that do.
     row_seed : int
         Of the order in which rows are read.
-    previous_noise : ndarray, shape (d,)
-        Of the last update; shape (0,) where noise is not averaged.
+    extra : tuple of ndarray
+        What the state of the dynamics has beside the position.
     noise_monitor : NoiseMonitor
     reading : Reading
         Mean over the draws that count, or over the later half of those before.
@@ -49,7 +50,7 @@ class Chain(Comparable):
     tune: int
     draws: int
     row_seed: int
-    previous_noise: np.ndarray
+    extra: State
     noise_monitor: NoiseMonitor
     reading: Reading
     coupled: CoupledDifference

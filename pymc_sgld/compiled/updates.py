@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from pymc_sgld.batching.epochs import RowOrder
 from pymc_sgld.compiled.backend import Backend
 from pymc_sgld.compiled.data import DataInputs
 from pymc_sgld.compiled.function_cache import cached
-from pymc_sgld.dynamics import euler_maruyama
+from pymc_sgld.dynamics.base import Dynamics, Evaluation, State
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.estimators import Estimate
 from pymc_sgld.minibatch.density import LogDensity
@@ -36,6 +37,61 @@ class _Graph(NamedTuple):
     constants: list[Variable]  # of the estimate
 
 
+class Plan(NamedTuple):
+    """What consecutive updates take beside a state: with both the same draws come out.
+
+    Attributes
+    ----------
+    step_sizes : ndarray, shape (k,)
+        One for every update.
+    noise : ndarray, shape (k, n)
+        Standard normal numbers: ``n`` is that of `Updates.normals`.
+    starts : sequence of ndarray, shape (k, blocks)
+        The blocks of rows that each update reads, from each of ``orders``: consecutive
+        updates, as `Updates.starts` gives them.
+    others : list of ndarray
+        Values of the variables that the step does not move.
+    """
+
+    step_sizes: np.ndarray
+    noise: np.ndarray
+    starts: Sequence[np.ndarray]
+    others: list[np.ndarray]
+
+    def at(self, update: int) -> Plan:
+        """Return the plan of one of the updates alone."""
+        one = slice(update, update + 1)
+        rows = [of_order[one] for of_order in self.starts]
+        return Plan(self.step_sizes[one], self.noise[one], rows, self.others)
+
+
+class Outcome(NamedTuple):
+    """What updates give.
+
+    Attributes
+    ----------
+    state : tuple of ndarray
+        After the last update. The first is the position, shape (d,).
+    gradients : ndarray, shape (k, d)
+        The estimates that the updates used.
+    preconditioned : ndarray, shape (k, d)
+        The same, multiplied by the preconditioner.
+    log_density : ndarray, scalar
+        At the new position, with the likelihood of the last batches, unscaled: minus infinity
+        or NaN where the density ends.
+    """
+
+    state: State
+    gradients: np.ndarray
+    preconditioned: np.ndarray
+    log_density: np.ndarray
+
+    @property
+    def position(self) -> np.ndarray:
+        """The position after the last update, shape (d,)."""
+        return self.state[0]
+
+
 class Updates:
     """Updates in compiled code: a call runs as many as it is given step sizes.
 
@@ -48,6 +104,8 @@ class Updates:
         The model.
     estimate : Estimate
         The estimate of its gradient, in the variables of ``density``.
+    dynamics : Dynamics
+        The update.
     preconditioner : Preconditioner
         ``M``.
     temperature : float
@@ -62,14 +120,17 @@ class Updates:
         self,
         density: LogDensity,
         estimate: Estimate,
+        dynamics: Dynamics,
         preconditioner: Preconditioner,
         temperature: float,
         orders: Sequence[RowOrder | None],
         compile_kwargs: Mapping[str, Any],
     ) -> None:
         self.dtype = np.dtype(density.position.dtype)
+        self.dynamics = dynamics
+        self.temperature = temperature
         self._preconditioner = preconditioner
-        self._temperature = temperature
+        self._size = density.position.type.shape[0]
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled
         self._mode = Backend(compile_kwargs).mode
@@ -91,57 +152,41 @@ class Updates:
         self._functions: dict[int | None, Any] = {}
         self._process = os.getpid()
 
-    def __call__(
-        self,
-        position: np.ndarray,
-        step_sizes: np.ndarray,
-        noise: np.ndarray,
-        starts: Sequence[np.ndarray],
-        others: list[np.ndarray],
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Run updates.
-
-        Parameters
-        ----------
-        position : ndarray, shape (d,)
-            Where to start.
-        step_sizes : ndarray, shape (k,)
-            One for every update.
-        noise : ndarray, shape (k, d)
-            Standard normal numbers.
-        starts : sequence of ndarray, shape (k, blocks)
-            The blocks of rows that each update reads, from each of ``orders``: consecutive
-            updates, as :meth:`starts` gives them.
-        others : list of ndarray
-            Values of the variables that the step does not move.
-
-        Returns
-        -------
-        position : ndarray, shape (d,)
-            After the last update.
-        gradients : ndarray, shape (k, d)
-            The estimates that the updates used.
-        multiplied : ndarray, shape (k, d)
-            The same, multiplied by the preconditioner.
-        log_density : ndarray, scalar
-            At the new position, with the likelihood of the last batches, unscaled: minus infinity
-            or NaN where the density ends.
-        """
-        rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(starts)]
-        function = self._function(len(step_sizes))
+    def __call__(self, state: State, plan: Plan) -> Outcome:
+        """Run updates, from a state whose first array is the position."""
+        function = self._function(len(plan.step_sizes))
         with np.errstate(all="ignore"):  # what is not finite is found in the result
             found = function(
-                position.astype(self.dtype, copy=False),
-                step_sizes.astype(self.dtype, copy=False),
-                self._preconditioner.factor(noise).astype(self.dtype, copy=False),
-                *rows,
-                *others,
+                *[np.asarray(array, self.dtype) for array in state],
+                plan.step_sizes.astype(self.dtype, copy=False),
+                *self._vectors(plan.noise),
+                *[self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.starts)],
+                *plan.others,
                 *self._preconditioner.arrays,
                 *self._constants,
-                *self._inputs.arrays(starts),
+                *self._inputs.arrays(plan.starts),
             )
-        position, gradients, multiplied, density = map(np.asarray, found)  # JAX has its own arrays
-        return position, gradients, multiplied, density
+        *new, gradients, preconditioned, density = map(np.asarray, found)  # JAX has its own
+        return Outcome(tuple(new), gradients, preconditioned, density)
+
+    @property
+    def normals(self) -> int:
+        """Standard normal numbers of an update."""
+        return self.dynamics.vectors * self._size
+
+    def start(self, rng: np.random.Generator) -> State:
+        """Return what the state of a chain that starts has beside the position."""
+
+        def normal() -> np.ndarray:
+            return self._vectors(rng.standard_normal((1, self._size), dtype=self.dtype))[0][0]
+
+        return self.dynamics.start(normal, self.temperature)
+
+    def _vectors(self, noise: np.ndarray) -> list[np.ndarray]:
+        """Return what updates take of normal numbers: vectors ``L z``, each of shape (k, d)."""
+        pieces = np.split(noise, noise.shape[1] // self._size, axis=1)
+        vectors = [self._preconditioner.factor(z) for z in pieces]
+        return [np.ascontiguousarray(vector, self.dtype) for vector in vectors]
 
     @property
     def overstatement(self) -> float:
@@ -203,14 +248,22 @@ class Updates:
         position, gradient, log_density, others, constants = self._graph
         dtype = position.type.dtype
         step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(updates,))
-        noise = pt.tensor("noise", dtype=dtype, shape=(updates, *position.type.shape))
+        noise = [
+            pt.tensor(f"noise{i}", dtype=dtype, shape=(updates, self._size))
+            for i in range(self.dynamics.vectors)
+        ]
+        example = self.dynamics.start(lambda: np.zeros(self._size), self.temperature)
+        state = [position] + [
+            pt.tensor(f"state{i}", dtype=dtype, shape=np.shape(array))
+            for i, array in enumerate(example)
+        ]
         matrices = [
             pt.tensor(f"matrix{i}", dtype=dtype, shape=array.shape)
             for i, array in enumerate(self._preconditioner.arrays)
         ]
         stored = self._inputs.tensors()
         rows = [self._row_input(i, updates) for i in range(len(self.orders))]
-        temperature = np.asarray(self._temperature, dtype)
+        temperature = np.asarray(self.temperature, dtype)
 
         def evaluate(graph: Variable, current: Variable, row: list[Variable]) -> Variable:
             replacements = {position: current}
@@ -219,25 +272,38 @@ class Updates:
             return clone_replace([graph], replacements, rebuild_strict=False)[0]
 
         def update(*arguments: Variable) -> list[Variable]:
-            *row, step_size, z, current = arguments[: len(rows) + 3]
-            estimate = evaluate(gradient, current, row)
-            multiplied = self._preconditioner.multiply(estimate, *matrices)
-            new = euler_maruyama.update(current, multiplied, z, step_size, temperature)
-            new = pt.specify_shape(new, position.type.shape).astype(dtype)
-            return [new, estimate, multiplied]
+            inputs = iter(arguments)
+            row, [step_size], z, current = (
+                list(islice(inputs, len(of))) for of in (rows, [step_sizes], noise, state)
+            )
 
-        positions, gradients, products = pytensor.scan(
+            def target(at: Variable) -> Evaluation:
+                estimate = evaluate(gradient, at, row)
+                return Evaluation(estimate, self._preconditioner.multiply(estimate, *matrices))
+
+            new, found = self.dynamics.update(
+                tuple(current), target, tuple(z), step_size, temperature
+            )
+            shapes = [variable.type.shape for variable in state]
+            moved = [
+                pt.specify_shape(array, shape).astype(dtype)
+                for array, shape in zip(new, shapes, strict=True)
+            ]
+            return [*moved, *found]
+
+        *states, gradients, products = pytensor.scan(
             update,
-            sequences=[*rows, step_sizes, noise],
-            outputs_info=[position, None, None],
+            sequences=[*rows, step_sizes, *noise],
+            outputs_info=[*state, None, None],
             non_sequences=[*others, *matrices, *constants, *stored],
             n_steps=updates,
             return_updates=False,
             strict=True,
         )
-        density = evaluate(log_density, positions[-1], [row[-1] for row in rows])
-        inputs = [position, step_sizes, noise, *rows, *others, *matrices, *constants, *stored]
-        outputs = [positions[-1], gradients, products, density]
+        last = [of_all[-1] for of_all in states]
+        density = evaluate(log_density, last[0], [row[-1] for row in rows])
+        inputs = [*state, step_sizes, *noise, *rows, *others, *matrices, *constants, *stored]
+        outputs = [*last, gradients, products, density]
         settings = self._compile_kwargs | {"mode": self._mode}
 
         def make() -> Any:

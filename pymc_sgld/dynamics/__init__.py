@@ -1,5 +1,15 @@
-"""Update maps, one file an algorithm: position, gradient, noise and step size in, position out.
+"""Dynamics: what an update is, one file for each.
 
-An update is written with operators only, so that one function serves NumPy arrays (in tests) and
-PyTensor variables (in the compiled loop). Noise is handed in, never drawn inside.
+``base``                what all of them have
+``euler_maruyama``      the textbook update
+``leimkuhler_matthews`` averaged noise, of second order
+``gaussian_law``        the stationary distribution on a Gaussian, and the step size from it
 """
+
+from pymc_sgld.dynamics.base import Dynamics
+from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
+from pymc_sgld.dynamics.leimkuhler_matthews import LeimkuhlerMatthews
+
+INTEGRATORS: dict[str, Dynamics] = {
+    dynamics.name: dynamics for dynamics in (EulerMaruyama(), LeimkuhlerMatthews())
+}

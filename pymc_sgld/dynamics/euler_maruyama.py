@@ -1,16 +1,18 @@
 """The Euler–Maruyama update of stochastic gradient Langevin dynamics."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 
-def update(
-    position: Any,
-    preconditioned_gradient: Any,
-    preconditioned_noise: Any,
-    step_size: Any,
-    temperature: Any,
-) -> Any:
-    r"""One SGLD update.
+from pymc_sgld.dynamics.base import Evaluation, Overdamped, State, Target
+
+
+@dataclass(frozen=True)
+class EulerMaruyama(Overdamped):
+    r"""Stochastic gradient Langevin dynamics as in the textbook.
 
     .. math::
 
@@ -22,24 +24,6 @@ def update(
     an estimate of the full-data gradient of the log posterior. :math:`T = 0` is preconditioned
     stochastic gradient ascent.
 
-    Parameters
-    ----------
-    position : array or tensor, shape (d,)
-        :math:`\theta`, in the unconstrained space.
-    preconditioned_gradient : array or tensor, shape (d,)
-        :math:`M \hat g(\theta)`.
-    preconditioned_noise : array or tensor, shape (d,)
-        :math:`L z`.
-    step_size : float or scalar tensor
-        :math:`\varepsilon`.
-    temperature : float or scalar tensor
-        :math:`T`; 1 samples the posterior.
-
-    Returns
-    -------
-    array or tensor, shape (d,)
-        :math:`\theta'`.
-
     References
     ----------
     Welling and Teh (2011), Bayesian learning via stochastic gradient Langevin dynamics,
@@ -47,10 +31,28 @@ def update(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> update(np.array([1.0]), np.array([-1.0]), np.array([2.0]), 0.25, 1.0)
+    >>> target = lambda position: Evaluation(-position, -position)  # a standard normal
+    >>> (position,), _ = EulerMaruyama().update(
+    ...     (np.array([1.0]),), target, (np.array([2.0]),), 0.25, 1.0
+    ... )
+    >>> position
     array([1.875])
     """
-    drift = (step_size / 2) * preconditioned_gradient
-    noise = (temperature * step_size) ** 0.5 * preconditioned_noise
-    return position + drift + noise
+
+    name = "euler_maruyama"
+    order = 1
+    is_exact = False
+
+    def update(
+        self, state: State, target: Target, noise: tuple[Any, ...], step_size: Any, temperature: Any
+    ) -> tuple[State, Evaluation]:
+        """Return the position after one update; see the formula above."""
+        (position,), (normal,) = state, noise
+        found = target(position)
+        drift = (step_size / 2) * found.preconditioned
+        diffusion = (temperature * step_size) ** 0.5 * normal
+        return (position + drift + diffusion,), found
+
+    def variance(self, rates: np.ndarray, step_size: float) -> np.ndarray:
+        r"""Return :math:`r \varepsilon / (1 - (1 - \varepsilon r / 2)^2)`."""
+        return rates * step_size / (1 - self.memory(rates, step_size) ** 2)

@@ -24,6 +24,7 @@ import numpy as np
 import scipy
 
 from pymc_sgld.batching.epochs import independent
+from pymc_sgld.dynamics.base import Dynamics
 
 LARGEST = 0.3  # step size, in units of the fastest direction's
 _MISFIT, _LEAST = 4.0, 0.1  # how the largest step shrinks where a posterior is not like a Gaussian
@@ -42,8 +43,8 @@ def largest_step(fisher_divergence: float) -> float:
     return LARGEST * max(_LEAST, 1 / (1 + _MISFIT * fisher_divergence))
 
 
-class Prediction:
-    """The stationary variance of SGLD on a Gaussian, for any step size.
+class GaussianLaw:
+    """The stationary variance of a dynamics on a Gaussian, for any step size.
 
     Parameters
     ----------
@@ -54,8 +55,7 @@ class Prediction:
         is judged by the other, because the greatest eigenvalue of a measured matrix is too great.
     factor : ndarray, shape (d, d)
         ``L`` with ``L L' = M``, the preconditioner.
-    averaged : bool
-        Whether the noise is that of Leimkuhler and Matthews.
+    dynamics : Dynamics
     accumulated : callable
         What becomes of gradient noise, by how much of a direction is left after an update.
     """
@@ -65,7 +65,7 @@ class Prediction:
         precision: np.ndarray,
         noise: np.ndarray,
         factor: np.ndarray,
-        averaged: bool,
+        dynamics: Dynamics,
         accumulated: Callable[[np.ndarray], np.ndarray] = independent,
     ) -> None:
         # in the coordinates where M is the identity and the drift is diagonal
@@ -73,7 +73,7 @@ class Prediction:
         turned = factor @ turn
         self._turned = turned
         self._noise = np.array([turned.T @ of_half @ turned for of_half in noise])
-        self._averaged, self._accumulated = averaged, accumulated
+        self._dynamics, self._accumulated = dynamics, accumulated
         self._round = bool(np.ptp(self.rates) < 1e-6)  # one rate for all: M = P^-1
         self._scale = np.sqrt(self.rates)
         self.size = size = len(self.rates)
@@ -84,40 +84,45 @@ class Prediction:
             for of_half in self._noise
         ]
 
+    @classmethod
+    def of_one_rate(
+        cls, dynamics: Dynamics, accumulated: Callable[[np.ndarray], np.ndarray]
+    ) -> GaussianLaw:
+        """Return the law of one direction, where the preconditioner makes all of them alike."""
+        one = np.ones((1, 1))
+        return cls(one, np.stack([one, one]), one, dynamics, accumulated)
+
     def inflation(self, step_size: float) -> float:
         """Return the relative variance inflation of the worst direction, 1 for none."""
         return self._worst_of(step_size, with_own=True)
 
     def covariance(self, step_size: float) -> np.ndarray:
         """Return the stationary covariance, shape (d, d), in the coordinates of the posterior."""
-        left = 1 - step_size * self.rates / 2
-        exact = 1 / self.rates if self._averaged else step_size / (1 - left**2)
-        remains = self._accumulated(left[:1] if self._round else left)
-        noisy = step_size**2 / 4 * remains * self._noise.mean(axis=0)
+        exact = self._dynamics.variance(self.rates, step_size) / self.rates
+        noisy = self._gained(step_size) * self._noise.mean(axis=0)
         return self._turned @ (np.diag(exact) + noisy) @ self._turned.T
 
     def own(self, step_size: float) -> float:
         """Return what the injected noise alone adds to the variance of the worst direction."""
-        left = 1 - step_size * self.rates / 2
-        return 0.0 if self._averaged else float((self.rates * step_size / (1 - left**2)).max()) - 1
+        return float(self._dynamics.variance(self.rates, step_size).max()) - 1
 
     def _of_noise(self, step_size: float) -> float:
         """Return what gradient noise alone adds."""
         return self._worst_of(step_size, with_own=False)
 
     def _worst_of(self, step_size: float, with_own: bool) -> float:
-        left = 1 - step_size * self.rates / 2
-        exact = np.ones(len(self.rates))
-        if not self._averaged:
-            exact = self.rates * step_size / (1 - left**2)
-        remains = self._accumulated(left[:1] if self._round else left)
-        exact = exact if with_own else np.zeros(len(self.rates))
-        weights = np.outer(self._scale, self._scale) * step_size**2 / 4 * remains
+        exact = self._dynamics.variance(self.rates, step_size) * with_own
+        weights = np.outer(self._scale, self._scale) * self._gained(step_size)
         found = [exact.max()]
         for directions, judge in zip(self._worst, self._noise[::-1], strict=True):
             noisy = weights * judge
             found += [u**2 @ exact + u @ noisy @ u for u in directions]
         return float(max(found))
+
+    def _gained(self, step_size: float) -> np.ndarray:
+        """Return the covariance that noise of variance one adds, shape (d, d) or (1, 1)."""
+        rates = self.rates[:1] if self._round else self.rates
+        return self._dynamics.gained(rates, step_size, self._accumulated)
 
     def remains(self, step_size: float) -> float:
         """Return the share of gradient noise that is left, of what independent batches leave."""
@@ -151,10 +156,11 @@ class Prediction:
     def updates_apart(self, step_size: float) -> int:
         """Return after how many updates the slowest direction has forgotten all but a fifth."""
         slowest = float(self.rates[0])
-        return max(1, int(np.ceil(np.log(0.2) / np.log1p(-step_size * slowest / 2))))
+        left = self._dynamics.memory(slowest, step_size)
+        return max(1, int(np.ceil(np.log(0.2) / np.log(left))))
 
 
-class WidePrediction(Prediction):
+class WideGaussianLaw(GaussianLaw):
     """The same for very many coordinates: bounds, from the ends of the spectra.
 
     Gradient noise is bounded by what it would add if the direction of most noise were the one
@@ -167,7 +173,7 @@ class WidePrediction(Prediction):
     noise : sequence of two ndarray, shape (samples, d)
         Errors of the gradient estimate, whose squares add up to its covariance, in the coordinates
         where M is the identity: the worst direction of one half is judged by the other.
-    averaged, accumulated
+    dynamics, accumulated
         As above.
     """
 
@@ -175,11 +181,11 @@ class WidePrediction(Prediction):
         self,
         rates: np.ndarray,
         noise: Sequence[np.ndarray],
-        averaged: bool,
+        dynamics: Dynamics,
         accumulated: Callable[[np.ndarray], np.ndarray] = independent,
     ) -> None:
         self.rates, self.size = rates, noise[0].shape[1]
-        self._averaged, self._accumulated = averaged, accumulated
+        self._dynamics, self._accumulated = dynamics, accumulated
         self._squares = np.mean([(half**2).sum(axis=0) for half in noise], axis=0)
         self._strength = 0.0
         for half, judge in zip(noise, noise[::-1], strict=True):
@@ -191,11 +197,10 @@ class WidePrediction(Prediction):
 
     def added(self, step_size: float) -> np.ndarray:
         """Return the variance that noise adds to each of these coordinates, relatively, (d,)."""
-        remains = self._accumulated(np.array([1 - step_size / 2]))[0, 0]
-        return step_size**2 / 4 * remains * self._squares
+        gained = self._dynamics.gained(np.ones(1), step_size, self._accumulated)
+        return gained[0, 0] * self._squares
 
     def _worst_of(self, step_size: float, with_own: bool) -> float:
-        left = 1 - step_size * self.rates / 2
-        remains = np.diag(self._accumulated(left))
-        added = self._strength * float((self.rates * step_size**2 / 4 * remains).max())
+        gained = np.diag(self._dynamics.gained(self.rates, step_size, self._accumulated))
+        added = self._strength * float((self.rates * gained).max())
         return added + (1 + self.own(step_size) if with_own else 0)

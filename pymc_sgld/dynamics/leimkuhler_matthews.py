@@ -1,30 +1,28 @@
-"""The noise of Leimkuhler and Matthews: averages of consecutive normal numbers."""
+"""The update of Leimkuhler and Matthews: averages of consecutive normal numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from pymc_sgld.dynamics.base import Evaluation, Overdamped, State, Target
 
-def average(noise: np.ndarray, previous: np.ndarray) -> np.ndarray:
-    r"""Return the noise of updates that makes the Euler–Maruyama update second order.
+
+@dataclass(frozen=True)
+class LeimkuhlerMatthews(Overdamped):
+    r"""Stochastic gradient Langevin dynamics with averaged noise, of second order.
 
     .. math::
 
         \theta_{k+1} = \theta_k + \tfrac{\varepsilon}{2} M \hat g(\theta_k)
             + \sqrt{T \varepsilon}\, L\, \tfrac12 (z_k + z_{k+1})
 
-    With a constant step size, and where the gradient has no noise, the variance of a Gaussian is
-    exact, and the bias of other targets is of second order in :math:`\varepsilon`.
-
-    Parameters
-    ----------
-    noise : ndarray, shape (k, d)
-        New standard normal numbers, :math:`z_1` to :math:`z_k`.
-    previous : ndarray, shape (d,)
-        :math:`z_0`, the last of the updates before.
-
-    Returns
-    -------
-    ndarray, shape (k, d)
-        What takes the place of ``noise`` in the Euler–Maruyama update.
+    The state holds :math:`L z_k` beside the position. With a constant step size, and where the
+    gradient has no noise, the variance of a Gaussian is exact, and the bias of other targets is of
+    second order in :math:`\varepsilon`.
 
     References
     ----------
@@ -33,10 +31,32 @@ def average(noise: np.ndarray, previous: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> average(np.array([[1.0], [3.0]]), np.array([5.0]))
-    array([[3.],
-           [2.]])
+    >>> target = lambda position: Evaluation(-position, -position)  # a standard normal
+    >>> (position, last), _ = LeimkuhlerMatthews().update(
+    ...     (np.array([1.0]), np.array([3.0])), target, (np.array([1.0]),), 0.25, 1.0
+    ... )
+    >>> position, last
+    (array([1.875]), array([1.]))
     """
-    earlier = np.concatenate([previous[None], noise[:-1]])
-    return (earlier + noise) / 2
+
+    name = "leimkuhler_matthews"
+    order = 2
+    is_exact = True
+
+    def start(self, normal: Callable[[], np.ndarray], temperature: float) -> State:
+        r"""Return :math:`L z_0`."""
+        return (normal(),)
+
+    def update(
+        self, state: State, target: Target, noise: tuple[Any, ...], step_size: Any, temperature: Any
+    ) -> tuple[State, Evaluation]:
+        """Return the position after one update, and its noise; see the formula above."""
+        (position, last), (normal,) = state, noise
+        found = target(position)
+        drift = (step_size / 2) * found.preconditioned
+        diffusion = (temperature * step_size) ** 0.5 * ((last + normal) / 2)
+        return (position + drift + diffusion, normal), found
+
+    def variance(self, rates: np.ndarray, step_size: float) -> np.ndarray:
+        """Return ones."""
+        return np.ones(len(rates))

@@ -56,7 +56,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class DensityFunction:
     """A function of graphs of a log density; :meth:`LogDensity.function` makes it.
 
     Attributes
@@ -180,7 +180,7 @@ class LogDensity:
         *,
         extra: Sequence[Variable] = (),
         make: Callable[[list[Variable], list[Variable]], Callable[..., Any]] = run_by_numpy,
-    ) -> Evaluation:
+    ) -> DensityFunction:
         """Return a function of graphs of this density: the one place that orders their inputs.
 
         Parameters
@@ -199,7 +199,7 @@ class LogDensity:
         whole = [item.variable for item in self.whole]
         inputs = [self.position, *self.others.values(), *extra, *rows, *whole]
         arrays = [item.array for item in self.whole]
-        return Evaluation(make(inputs, list(outputs)), self.position.dtype, arrays)
+        return DensityFunction(make(inputs, list(outputs)), self.position.dtype, arrays)
 
     def without_data(self) -> LogDensity:
         """Return the graphs alone: no tables, and no data that are read in full."""

@@ -17,7 +17,7 @@ from pymc_sgld.compiled.backend import NUMPY, Backend, is_compiled, seconds
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.estimators import Center, gradient_of
 from pymc_sgld.minibatch.blocks import read_blocks, sum_over_blocks
-from pymc_sgld.minibatch.density import Evaluation, LogDensity, Table
+from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Table
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.sources.source import Source
 
@@ -89,7 +89,7 @@ class FullData:
             self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
         self._gradients = [gradient_of([graph], density) for graph in self._sums]
         self._calls = calls
-        self._functions: dict[int, Evaluation] = {}
+        self._functions: dict[int, DensityFunction] = {}
         self._products: dict[int, _Product] = {}
 
     @property
@@ -236,7 +236,7 @@ class FullData:
             return [(0, [0])]
         return [(i, [0, i] if i == 1 else [i]) for i in tables]
 
-    def _function(self, i: int, parts: Sequence[int]) -> Evaluation:
+    def _function(self, i: int, parts: Sequence[int]) -> DensityFunction:
         """Return a function that gives the value and the gradient of parts for a block."""
         if i not in self._functions:
             calls = self._calls
@@ -253,7 +253,7 @@ class FullData:
         outputs: Sequence[Variable],
         make: Callable[..., Any],
         more: Sequence[Variable] = (),
-    ) -> Evaluation:
+    ) -> DensityFunction:
         """Return a function of blocks of a table, or of the prior alone (0)."""
         table = self.density.tables[i - 1] if i else None
         counted = self._counted[i - 1 : i] if i else []
@@ -329,7 +329,7 @@ def _hessian(
 
 
 def _exact(
-    product: Evaluation,
+    product: DensityFunction,
     position: np.ndarray,
     tangent: np.ndarray,
     others: Sequence[np.ndarray],
@@ -340,7 +340,7 @@ def _exact(
 
 
 def _by_difference(
-    gradient: Evaluation,
+    gradient: DensityFunction,
     position: np.ndarray,
     tangent: np.ndarray,
     others: Sequence[np.ndarray],

@@ -8,7 +8,9 @@ from pymc_sgld.arguments import choice
 from pymc_sgld.chain.coupled import Bias
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.noise_monitor import Reading
-from pymc_sgld.dynamics.gaussian_law import Prediction, largest_step
+from pymc_sgld.dynamics import INTEGRATORS
+from pymc_sgld.dynamics.base import Dynamics
+from pymc_sgld.dynamics.gaussian_law import GaussianLaw, largest_step
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.estimators import ESTIMATORS
 from pymc_sgld.minibatch.blocks import BLOCK
@@ -24,7 +26,6 @@ from pymc_sgld.tuning.posterior.search import approximate
 from pymc_sgld.tuning.settings import Asked, Search, Settings
 from pymc_sgld.tuning.sorted_sources import check_order
 
-INTEGRATORS = ("euler_maruyama", "leimkuhler_matthews")
 SHIFT = 0.05  # posterior standard deviations that a mean may be off by the noise of gradients
 _ROUGH = 0.25  # difference from a Gaussian beyond which noise does more harm than on a Gaussian
 _ALL_ROWS = 0.005  # seconds for all rows by NumPy, of which compiled updates take about a tenth
@@ -54,19 +55,19 @@ def check_center() -> None:
     )
 
 
-def choose_integrator(integrator: str | None, schedule: Schedule | None, gradient: str) -> str:
-    """Return the name of an integrator that goes with the step size and the gradient."""
+def choose_integrator(integrator: str | None, schedule: Schedule | None, gradient: str) -> Dynamics:
+    """Return an integrator that goes with the step size and the gradient."""
     is_constant = schedule is None or isinstance(schedule, constant)
     if integrator is None:
-        averaged = is_constant and gradient != "minibatch"
-        return "leimkuhler_matthews" if averaged else "euler_maruyama"
+        second_order = is_constant and gradient != "minibatch"
+        return INTEGRATORS["leimkuhler_matthews" if second_order else "euler_maruyama"]
     choice("integrator", integrator, INTEGRATORS)
     if integrator == "leimkuhler_matthews" and not is_constant:
         raise SettingError(
             'integrator="leimkuhler_matthews" is for a constant step size. Pass '
             '"euler_maruyama" with a schedule.'
         )
-    return integrator
+    return INTEGRATORS[integrator]
 
 
 def refine(judge: Judge, reading: Reading, bias: Bias | None, step_size: float) -> float:
@@ -178,7 +179,7 @@ def choose(
 
 
 def _batch_size(
-    density: LogDensity, prediction: Prediction, short: float, few: bool, most: int
+    density: LogDensity, prediction: GaussianLaw, short: float, few: bool, most: int
 ) -> int:
     """Return the batch size whose noise no longer limits the step, or the largest.
 

@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 
 from pymc_sgld.batching.epochs import RowOrder, independent, make_order
-from pymc_sgld.dynamics.gaussian_law import Prediction, WidePrediction
+from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.gradients.estimators import ESTIMATORS, Center, Estimate
 from pymc_sgld.minibatch.density import LogDensity
@@ -87,7 +87,7 @@ class EstimatorNoise:
         )
         return "minibatch"
 
-    def predict(self, gradient: str, density: LogDensity) -> Prediction:
+    def predict(self, gradient: str, density: LogDensity) -> GaussianLaw:
         """Return the bias that an estimator will have.
 
         The noise is measured once. Larger batches have less, by their size: a little less than
@@ -101,7 +101,7 @@ class EstimatorNoise:
         accumulated = slowest_order(density, self._asked.batching).accumulated
         return self._prediction([half / np.sqrt(larger) for half in noise], accumulated)
 
-    def mean_shift(self, prediction: Prediction, step_size: float) -> float:
+    def mean_shift(self, prediction: GaussianLaw, step_size: float) -> float:
         r"""Return how far off means will be because variances are, in the worst coordinate.
 
         The noise makes a covariance :math:`\Sigma` of :math:`P^{-1}`. Where the density is not
@@ -126,7 +126,7 @@ class EstimatorNoise:
             covariances = shape.whitener @ shape.whitener.T, prediction.covariance(step_size)
             exact, wider = (z @ np.linalg.cholesky(each).T for each in covariances)
         else:
-            assert isinstance(prediction, WidePrediction)
+            assert isinstance(prediction, WideGaussianLaw)
             factor = self._preconditioner.factor
             exact, wider = factor(z), factor(z * np.sqrt(1 + prediction.added(step_size)))
         curvature = self._curvature
@@ -208,21 +208,21 @@ class EstimatorNoise:
 
     def _prediction(
         self, noise: list[np.ndarray], accumulated: Callable[[np.ndarray], np.ndarray]
-    ) -> Prediction:
+    ) -> GaussianLaw:
         """Return what noise of these samples does."""
-        shape, averaged = self._gaussian.shape, self._asked.averaged
+        shape, dynamics = self._gaussian.shape, self._asked.dynamics
         matrix = self._preconditioner
         if isinstance(shape, Full):
             factor = np.asarray(matrix.factor(np.eye(len(shape.precision))), dtype=float).T
             covariances = np.array([half.T @ half for half in noise])
-            return Prediction(shape.precision, covariances, factor, averaged, accumulated)
+            return GaussianLaw(shape.precision, covariances, factor, dynamics, accumulated)
         assert isinstance(shape, Stretched)
         if self._rates is None:
             spectrum = shape.spectrum(self._curvature, self._gaussian.mean, matrix)
             values = np.abs(spectrum[0])
             self._rates = np.array([max(values.min(), 1e-6 * values.max()), values.max()])
         pulled = [matrix.whiten_gradient(half) for half in noise]
-        return WidePrediction(self._rates, pulled, averaged, accumulated)
+        return WideGaussianLaw(self._rates, pulled, dynamics, accumulated)
 
     def check_rare_rows(self, gradient: str, density: LogDensity) -> None:
         """Warn where the batches of the measurement miss rows that the posterior depends on.

@@ -10,7 +10,8 @@ import numpy as np
 
 from pymc_sgld.chain.messages import Message
 from pymc_sgld.compiled.backend import Backend
-from pymc_sgld.dynamics.gaussian_law import Prediction
+from pymc_sgld.dynamics.base import Dynamics
+from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.gradients.estimators import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner
@@ -29,8 +30,8 @@ class Asked:
         ``M``.
     batching : str
         How batches are drawn.
-    averaged : bool
-        Whether the noise is that of Leimkuhler and Matthews.
+    dynamics : Dynamics
+        The update.
     bias_target : float
         Tolerated relative inflation of the variance.
     backend : Backend
@@ -40,7 +41,7 @@ class Asked:
     gradient: str
     preconditioner: Any
     batching: str
-    averaged: bool
+    dynamics: Dynamics
     bias_target: float
     backend: Backend
 
@@ -89,7 +90,7 @@ class Settings:
         For the bias target.
     updates_apart : int
         Updates after which draws are nearly independent at that step size.
-    prediction : Prediction or None
+    prediction : GaussianLaw or None
         Of the bias, where ``M`` is not the covariance of the posterior.
     doubts : sequence of Message
         Why no chain is to be trusted, if there is a reason.
@@ -102,5 +103,5 @@ class Settings:
     gaussian: Gaussian | None = None
     step_size: float = np.nan
     updates_apart: int = 1
-    prediction: Prediction | None = None
+    prediction: GaussianLaw | None = None
     doubts: Sequence[Message] = ()

@@ -16,7 +16,7 @@ from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.messages import CHAIN, RUN, LastWords, Message, Reason
 from pymc_sgld.chain.noise_monitor import READ, NoiseMonitor, Reading
 from pymc_sgld.diagnostics.untrusted import untrusted_chains
-from pymc_sgld.dynamics.gaussian_law import Prediction
+from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from tests.graphs import QUICK, TEXTBOOK
 
 SIZE = 4
@@ -422,7 +422,7 @@ def test_readings_that_overflowed_are_not_trusted():
 def test_euler_keeps_its_own_bias_where_reshuffling_cancels_noise():
     """Any preconditioner: what the injected noise adds is not cancelled with that of batches."""
     accumulated = Reshuffle(1000, 100).accumulated
-    prediction = Prediction(np.eye(1), np.full((2, 1, 1), 0.1), np.eye(1), False, accumulated)
+    prediction = GaussianLaw(np.eye(1), np.full((2, 1, 1), 0.1), np.eye(1), False, accumulated)
     unmatched = Judge(["a"], ["a"], 0.05, False, None, True, accumulated, prediction)
     reading = Reading(10, 1.2, 0.1, np.zeros(1))
     own = 1 / (1 - 0.5 / 4) - 1

@@ -11,7 +11,7 @@ from scipy.special import digamma, polygamma
 from pymc_sgld import SGLD, SettingError, SGLDWarning
 from pymc_sgld.batching.epochs import Reshuffle, independent
 from pymc_sgld.dynamics import euler_maruyama, leimkuhler_matthews
-from pymc_sgld.dynamics.gaussian_law import LARGEST, Prediction, WidePrediction
+from pymc_sgld.dynamics.gaussian_law import LARGEST, GaussianLaw, WideGaussianLaw
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import laplace
@@ -107,7 +107,7 @@ def test_predicted_inflation_of_a_gaussian_mean(step_size, averaged):
     """N = 1000, n = 50, standardised data, sd of the prior 5: design figures of the closed form."""
     precision = 1000 + 1 / 25
     noise = np.array([[1000**2 / 50]])
-    prediction = Prediction(np.array([[precision]]), noise, np.eye(1), averaged)
+    prediction = GaussianLaw(np.array([[precision]]), noise, np.eye(1), averaged)
     found = prediction.inflation(step_size)
     euler = (1 + step_size * noise[0, 0] / 4) / (1 - step_size * precision / 4)
     if not averaged:
@@ -125,7 +125,7 @@ def test_step_size_for_a_target():
     noise = 20 * (turn * [1.0, 2, 3000]) @ turn.T
     for factor in (np.eye(3), np.linalg.inv(np.linalg.cholesky(precision)).T):
         for averaged in (False, True):
-            prediction = Prediction(precision, noise, factor, averaged)
+            prediction = GaussianLaw(precision, noise, factor, averaged)
             steps = [prediction.step_size(target) for target in (0.01, 0.05, 0.2)]
             assert steps == sorted(steps) and steps[0] < steps[1]
             for step, target in zip(steps, (0.01, 0.05, 0.2), strict=True):
@@ -139,12 +139,12 @@ def test_share_of_the_noise_that_reshuffling_leaves():
     """In one dimension, with any preconditioner: what the order of the rows says."""
     order, step_size = Reshuffle(1000, 50), 1e-4
     noise = np.full((2, 1, 1), 3000.0)
-    prediction = Prediction(np.array([[900.0]]), noise, np.eye(1), True, order.accumulated)
+    prediction = GaussianLaw(np.array([[900.0]]), noise, np.eye(1), True, order.accumulated)
     left = np.array([1 - step_size * 900 / 2])
     expected = order.accumulated(left)[0, 0] / independent(left)[0, 0]
     np.testing.assert_allclose(prediction.remains(step_size), expected)
     assert 0.1 < expected < 0.9
-    plain = Prediction(np.array([[900.0]]), noise, np.eye(1), True)
+    plain = GaussianLaw(np.array([[900.0]]), noise, np.eye(1), True)
     np.testing.assert_allclose(plain.remains(step_size), 1)
     added = prediction.inflation(step_size) - 1
     np.testing.assert_allclose(added, expected * (plain.inflation(step_size) - 1))
@@ -421,8 +421,8 @@ def test_a_mean_that_moves_because_variances_grow(kind, monkeypatch):
     if kind is Full:
         wide = SimpleNamespace(covariance=lambda step: np.diag((1 + added * ones) / precisions))
     else:
-        wide = WidePrediction.__new__(WidePrediction)
-        monkeypatch.setattr(WidePrediction, "added", lambda self, step: added * ones)
+        wide = WideGaussianLaw.__new__(WideGaussianLaw)
+        monkeypatch.setattr(WideGaussianLaw, "added", lambda self, step: added * ones)
     found = noise.mean_shift(wide, 0.1)
     exact = added / (2 * each) * np.sqrt(precisions[-1])
     # sums of squares of 60 normal numbers, eight times

@@ -9,7 +9,8 @@ import numpy as np
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import Gradients
 from pymc_sgld.diagnostics.trust.whitened import Array, Sample
-from pymc_sgld.dynamics.gaussian_law import Prediction
+from pymc_sgld.dynamics import INTEGRATORS
+from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.gradients.estimators import Center
 from pymc_sgld.minibatch.density import LogDensity
@@ -90,11 +91,11 @@ def predict(
     if matrix is None:
         reason = f'a run does not store its preconditioner, "{settings["preconditioner"]}"'
         return Predicted(None, efficiency, reason)
-    prediction = Prediction(
+    prediction = GaussianLaw(
         precision,
         noise / temperature**2,
         np.asarray(matrix.factor(np.eye(sample.size)), dtype=float).T,
-        settings["integrator"] == "leimkuhler_matthews",
+        INTEGRATORS[settings["integrator"]],
         *([] if density.full else [slowest_order(density, settings["batching"]).accumulated]),
     )
     exact = np.diag(np.linalg.inv(precision))

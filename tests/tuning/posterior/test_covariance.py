@@ -6,7 +6,7 @@ import pytest
 
 from pymc_sgld import SGLD
 from pymc_sgld.batching.epochs import independent
-from pymc_sgld.dynamics.gaussian_law import Prediction, WidePrediction
+from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.preconditioners import Dense, Diagonal, Identity, LowRank
 from pymc_sgld.tuning.posterior.covariance import Full, Stretched, lanczos
 
@@ -170,8 +170,8 @@ def test_bounds_contain_the_prediction():
     rates = np.linalg.eigvalsh(precision)[[0, -1]]
     for averaged in (True, False):
         for step_size in (0.05, 0.3):
-            exact = Prediction(precision, noise, np.eye(30), averaged).inflation(step_size)
-            wide = WidePrediction(rates, samples, averaged, independent)
+            exact = GaussianLaw(precision, noise, np.eye(30), averaged).inflation(step_size)
+            wide = WideGaussianLaw(rates, samples, averaged, independent)
             assert 1 < exact <= wide.inflation(step_size) * 1.001
             assert wide.inflation(step_size) - 1 < 1.3 * (exact - 1)
             assert abs(wide.remains(step_size) - 1) < 1e-12
