@@ -4,9 +4,13 @@ import numpy as np
 import pytensor
 from pytensor.xtensor.type import XTensorType
 
-from pymc_sgld.compiled.updates import Plan
+from pymc_sgld.batching.epochs import make_order
+from pymc_sgld.compiled.updates import Plan, Updates
+from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.gradients.estimators import minibatch
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.preconditioners import Identity
+from pymc_sgld.sources.bind import bind
 from tests.zoo.data import ROWS
 
 SIZES = (1, 4)
@@ -42,6 +46,34 @@ def evaluator(density, outputs):
 def batch(density, rows):
     """Return the data of some rows."""
     return [d.array[rows] if d.by_row else d.array for d in density.data]
+
+
+def updates_of(model, batch_size, data=None, audit=False, **settings):
+    """Return updates of a model."""
+    point = model.initial_point()
+    rows = Minibatcher(model, model.value_vars, point, sources=bind(data), **settings)
+    return updates_with(rows.density(batch_size, audit))
+
+
+def updates_with(density):
+    """Return updates of a density with the minibatch gradient."""
+    orders = [
+        None if table.full else make_order("reshuffle", table.total_size, table.batch_size)
+        for table in density.tables
+    ]
+    kwargs = {"mode": "FAST_COMPILE"}
+    return Updates(density, minibatch(density), EulerMaruyama(), Identity(), 1.0, orders, kwargs)
+
+
+def mean_gradient(updates, position, number, together=100):
+    """Return the mean gradient of so many updates from the first, some of them in a call."""
+    sums = np.zeros(len(position))
+    for first in range(0, number, together):
+        count = min(together, number - first)
+        reads = updates.starts(np.random.default_rng(0), 3, first, count)
+        plan = Plan(np.full(count, 1e-300), np.zeros((count, updates.normals)), reads, [])
+        sums += updates((position,), plan).gradients.sum(axis=0)
+    return sums / number
 
 
 def likelihood_of_rows(model, point):
@@ -103,11 +135,3 @@ def check_model(model):
     batches = compile_batches(model)
     check_rows_and_gradients(model, batches)
     assert ROWS not in lengths_in(batches)
-
-
-def gradients_of(step, position, starts, updates=1):
-    """Return the estimates of the gradient at a position for the rows of updates, shape (k, d)."""
-    run = step._transition.run
-    steps, noise = np.full(updates, 1e-300), np.zeros((updates, run.normals))
-    state = (position, *run.start(np.random.default_rng(0)))
-    return run(state, Plan(steps, noise, starts, [])).gradients

@@ -22,7 +22,7 @@ import pytest
 from pymc.sampling.parallel import ParallelSamplingError
 
 from pymc_sgld import SGLD, DataError, sources
-from pymc_sgld.batching import windows as order
+from pymc_sgld.sources import reader
 from pymc_sgld.sources.reader import THREAD
 from tests.graphs import QUICK
 
@@ -39,8 +39,8 @@ multiprocessing.set_forkserver_preload(["pymc_sgld"])  # so that each worker nee
 def small_windows():
     """Make blocks and windows small, so that a few rows have many of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(order, "BLOCK_BYTES", 500)
-        patch.setattr(order, "WINDOW_BYTES", 8000)
+        patch.setattr(reader, "BLOCK_BYTES", 500)
+        patch.setattr(reader, "WINDOW_BYTES", 8000)
         yield
 
 

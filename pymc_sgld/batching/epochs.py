@@ -1,4 +1,4 @@
-"""Which rows each update reads: the order of the rows, drawn with NumPy.
+"""Which rows of data in memory each update reads: their order, drawn with NumPy.
 
 An order is a pure function of a seed and the count of updates (``Reshuffle``) or of a random
 generator (the other two), so that a restored chain replays its rows exactly.
@@ -12,54 +12,68 @@ has a relative error of about sqrt(2 / K) (and none for single rows).
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 
+from pymc_sgld.batching.order import accumulated_over_epochs, spread_of_epochs
 from pymc_sgld.errors import SettingError
 
 MIN_BLOCKS = 512
 _STORAGE_SEED = 20110628  # fixed: the storage order is part of the construction, not of a chain
 
 
-class RowOrder(Protocol):
-    """Rows of the stored data for each update, in blocks of ``block_size`` contiguous rows."""
+class StoredOrder(ABC):
+    """An order of rows that are stored in memory, read in blocks of contiguous rows.
 
-    name: str
-    total_size: int
-    batch_size: int
-    block_size: int
-    spread: float  # variance of a batch's mean over half that of a difference of consecutive ones
+    Parameters
+    ----------
+    total_size, batch_size : int
+        Rows of the data, and of a batch.
+    block_size : int
+        Rows of a block.
+    spread : float
+        See :class:`~pymc_sgld.batching.order.RowOrder`.
+    """
 
-    def accumulated(self, left: np.ndarray) -> np.ndarray:
-        """Return what becomes of gradient noise of variance one, shape (d, d).
+    def __init__(
+        self, total_size: int, batch_size: int, block_size: int = 1, spread: float = 1.0
+    ) -> None:
+        self.total_size, self.batch_size = total_size, batch_size
+        self.block_size, self.spread = block_size, spread
 
-        The covariance of ``x <- left * x + noise`` that consecutive batches leave, with ``left`` of
-        shape (d,) in (-1, 1), averaged over the updates of an epoch.
-        """
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether a batch is one block."""
+        return self.block_size == self.batch_size
 
-    def starts(
+    @abstractmethod
+    def reads(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
     ) -> np.ndarray:
         """Return the first stored row of each block, shape (updates, batch_size // block_size)."""
 
+    def rows(self, reads: np.ndarray) -> np.ndarray:
+        """Return the stored rows of each update; blocks wrap around the end of the storage."""
+        rows = (reads[..., None] + np.arange(self.block_size)) % self.total_size
+        return rows.reshape(len(reads), self.batch_size)
+
+    def first_rows(self, reads: np.ndarray) -> np.ndarray:
+        """Return the first row of the first block of each update."""
+        return reads[:, 0]
+
+    @abstractmethod
+    def accumulated(self, left: np.ndarray) -> np.ndarray:
+        """See :meth:`pymc_sgld.batching.order.RowOrder.accumulated`."""
+
     def storage_order(self) -> np.ndarray | None:
         """Return the permutation in which the rows are stored, or None: as they are."""
-
-
-class _IndependentBatches:
-    """Batches of single rows that have nothing to do with each other."""
-
-    block_size = 1
-    spread = 1.0
-
-    def __init__(self, total_size: int, batch_size: int) -> None:
-        self.total_size = total_size
-        self.batch_size = batch_size
-
-    def storage_order(self) -> None:
-        """Leave the rows as they are."""
         return None
+
+
+class _IndependentBatches(StoredOrder):
+    """Batches of single rows that have nothing to do with each other."""
 
     def accumulated(self, left: np.ndarray) -> np.ndarray:
         """Return the sum of a geometric series."""
@@ -71,7 +85,7 @@ class WithReplacement(_IndependentBatches):
 
     name = "with_replacement"
 
-    def starts(
+    def reads(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
     ) -> np.ndarray:
         """Return independent rows, shape (updates, batch_size)."""
@@ -83,7 +97,7 @@ class WithoutReplacement(_IndependentBatches):
 
     name = "without_replacement"
 
-    def starts(
+    def reads(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
     ) -> np.ndarray:
         """Return one random subset a row, shape (updates, batch_size)."""
@@ -94,7 +108,7 @@ class WithoutReplacement(_IndependentBatches):
         return np.stack(batches)
 
 
-class Reshuffle:
+class Reshuffle(StoredOrder):
     """Epochs in a new random order each: every row is read exactly once an epoch.
 
     The rows of all epochs form one stream, cut into blocks of ``block_size`` rows and batches of
@@ -107,21 +121,20 @@ class Reshuffle:
     name = "reshuffle"
 
     def __init__(self, total_size: int, batch_size: int) -> None:
-        self.total_size = total_size
-        self.batch_size = batch_size
-        self.block_size = max(
+        block_size = max(
             size
             for size in range(1, batch_size + 1)
             if batch_size % size == 0 and (size == 1 or total_size // size >= MIN_BLOCKS)
         )
-        self.spread = spread_of_epochs(total_size, batch_size)
+        spread = spread_of_epochs(total_size, batch_size)
+        super().__init__(total_size, batch_size, block_size, spread)
         self._epochs: dict[int, tuple[int, np.ndarray]] = {}  # the latest of each seed
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle no permutation: it is a function of the seed and the epoch."""
         return self.__dict__ | {"_epochs": {}}
 
-    def starts(
+    def reads(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
     ) -> np.ndarray:
         """Return the blocks of the updates, shape (updates, batch_size // block_size)."""
@@ -158,42 +171,14 @@ class Reshuffle:
         return starts
 
     def accumulated(self, left: np.ndarray) -> np.ndarray:
-        r"""Return less than for independent batches: those of an epoch make up for each other.
-
-        With K batches of variance 1 and covariance -1/(K - 1), and
-        :math:`\lambda_i \lambda_j = c`.
-        """
-        batches = max(2.0, self.total_size / self.batch_size)
-        slow = batches * np.abs(1 - left).max() < 1e-3
-        if slow:
-            return np.full((len(left), len(left)), (batches + 1) / 6)
-        one, other = left[:, None], left[None, :]
-        both = one * other
-
-        def mean_power(base: np.ndarray) -> np.ndarray:
-            return base * (1 - base**batches) / (1 - base) / batches
-
-        apart = (1 - one) * (1 - other) * (batches - 1)
-        epoch = (1 - both**batches) / (1 - both) * batches / (batches - 1)
-        epoch = epoch - (1 - one**batches) * (1 - other**batches) / apart
-        earlier = both / (1 - both) / batches * epoch
-        current = batches / (batches - 1) * (1 - mean_power(both)) / (1 - both)
-        cancelled = 1 - mean_power(one) - mean_power(other) + mean_power(both)
-        return earlier + current - cancelled / apart
+        """Return less than for independent batches: those of an epoch make up for each other."""
+        return accumulated_over_epochs(self.total_size, self.batch_size, left)
 
     def storage_order(self) -> np.ndarray | None:
         """Return the fixed shuffle behind the blocks; single rows need none."""
         if self.block_size == 1:
             return None
         return np.random.default_rng(_STORAGE_SEED).permutation(self.total_size)
-
-
-def spread_of_epochs(total_size: int, batch_size: int) -> float:
-    """Return a batch's variance over half that of a difference: what is read is not read again.
-
-    But for the last one of N / n batches, the next has other rows of the same epoch.
-    """
-    return 1 / (1 + min(batch_size / total_size, 0.5))
 
 
 def independent(left: np.ndarray) -> np.ndarray:
@@ -204,7 +189,7 @@ def independent(left: np.ndarray) -> np.ndarray:
 ORDERS = {order.name: order for order in (Reshuffle, WithReplacement, WithoutReplacement)}
 
 
-def make_order(batching: str, total_size: int, batch_size: int) -> RowOrder:
+def make_order(batching: str, total_size: int, batch_size: int) -> StoredOrder:
     """Return the row order of that name.
 
     Raises
@@ -216,9 +201,3 @@ def make_order(batching: str, total_size: int, batch_size: int) -> RowOrder:
         allowed = ", ".join(f'"{name}"' for name in ORDERS)
         raise SettingError(f"batching={batching!r} is not known: use one of {allowed}.")
     return ORDERS[batching](total_size, batch_size)
-
-
-def block_rows(starts: np.ndarray, order: RowOrder) -> np.ndarray:
-    """Expand block starts (..., blocks) to stored rows (..., batch_size); blocks may wrap."""
-    rows = (starts[..., None] + np.arange(order.block_size)) % order.total_size
-    return rows.reshape(*starts.shape[:-1], order.batch_size)

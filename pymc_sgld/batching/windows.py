@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pymc_sgld.batching.epochs import Reshuffle, spread_of_epochs
-from pymc_sgld.errors import SettingError
-from pymc_sgld.sources.source import Source
+from pymc_sgld.batching.order import accumulated_over_epochs, spread_of_epochs
 
-BLOCK_BYTES = 2**17  # read at once: long enough for any disk to be quick
-WINDOW_BYTES = 2**24  # shuffled together
-LEAST_BLOCKS = 16  # of a window
-_MOST_BYTES = 2**30  # of a window
+
+@dataclass(frozen=True)
+class WindowReads:
+    """What updates read: all rows between the first and the last of them, in the order of a seed.
+
+    Attributes
+    ----------
+    seed : int
+        Of the order.
+    updates : range
+        Counts of the updates.
+    """
+
+    seed: int
+    updates: range
+
+    def __len__(self) -> int:
+        return len(self.updates)
+
+    def __getitem__(self, part: slice) -> WindowReads:
+        return WindowReads(self.seed, self.updates[part])
 
 
 class Window(NamedTuple):
@@ -32,7 +48,7 @@ class Window(NamedTuple):
     places: np.ndarray
 
 
-class WindowOrder(Reshuffle):
+class WindowOrder:
     """Epochs in a new random order each, for rows that are quickly read in contiguous blocks only.
 
     In every epoch the blocks of the source are put in random order and cut into windows of
@@ -41,7 +57,7 @@ class WindowOrder(Reshuffle):
     windows and epochs. Everything is a function of the seed and the count of updates.
 
     Batches are random subsets of a window, not of all rows. That makes a difference where rows of
-    one block are alike, as in sorted data: see ``tuning.order``.
+    one block are alike, as in sorted data: see ``tuning.sorted_sources``.
 
     Parameters
     ----------
@@ -53,44 +69,43 @@ class WindowOrder(Reshuffle):
         Blocks of a window. Windows of an epoch have equally many, up to one.
     """
 
+    is_contiguous = True  # the rows of consecutive updates are read one after the other
+
     def __init__(self, total_size: int, batch_size: int, block: int, window: int) -> None:
         self.total_size = total_size
-        self.batch_size = self.block_size = batch_size
+        self.batch_size = batch_size
         self.spread = spread_of_epochs(total_size, batch_size)
         self.block = block
         self.blocks = -(-total_size // block)
         self.windows = -(-self.blocks // window)
-        self._epochs: dict = {}
+        self._epochs: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
 
-    @classmethod
-    def of(cls, sources: list[Source], batch_size: int) -> WindowOrder:
-        """Return the order for sources that are read together."""
-        rows = len(sources[0])
-        row_bytes = max(1, sum(source.row_bytes for source in sources))
-        chunk = max(source.chunk for source in sources)
-        block = min(rows, chunk * max(1, BLOCK_BYTES // row_bytes // chunk))
-        window = max(LEAST_BLOCKS, WINDOW_BYTES // (block * row_bytes))
-        if min(window * block, rows) * row_bytes > _MOST_BYTES:
-            [source] = [source for source in sources if source.chunk == chunk][:1]
-            raise SettingError(
-                f'the source of "{source.name}" has chunks of {chunk} rows, {block * row_bytes:,} '
-                f"bytes: {LEAST_BLOCKS} of them, which have to be in memory together, are too "
-                "many. Store the data in smaller chunks, or write a copy by "
-                "pymc_sgld.sources.shuffled."
-            )
-        return cls(rows, batch_size, block, window)
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle no order of blocks: it is a function of the seed and the epoch."""
+        return self.__dict__ | {"_epochs": {}}
 
     @property
     def blocks_of_window(self) -> float:
         """Blocks of a window, on average."""
         return self.blocks / self.windows
 
-    def starts(
+    def reads(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
-    ) -> np.ndarray:
-        """Return the seed and the count of each update, shape (updates, 2)."""
-        counts = np.arange(first_update, first_update + updates)
-        return np.column_stack([np.full(updates, seed, dtype="int64"), counts])
+    ) -> WindowReads:
+        """Return what consecutive updates read."""
+        return WindowReads(seed, range(first_update, first_update + updates))
+
+    def rows(self, reads: WindowReads) -> np.ndarray:
+        """Return the rows of each update among those that are read, shape (k, batch_size)."""
+        return self.first_rows(reads)[:, None] + np.arange(self.batch_size)
+
+    def first_rows(self, reads: WindowReads) -> np.ndarray:
+        """Return the first row of each update among those that are read, shape (k,)."""
+        return np.arange(0, len(reads) * self.batch_size, self.batch_size)
+
+    def accumulated(self, left: np.ndarray) -> np.ndarray:
+        """Return less than for independent batches: those of an epoch make up for each other."""
+        return accumulated_over_epochs(self.total_size, self.batch_size, left)
 
     def locate(self, seed: int, row: int) -> tuple[int, int, int]:
         """Return epoch, window and place in the window of a row of the stream."""
@@ -122,7 +137,3 @@ class WindowOrder(Reshuffle):
             ends = np.cumsum([part.sum() for part in np.array_split(lengths, self.windows)])
             self._epochs[seed, epoch] = order, ends
         return self._epochs[seed, epoch]
-
-    def storage_order(self) -> None:
-        """Leave the rows where they are."""
-        return None

@@ -9,11 +9,11 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 
-from pymc_sgld.batching.epochs import RowOrder, block_rows
-from pymc_sgld.batching.windows import WindowOrder
-from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.batching.epochs import StoredOrder
+from pymc_sgld.batching.order import Reads, RowOrder
+from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.selection.rows import Data
-from pymc_sgld.sources.reader import Reader
+from pymc_sgld.sources.reader import Reader, window_order
 from pymc_sgld.sources.shared import LEAST, Shared
 from pymc_sgld.sources.source import Source
 
@@ -25,7 +25,7 @@ class DataInputs:
     ----------
     density : LogDensity
         The model.
-    orders : sequence of RowOrder or None
+    orders : sequence of StoredOrder or None
         How the rows of each table are ordered; None where every update reads them all. Tables of
         sources have an order of their own.
     needed : collection of Variable
@@ -44,7 +44,7 @@ class DataInputs:
     def __init__(
         self,
         density: LogDensity,
-        orders: Sequence[RowOrder | None],
+        orders: Sequence[StoredOrder | None],
         needed: Collection[Variable],
         slices: bool,
     ) -> None:
@@ -58,29 +58,23 @@ class DataInputs:
             if order is None:
                 self._add(data, None)
             elif table.sources:
-                self._add_sources(data, WindowOrder.of(table.sources, table.batch_size))
+                self._add_sources(data, table)
             else:
                 self._add(data, order)
         self._add([item for item in density.whole if item.variable in needed], None)
 
     def slices(self, i: int) -> bool:
         """Whether a batch of an order is one slice of the data."""
-        return self._slicing and self.orders[i].block_size == self.orders[i].batch_size
+        return self._slicing and self.orders[i].is_contiguous
 
-    def rows(self, i: int, starts: np.ndarray) -> np.ndarray:
+    def rows(self, i: int, reads: Reads) -> np.ndarray:
         """Return the rows of updates in the data of an order: a slice's first one, or all."""
-        if i in self._readers:  # which gives the rows of one update after the other
-            size = self.orders[i].batch_size
-            first = np.arange(0, len(starts) * size, size)
-            return first if self.slices(i) else first[:, None] + np.arange(size)
-        return starts[:, 0] if self.slices(i) else block_rows(starts, self.orders[i])
+        order = self.orders[i]
+        return order.first_rows(reads) if self.slices(i) else order.rows(reads)
 
-    def arrays(self, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def arrays(self, reads: Sequence[Reads]) -> list[np.ndarray]:
         """Return the data; of sources, the rows of the updates."""
-        streams = {
-            i: iter(reader.rows(int(starts[i][0, 0]), int(starts[i][0, 1]), len(starts[i])))
-            for i, reader in self._readers.items()
-        }
+        streams = {i: iter(reader.rows(reads[i])) for i, reader in self._readers.items()}
         found: list[np.ndarray] = []
         for stored, (_, i) in zip(self._stored, self.items, strict=True):
             if stored is None:
@@ -90,26 +84,20 @@ class DataInputs:
                 found.append(stored.array if isinstance(stored, Shared) else stored)
         return found
 
-    def batch(self, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def batch(self, reads: Sequence[Reads]) -> list[np.ndarray]:
         """Return what the last of some updates reads."""
-        last = [of_order[-1:] for of_order in starts]
+        last = [of_order[-1:] for of_order in reads]
         return [
-            array
-            if i is None or i in self._readers
-            else array[block_rows(last[i][0], self.orders[i])]
+            array if i is None else array[self.orders[i].rows(last[i])[0]]
             for array, (_, i) in zip(self.arrays(last), self.items, strict=True)
         ]
 
-    def missing(self, starts: Sequence[np.ndarray]) -> list[str]:
+    def missing(self, reads: Sequence[Reads]) -> list[str]:
         """Return the sources that have NaN in what the last of some updates reads."""
         return [
             source.name
             for i, reader in self._readers.items()
-            for source, rows in zip(
-                reader.sources,
-                reader.rows(int(starts[i][-1, 0]), int(starts[i][-1, 1]), 1),
-                strict=True,
-            )
+            for source, rows in zip(reader.sources, reader.rows(reads[i][-1:]), strict=True)
             if rows.dtype.kind == "f" and np.isnan(rows).any()
         ]
 
@@ -124,7 +112,7 @@ class DataInputs:
             for k, (variable, i) in enumerate(self.items)
         ]
 
-    def _add(self, data: Sequence[Data], order: RowOrder | None) -> None:
+    def _add(self, data: Sequence[Data], order: StoredOrder | None) -> None:
         """Store data as they are read: shuffled once if that is how blocks are made."""
         place = None
         if order is not None:
@@ -132,10 +120,10 @@ class DataInputs:
             self.orders.append(order)
         for item in data:
             self.items.append((item.variable, place))
-            self._stored.append(self._store(item.whole, place))
+            self._stored.append(self._store(item.whole, order))
 
-    def _add_sources(self, data: Sequence[Data], order: WindowOrder) -> None:
-        place = len(self.orders)
+    def _add_sources(self, data: Sequence[Data], table: Table) -> None:
+        place, order = len(self.orders), window_order(table.sources, table.batch_size)
         self.orders.append(order)
         sources: list[Source] = [item.array for item in data]
         for source in sources:
@@ -145,11 +133,11 @@ class DataInputs:
         self.items += [(item.variable, place) for item in data]
         self._stored += [None for _ in data]
 
-    def _store(self, array: np.ndarray, place: int | None) -> np.ndarray | Shared:
-        permutation = None if place is None else self.orders[place].storage_order()
-        if place is None or permutation is None:
+    def _store(self, array: np.ndarray, order: StoredOrder | None) -> np.ndarray | Shared:
+        permutation = None if order is None else order.storage_order()
+        if order is None or permutation is None:
             return np.array(array, order="C")  # a copy: what becomes of the user's is theirs
-        wrap = self.orders[place].block_size - 1 if self.slices(place) else 0
+        wrap = order.block_size - 1 if self._slicing and order.is_contiguous else 0
         rows = np.concatenate([permutation, permutation[:wrap]])
         if array.nbytes < LEAST:
             return array[rows]

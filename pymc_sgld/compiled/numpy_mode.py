@@ -11,7 +11,7 @@ for each of their operations, even where the graph itself is not compiled. Here 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, reduce
 from typing import Any
 
@@ -164,3 +164,8 @@ STABLE = _mode("stabilize")
 
 AS_IT_IS = _mode(None)
 """For graphs that run once: nothing is rewritten."""
+
+
+def run_by_numpy(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Callable[..., Any]:
+    """Return a function of graphs that runs a few times."""
+    return pytensor.function(list(inputs), list(outputs), mode=QUICK, on_unused_input="ignore")

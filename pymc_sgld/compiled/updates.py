@@ -16,11 +16,11 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
 
-from pymc_sgld.batching.epochs import RowOrder
+from pymc_sgld.batching.epochs import StoredOrder
+from pymc_sgld.batching.order import Reads, RowOrder
 from pymc_sgld.compiled.backend import Backend
 from pymc_sgld.compiled.data import DataInputs
 from pymc_sgld.compiled.function_cache import cached
-from pymc_sgld.compiled.numpy_mode import QUICK
 from pymc_sgld.dynamics.base import Dynamics, Evaluation, State
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.estimators import Estimate
@@ -85,16 +85,15 @@ class Plan(NamedTuple):
         One for every update.
     noise : ndarray, shape (k, n)
         Standard normal numbers: ``n`` is that of `Updates.normals`.
-    starts : sequence of ndarray, shape (k, blocks)
-        The blocks of rows that each update reads, from each of ``orders``: consecutive
-        updates, as `Updates.starts` gives them.
+    starts : sequence
+        What the updates read, from each of ``orders``, as `Updates.starts` gives it.
     others : list of ndarray
         Values of the variables that the step does not move.
     """
 
     step_sizes: np.ndarray
     noise: np.ndarray
-    starts: Sequence[np.ndarray]
+    starts: Sequence[Reads]
     others: list[np.ndarray]
 
     def at(self, update: int) -> Plan:
@@ -149,7 +148,7 @@ class Updates:
         ``M``.
     temperature : float
         Scale of the variance of the noise.
-    orders : sequence of RowOrder or None
+    orders : sequence of StoredOrder or None
         How the rows of each table are ordered; None where every update reads them all.
     compile_kwargs : dict
         Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
@@ -162,7 +161,7 @@ class Updates:
         dynamics: Dynamics,
         preconditioner: Preconditioner,
         temperature: float,
-        orders: Sequence[RowOrder | None],
+        orders: Sequence[StoredOrder | None],
         compile_kwargs: Mapping[str, Any],
     ) -> None:
         self.dtype = np.dtype(density.position.dtype)
@@ -175,6 +174,7 @@ class Updates:
         self._mode = Backend(compile_kwargs).mode
         self.static = isinstance(self._mode.linker, JAXLinker)
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
+        self._density = density.without_data()
         self._inside = density.inside
         needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
         self._inputs = DataInputs(density, orders, needed, slices=not self.static)
@@ -247,30 +247,25 @@ class Updates:
         return max(self.orders, key=lambda o: o.total_size / o.batch_size, default=None)
 
     def outside(
-        self, position: np.ndarray, starts: Sequence[np.ndarray], others: list[np.ndarray]
+        self, position: np.ndarray, starts: Sequence[Reads], others: list[np.ndarray]
     ) -> list[str]:
         """Return the terms whose density is zero or not finite, for the rows of one update."""
-        function = pytensor.function(
-            [self._graph.position, *self._graph.others, *[v for v, _ in self._inputs.items]],
-            list(self._inside.values()),
-            mode=QUICK,
-            on_unused_input="ignore",
-        )
+        data = [variable for variable, _ in self._inputs.items]
+        function = self._density.function(list(self._inside.values()), extra=data)
         with np.errstate(all="ignore"):
-            found = function(position.astype(self.dtype), *others, *self._inputs.batch(starts))
+            found = function(position, others, extra=self._inputs.batch(starts))
         return [name for name, inside in zip(self._inside, found, strict=True) if not inside]
 
-    def missing(self, starts: Sequence[np.ndarray]) -> list[str]:
+    def missing(self, starts: Sequence[Reads]) -> list[str]:
         """Return the sources that have NaN in the rows of one update."""
         return self._inputs.missing(starts)
 
     def starts(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
-    ) -> list[np.ndarray]:
-        """Return the blocks of rows that the updates read, for each of ``orders``."""
+    ) -> list[Reads]:
+        """Return what the updates read, for each of ``orders``."""
         return [
-            order.starts(rng, seed + i, first_update, updates)
-            for i, order in enumerate(self.orders)
+            order.reads(rng, seed + i, first_update, updates) for i, order in enumerate(self.orders)
         ]
 
     def check_process(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.gradient import NullTypeGradError, grad
 from pytensor.graph.basic import Variable
 
+from pymc_sgld.compiled.numpy_mode import run_by_numpy
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.minibatch.selection.rows import Data
@@ -52,6 +53,48 @@ class Table:
     def scale(self) -> float:
         """N/n, by which the log-likelihood of a batch estimates that of all rows."""
         return self.total_size / self.batch_size
+
+
+@dataclass(frozen=True)
+class DensityFunction:
+    """A function of graphs of a log density; :meth:`LogDensity.function` makes it.
+
+    Attributes
+    ----------
+    function : callable
+        Of the position, the other variables, ``extra``, the rows of a block and ``whole``.
+    dtype : str
+        That of the position.
+    whole : list of ndarray
+        The data that are read in full at every call.
+    """
+
+    function: Callable[..., Any]
+    dtype: str
+    whole: list[np.ndarray]
+
+    def __call__(
+        self,
+        position: np.ndarray,
+        others: Sequence[np.ndarray],
+        rows: Sequence[np.ndarray] = (),
+        extra: Sequence[np.ndarray] = (),
+    ) -> list[Any]:
+        """Return the outputs.
+
+        Parameters
+        ----------
+        position : ndarray, shape (d,)
+            Is converted to the precision of the density.
+        others : sequence of ndarray
+            Values of the variables that the step does not move.
+        rows : sequence of ndarray
+            Data of the rows of a block.
+        extra : sequence of ndarray
+            Values of the further inputs.
+        """
+        at = position.astype(self.dtype, copy=False)
+        return self.function(at, *others, *extra, *rows, *self.whole)
 
 
 @dataclass(frozen=True)
@@ -129,6 +172,38 @@ class LogDensity:
                 f"the log density has no gradient by {names}, because an operation in it has none: "
                 f"{error}. SGLD cannot sample them; another step method may."
             ) from error
+
+    def function(
+        self,
+        outputs: Sequence[Variable],
+        table: Table | None = None,
+        *,
+        extra: Sequence[Variable] = (),
+        make: Callable[[list[Variable], list[Variable]], Callable[..., Any]] = run_by_numpy,
+    ) -> DensityFunction:
+        """Return a function of graphs of this density: the one place that orders their inputs.
+
+        Parameters
+        ----------
+        outputs : sequence of Variable
+            Graphs of the position, the other variables, the rows of ``table``, ``extra`` and the
+            data that are read in full.
+        table : Table, optional
+            The one whose rows they read.
+        extra : sequence of Variable
+            Further inputs.
+        make : callable
+            Compiles a function of inputs and outputs; by default NumPy runs it.
+        """
+        rows = [] if table is None else [item.variable for item in table.data]
+        whole = [item.variable for item in self.whole]
+        inputs = [self.position, *self.others.values(), *extra, *rows, *whole]
+        arrays = [item.array for item in self.whole]
+        return DensityFunction(make(inputs, list(outputs)), self.position.dtype, arrays)
+
+    def without_data(self) -> LogDensity:
+        """Return the graphs alone: no tables, and no data that are read in full."""
+        return replace(self, tables=(), whole=[], sources={})
 
     @property
     def log_likelihoods(self) -> list[Variable]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
@@ -15,13 +16,34 @@ from pytensor.graph.utils import MethodNotDefined
 from pymc_sgld.compiled.backend import NUMPY, Backend, is_compiled, seconds
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.estimators import Center, gradient_of
-from pymc_sgld.minibatch.blocks import read_blocks
-from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.minibatch.blocks import read_blocks, sum_over_blocks
+from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Table
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.sources.source import Source
 
 _SEED = 20190706  # fixed: what is found is a property of the model, not of a chain
 PASSES, PASSES_A_COORDINATE = 400, 30  # that a search takes, about
+
+
+class _Block(NamedTuple):
+    """Rows of a table that are evaluated at once.
+
+    Attributes
+    ----------
+    rows : sequence of ndarray
+        Their data.
+    counted : list of ndarray, shape (batch_size,)
+        How often each row counts; an empty list for the prior alone.
+    is_first : bool
+        Whether no block of the table comes before.
+    """
+
+    rows: Sequence[np.ndarray]
+    counted: list[np.ndarray]
+    is_first: bool = True
+
+
+_Product = Callable[[np.ndarray, np.ndarray, Sequence[np.ndarray], _Block], np.ndarray]
 
 
 class FullData:
@@ -37,12 +59,18 @@ class FullData:
         What compiles a function that is called so often that this saves time.
     calls : float, optional
         About how many blocks will be evaluated; by default as many as a search takes.
+    map : callable, optional
+        Evaluates the blocks: see :func:`pymc_sgld.minibatch.blocks.sum_over_blocks`.
     """
 
     def __init__(
-        self, density: LogDensity, backend: Backend = NUMPY, calls: float | None = None
+        self,
+        density: LogDensity,
+        backend: Backend = NUMPY,
+        calls: float | None = None,
+        map: Callable[..., Iterable[np.ndarray]] = map,
     ) -> None:
-        self.density, self._backend = density, backend
+        self.density, self._backend, self._map = density, backend, map
         self._scales = [1.0] * len(density.tables)
         position = density.position
         self._tangent = position.type("tangent")
@@ -61,8 +89,8 @@ class FullData:
             self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
         self._gradients = [gradient_of([graph], density) for graph in self._sums]
         self._calls = calls
-        self._functions: dict[int, Callable[..., Any]] = {}
-        self._products: dict[int, Callable[..., Any] | None] = {}
+        self._functions: dict[int, DensityFunction] = {}
+        self._products: dict[int, _Product] = {}
 
     @property
     def rows(self) -> int:
@@ -83,8 +111,8 @@ class FullData:
 
     def batches(self, density: LogDensity, calls: float) -> FullData:
         """Return the same for blocks of another length, compiled if this is: they share most."""
-        compiled = any(is_compiled(function) for function in self._functions.values())
-        return FullData(density, self._backend, np.inf if compiled else calls)
+        compiled = any(is_compiled(each.function) for each in self._functions.values())
+        return FullData(density, self._backend, np.inf if compiled else calls, self._map)
 
     @property
     def coordinates(self) -> tuple[Coordinates, ...]:
@@ -117,15 +145,9 @@ class FullData:
         """Return the value of each part, shape (parts,), and its gradient, shape (parts, d)."""
         values = np.zeros(len(self._sums))
         gradients = np.zeros((len(self._sums), len(position)))
-        position = position.astype(self.dtype)
         for i, parts in self._together():
-            function = self._function(i, parts)
-            for number, block in enumerate(self._blocks(i)):
-                found = function(position, *others, *block)
-                for k, part in enumerate(parts):
-                    if part or not number:  # the prior counts once
-                        values[part] += found[2 * k]
-                        gradients[part] += found[2 * k + 1]
+            sums = self._sum(i, partial(self._of_block, i, position, others))
+            values[parts], gradients[parts] = sums[:, 0], sums[:, 1:]
         return values, gradients
 
     def of_rows(
@@ -146,7 +168,7 @@ class FullData:
         rows : sequence of ndarray
             The data of as many rows as a block has.
         """
-        return self._of_block(i, position, others, rows)[i]
+        return self._gradients_of(i, position, others, rows)[i]
 
     def without_rows(
         self,
@@ -166,24 +188,43 @@ class FullData:
         found = np.zeros(len(position))
         for i, _ in self._together():
             block = rows.get(i) or [item.array for item in self.density.tables[i - 1].data]
-            gradients = self._of_block(i, position, others, block)
+            gradients = self._gradients_of(i, position, others, block)
             found += sum(part for k, part in gradients.items() if k not in rows)
         return found
 
-    def _of_block(
+    def _gradients_of(
         self,
         i: int,
         position: np.ndarray,
         others: Sequence[np.ndarray],
         rows: Sequence[np.ndarray],
     ) -> dict[int, np.ndarray]:
-        """Return the gradients of the parts that are evaluated with the rows of a block."""
+        """Return the gradients of the parts that are evaluated with some rows."""
+        once = np.ones(self.density.tables[i - 1].batch_size, self.dtype)
+        found = self._evaluate(i, position, others, _Block(rows, [once]))
+        return {part: gradient for part, (_, gradient) in found.items()}
+
+    def _of_block(
+        self, i: int, position: np.ndarray, others: Sequence[np.ndarray], block: _Block
+    ) -> np.ndarray:
+        """Return what a block adds to the values and gradients of parts, shape (parts, 1 + d)."""
+        found = self._evaluate(i, position, others, block)
+        added = np.array([np.append(*pair) for pair in found.values()], dtype=float)
+        if not block.is_first:
+            added[[part == 0 for part in found]] = 0  # the prior counts once
+        return added
+
+    def _evaluate(
+        self, i: int, position: np.ndarray, others: Sequence[np.ndarray], block: _Block
+    ) -> dict[int, list[Any]]:
+        """Return the value and the gradient of the parts that are evaluated with a block."""
         parts = dict(self._together())[i]
-        position = position.astype(self.dtype)
-        whole = [item.array for item in self.density.whole]
-        counted = np.ones(self.density.tables[i - 1].batch_size, self.dtype)
-        found = self._function(i, parts)(position, *others, counted, *rows, *whole)
-        return {part: found[2 * k + 1] for k, part in enumerate(parts)}
+        found = self._function(i, parts)(position, others, block.rows, block.counted)
+        return {part: found[2 * k : 2 * k + 2] for k, part in enumerate(parts)}
+
+    def _sum(self, i: int, function: Callable[[_Block], np.ndarray]) -> np.ndarray:
+        """Return the sum over the blocks of a table, or of the prior alone (0)."""
+        return sum_over_blocks(self._blocks(i), function, self._map)
 
     def _together(self) -> list[tuple[int, list[int]]]:
         """Return the tables to go through, each with the parts that are evaluated on the way.
@@ -195,16 +236,28 @@ class FullData:
             return [(0, [0])]
         return [(i, [0, i] if i == 1 else [i]) for i in tables]
 
-    def _function(self, i: int, parts: Sequence[int]) -> Callable[..., Any]:
+    def _function(self, i: int, parts: Sequence[int]) -> DensityFunction:
         """Return a function that gives the value and the gradient of parts for a block."""
         if i not in self._functions:
-            outputs = self._outputs(parts)
             calls = self._calls
             if calls is None:
                 size = self.density.position.type.shape[0]
                 calls = (PASSES + PASSES_A_COORDINATE * size) * self._blocks_of(i)
-            self._functions[i] = self._backend.function(self._inputs(i), outputs, calls)
+            make = partial(self._backend.function, calls=calls)
+            self._functions[i] = self._make(i, self._outputs(parts), make)
         return self._functions[i]
+
+    def _make(
+        self,
+        i: int,
+        outputs: Sequence[Variable],
+        make: Callable[..., Any],
+        more: Sequence[Variable] = (),
+    ) -> DensityFunction:
+        """Return a function of blocks of a table, or of the prior alone (0)."""
+        table = self.density.tables[i - 1] if i else None
+        counted = self._counted[i - 1 : i] if i else []
+        return self.density.function(outputs, table, extra=[*counted, *more], make=make)
 
     def _outputs(self, parts: Sequence[int]) -> list[Variable]:
         """Return the values and the gradients of parts."""
@@ -225,35 +278,24 @@ class FullData:
         size = len(position)
         hessians = np.zeros((len(self._sums), size, size))
         for i in range(len(self._sums)):
-            product = self._product(i)
-            for block in self._blocks(i):
-                for column, tangent in enumerate(np.eye(size, dtype=position.dtype)):
-                    hessians[i, :, column] += product(position, tangent, [*others, *block])
+            of_block = partial(_hessian, self._product(i), position, others)
+            hessians[i] = self._sum(i, of_block)
         return (hessians + hessians.swapaxes(1, 2)) / 2
 
-    def _product(self, i: int) -> Callable[..., np.ndarray]:
+    def _product(self, i: int) -> _Product:
         """Return a function that multiplies the Hessian of a part with a vector."""
-        inputs = self._inputs(i)
         if i not in self._products:
             try:
                 graph = pt.sum(self._gradients[i] * self._tangent)
                 product = self.density.gradient(graph, self.density.position)
-                inputs = [inputs[0], self._tangent, *inputs[1:]]
                 calls = self._blocks_of(i) * self.density.position.type.shape[0]
-                self._products[i] = self._backend.function(inputs, [product], calls)
+                make = partial(self._backend.function, calls=calls)
+                evaluate = self._make(i, [product], make, [self._tangent])
+                self._products[i] = partial(_exact, evaluate)
             except (MethodNotDefined, SettingError):
-                self._products[i] = None
-        compiled = self._products[i]
-        if compiled is not None:
-            return lambda position, tangent, rest: compiled(position, tangent, *rest)[0]
-        gradient = NUMPY.function(inputs, [self._gradients[i]], 1)
-
-        def difference(position: np.ndarray, tangent: np.ndarray, rest: list) -> np.ndarray:
-            scale = np.cbrt(np.finfo(position.dtype).eps) * max(1.0, np.abs(position @ tangent))
-            above, below = (gradient(position + s * tangent, *rest)[0] for s in (scale, -scale))
-            return (above - below) / (2 * scale)
-
-        return difference
+                gradient = self._make(i, [self._gradients[i]], partial(NUMPY.function, calls=1))
+                self._products[i] = partial(_by_difference, gradient)
+        return self._products[i]
 
     def center(
         self, position: np.ndarray, others: Sequence[np.ndarray], second_order: bool = True
@@ -263,28 +305,54 @@ class FullData:
         hessians = self.hessians(position, others) if second_order else None
         return Center(position, list(others), gradients, hessians)
 
-    def _inputs(self, i: int) -> list[Variable]:
-        """Return the inputs of a function of blocks of a table, or of the prior alone (0)."""
-        density = self.density
-        by_row: list[Variable] = []
-        if i:
-            by_row = [self._counted[i - 1], *[d.variable for d in density.tables[i - 1].data]]
-        whole = [item.variable for item in density.whole]
-        return [density.position, *density.others.values(), *by_row, *whole]
-
-    def _blocks(self, i: int) -> Iterator[list[np.ndarray]]:
-        """Give the data of each block, with a one for each row that is counted in it."""
-        whole = [item.array for item in self.density.whole]
+    def _blocks(self, i: int) -> Iterator[_Block]:
+        """Give the blocks of a table, or one without rows for the prior alone (0)."""
         if not i:
-            yield whole
+            yield _Block([], [])
             return
         table = self.density.tables[i - 1]
         seen = 0
-        for start, block in read_blocks(table):
+        for start, rows in read_blocks(table):
             new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
             counted = new * np.asarray(self._scales[i - 1], self.dtype)
-            yield [counted, *block, *whole]
+            yield _Block(rows, [counted], is_first=not seen)
             seen = start + table.batch_size
+
+
+def _hessian(
+    product: _Product, position: np.ndarray, others: Sequence[np.ndarray], block: _Block
+) -> np.ndarray:
+    """Return the Hessian for a block, one column after the other."""
+    tangents = np.eye(len(position), dtype=position.dtype)
+    columns = [product(position, tangent, others, block) for tangent in tangents]
+    return np.array(columns, dtype=float).T
+
+
+def _exact(
+    product: DensityFunction,
+    position: np.ndarray,
+    tangent: np.ndarray,
+    others: Sequence[np.ndarray],
+    block: _Block,
+) -> np.ndarray:
+    """Return the Hessian for a block times a vector."""
+    return product(position, others, block.rows, [*block.counted, tangent])[0]
+
+
+def _by_difference(
+    gradient: DensityFunction,
+    position: np.ndarray,
+    tangent: np.ndarray,
+    others: Sequence[np.ndarray],
+    block: _Block,
+) -> np.ndarray:
+    """Return the Hessian for a block times a vector, by a difference of gradients."""
+    scale = np.cbrt(np.finfo(position.dtype).eps) * max(1.0, np.abs(position @ tangent))
+    above, below = (
+        gradient(position + s * tangent, others, block.rows, block.counted)[0]
+        for s in (scale, -scale)
+    )
+    return (above - below) / (2 * scale)
 
 
 def _sampled(table: Table, rows: int) -> Table:

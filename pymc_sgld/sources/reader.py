@@ -12,10 +12,39 @@ from typing import Any
 
 import numpy as np
 
-from pymc_sgld.batching.windows import Window, WindowOrder
+from pymc_sgld.batching.windows import Window, WindowOrder, WindowReads
+from pymc_sgld.errors import SettingError
 from pymc_sgld.sources.source import Source
 
 THREAD = "pymc_sgld reader"
+BLOCK_BYTES = 2**17  # read at once: long enough for any disk to be quick
+WINDOW_BYTES = 2**24  # shuffled together
+LEAST_BLOCKS = 16  # of a window
+_MOST_BYTES = 2**30  # of a window
+
+
+def window_order(sources: Sequence[Source], batch_size: int) -> WindowOrder:
+    """Return the order for sources that are read together.
+
+    Raises
+    ------
+    SettingError
+        If their chunks are too large for a window of them to be in memory.
+    """
+    rows = len(sources[0])
+    row_bytes = max(1, sum(source.row_bytes for source in sources))
+    chunk = max(source.chunk for source in sources)
+    block = min(rows, chunk * max(1, BLOCK_BYTES // row_bytes // chunk))
+    window = max(LEAST_BLOCKS, WINDOW_BYTES // (block * row_bytes))
+    if min(window * block, rows) * row_bytes > _MOST_BYTES:
+        source = next(source for source in sources if source.chunk == chunk)
+        raise SettingError(
+            f'the source of "{source.name}" has chunks of {chunk} rows, {block * row_bytes:,} '
+            f"bytes: {LEAST_BLOCKS} of them, which have to be in memory together, are too "
+            "many. Store the data in smaller chunks, or write a copy by "
+            "pymc_sgld.sources.shuffled."
+        )
+    return WindowOrder(rows, batch_size, block, window)
 
 
 def in_background[T](function: Callable[..., T], *arguments: Any) -> Future[T]:
@@ -86,8 +115,8 @@ class Reader:
         self._used = False
         self._process = os.getpid()
 
-    def rows(self, seed: int, first_update: int, updates: int) -> list[np.ndarray]:
-        """Return the rows of updates, of each source, shape (updates * batch_size, ...).
+    def rows(self, reads: WindowReads) -> list[np.ndarray]:
+        """Return the rows that updates read, of each source, shape (k * batch_size, ...).
 
         Raises
         ------
@@ -96,8 +125,8 @@ class Reader:
         """
         if self._process != os.getpid():  # no thread outlives a fork
             self._streams, self._used, self._process = {}, False, os.getpid()
-        size = self._order.batch_size
-        first, last = first_update * size, (first_update + updates) * size
+        seed, size = reads.seed, self._order.batch_size
+        first, last = reads.updates.start * size, reads.updates.stop * size
         parts = []
         while first < last:
             epoch, window, place = self._order.locate(seed, first)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pymc_sgld.batching.epochs import RowOrder, block_rows, make_order
+from pymc_sgld.batching.epochs import StoredOrder, make_order
 from pymc_sgld.gradients.estimators import Center
 from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.full_data import FullData
@@ -141,7 +141,7 @@ class BatchGradients:
     def _batch(self, i: int) -> list[np.ndarray]:
         """Return the rows of a table that come next in its order."""
         order, stored = self._orders[i], self._stored[i]
-        rows = block_rows(order.starts(self._rng, 0, self._count, 1)[0], order)
+        rows = order.rows(order.reads(self._rng, 0, self._count, 1))[0]
         rows = rows if stored is None else stored[rows]
         return [array[rows] for array in self._rows[i]]
 
@@ -161,7 +161,7 @@ def _in_memory(item: Data) -> np.ndarray:
     return item.array.sample
 
 
-def _order(batching: str, rows: int, batch_size: int) -> RowOrder:
+def _order(batching: str, rows: int, batch_size: int) -> StoredOrder:
     """Return the order of a table; one of independent rows where a sample of it is too small."""
     return make_order(batching if batch_size <= rows else "with_replacement", rows, batch_size)
 

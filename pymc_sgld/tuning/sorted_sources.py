@@ -1,7 +1,7 @@
 r"""What the order of the rows on disk adds to the noise of the gradient.
 
 Batches of a source are random subsets of a window, which is shuffled: of :math:`W` of the
-:math:`K` blocks of rows (``sources.order``). Where rows of one block are alike, as in data that
+:math:`K` blocks of rows (``batching.windows``). Where rows of one block are alike, as in data that
 are sorted by time, group or outcome, windows differ by more than chance, and all batches of a
 window err to the same side. With :math:`B` the covariance of the gradient estimate of one block as
 a batch, and :math:`R` that of as many rows picked at random, the estimate of a window is off by an
@@ -29,12 +29,12 @@ from collections.abc import Sequence
 import numpy as np
 import scipy
 
-from pymc_sgld.batching.windows import WindowOrder
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.gradients.estimators import Center
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.sources.reader import window_order
 from pymc_sgld.tuning.batch_noise import BATCHES, BatchGradients, noise_samples
 from pymc_sgld.tuning.posterior.variational import Gaussian
 from pymc_sgld.tuning.settings import Asked
@@ -82,7 +82,7 @@ def check_order(
     for table in density.tables:
         if table.full or not table.sources:
             continue
-        order = WindowOrder.of(table.sources, table.batch_size)
+        order = window_order(table.sources, table.batch_size)
         if order.windows == 1:
             continue
         data = FullData(rows.density(order.block), asked.backend, 2 * _POSITIONS * BATCHES)

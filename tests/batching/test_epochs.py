@@ -4,14 +4,13 @@ import numpy as np
 import pymc as pm
 import pytest
 
-from pymc_sgld import SGLD, SettingError
-from pymc_sgld.batching.epochs import MIN_BLOCKS, ORDERS, Reshuffle, block_rows, make_order
-from tests.graphs import QUICK, gradients_of
+from pymc_sgld import SettingError
+from pymc_sgld.batching.epochs import MIN_BLOCKS, ORDERS, Reshuffle, make_order
+from tests.graphs import mean_gradient, updates_of
 
 
 def stream(order, updates, seed=5, first=0):
-    starts = order.starts(np.random.default_rng(seed), seed, first, updates)
-    return block_rows(starts, order)
+    return order.rows(order.reads(np.random.default_rng(seed), seed, first, updates))
 
 
 @pytest.mark.parametrize(
@@ -91,8 +90,7 @@ def test_spread_of_batches_by_the_difference_of_consecutive_ones(size):
     order, rng = Reshuffle(100, size), np.random.default_rng(size)
     values = rng.normal(size=100)
     values -= values.mean()
-    starts = order.starts(rng, 1, 0, 40_000)
-    means = values[block_rows(starts, order)].mean(axis=1)
+    means = values[order.rows(order.reads(rng, 1, 0, 40_000))].mean(axis=1)
     variance, squares = np.mean(means**2), np.mean(np.diff(means) ** 2)
     assert (
         abs(variance / (squares / 2) / order.spread - 1) < 0.05
@@ -109,13 +107,11 @@ def test_an_epoch_of_gradients_is_the_full_gradient(rows, size):
     with pm.Model() as model:
         beta = pm.Normal("beta", shape=3)
         pm.Normal("y", pm.Data("X", X.T.copy()).T @ beta, 1, observed=y)
-        step = SGLD(batch_size=size, step_size=1e-9, **QUICK)
-    run = step._transition.run
-    [starts] = run.starts(rng, 3, 0, rows)  # as many epochs as rows in a batch: no ragged end
     position = np.ones(3)
-    gradients = [gradients_of(step, position, [starts[i : i + 1]])[0] for i in range(rows)]
     full = model.compile_dlogp(mode="FAST_COMPILE")({"beta": position})
-    np.testing.assert_allclose(np.mean(gradients, axis=0), full, rtol=1e-10)
+    # as many epochs as rows in a batch: no ragged end
+    found = mean_gradient(updates_of(model, size), position, rows)
+    np.testing.assert_allclose(found, full, rtol=1e-10)
 
 
 def test_unknown_name():

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from pymc_sgld import DataError, SettingError
-from pymc_sgld.batching.windows import WindowOrder
+from pymc_sgld.batching.windows import WindowOrder, WindowReads
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.selection.rows import Data
-from pymc_sgld.sources.reader import THREAD, Reader
+from pymc_sgld.sources.reader import THREAD, Reader, window_order
 from pymc_sgld.sources.source import Sliced, Stored
 from pymc_sgld.tuning.sorted_sources import excess
 
@@ -32,10 +32,15 @@ def reader_of(shape, values=None):
     return Reader([Stored(rows)], WindowOrder(*shape))
 
 
+def rows_of(reader, seed, first, updates):
+    """Return the rows of consecutive updates, of each source."""
+    return reader.rows(WindowReads(seed, range(first, first + updates)))
+
+
 def stream(reader, updates, size, seed=5, first=0):
     """Return the rows of updates, shape (updates, batch_size), read in parts of some updates."""
     ends = [*range(first, first + updates, 7), first + updates]
-    parts = [reader.rows(seed, a, b - a)[0] for a, b in pairwise(ends)]
+    parts = [rows_of(reader, seed, a, b - a)[0] for a, b in pairwise(ends)]
     return np.concatenate(parts).reshape(updates, size)
 
 
@@ -80,8 +85,8 @@ def test_two_chains_on_one_reader():
     one, other = (stream(reader_of(shape), 60, 13, seed) for seed in (1, 2))
     both = reader_of(shape)
     for i in range(60):
-        assert (both.rows(1, i, 1)[0] == one[i]).all()
-        assert (both.rows(2, i, 1)[0] == other[i]).all()
+        assert (rows_of(both, 1, i, 1)[0] == one[i]).all()
+        assert (rows_of(both, 2, i, 1)[0] == other[i]).all()
 
 
 def test_rows_of_several_sources_stay_together():
@@ -89,14 +94,14 @@ def test_rows_of_several_sources_stay_together():
     order = WindowOrder(*SHAPES[2])
     reader = Reader([Stored(number), Stored(np.stack([number, -number], axis=1))], order)
     for first in range(0, 200, 8):
-        rows, pairs = reader.rows(3, first, 8)
+        rows, pairs = rows_of(reader, 3, first, 8)
         assert np.array_equal(pairs, np.stack([rows, -rows], axis=1))
 
 
 def test_what_was_read_stays_as_it_is():
     """A batch is no view of memory that is written again."""
     reader = reader_of(SHAPES[0])
-    early = reader.rows(1, 0, 5)[0]
+    early = rows_of(reader, 1, 0, 5)[0]
     kept = early.copy()
     stream(reader, 400, 10, seed=1, first=5)
     assert (early == kept).all()
@@ -150,7 +155,7 @@ def spread(values, shape, step_size=0.3, seeds=16, epochs=40):
     rows, size = shape[:2]
     updates = epochs * rows // size
     readers = [reader_of(shape, values) for _ in range(seeds)]
-    read = [reader.rows(seed, 0, updates)[0] for seed, reader in enumerate(readers)]
+    read = [rows_of(reader, seed, 0, updates)[0] for seed, reader in enumerate(readers)]
     curvature = np.array(read).reshape(seeds, updates, size).mean(axis=2)
     rng = np.random.default_rng(0)
     z = rng.standard_normal((updates + 1, seeds))
@@ -201,11 +206,11 @@ def test_excess_is_that_of_the_blocks():
 
 def test_windows_fit_into_memory():
     wide, narrow = Stored(np.zeros((100_000, 50))), Stored(np.zeros(100_000))
-    order = WindowOrder.of([wide, narrow], 128)
+    order = window_order([wide, narrow], 128)
     row_bytes = 51 * 8
     assert 2**16 < order.block * row_bytes <= 2**17
     assert order.blocks_of_window * order.block * row_bytes <= 2**24
-    assert WindowOrder.of([narrow], 128).windows == 1  # all of it is shuffled together
+    assert window_order([narrow], 128).windows == 1  # all of it is shuffled together
 
     class Chunked:
         dtype, chunks = np.dtype("float64"), (30_000, 50)
@@ -213,10 +218,10 @@ def test_windows_fit_into_memory():
         def __init__(self, rows):
             self.shape = (rows, 50)
 
-    assert WindowOrder.of([Sliced(Chunked(10**6))], 128).block == 30_000
+    assert window_order([Sliced(Chunked(10**6))], 128).block == 30_000
     Chunked.chunks = (300_000, 50)
     with pytest.raises(SettingError, match=r'"x" has chunks of 300000 rows, 120,000,000 bytes'):
-        WindowOrder.of([Sliced(Chunked(10**8)).named("x")], 128)
+        window_order([Sliced(Chunked(10**8)).named("x")], 128)
 
 
 @pytest.mark.parametrize(
@@ -270,9 +275,9 @@ class Watched:
 def test_a_thread_reads_ahead_and_ends():
     watched = Watched()
     reader = Reader([Sliced(watched)], WindowOrder(1000, 10, 20, 5))
-    reader.rows(1, 0, 1)
+    rows_of(reader, 1, 0, 1)
     assert THREAD not in watched.threads  # a single look starts nothing
-    reader.rows(1, 1, 1)
+    rows_of(reader, 1, 1, 1)
     assert wait_for_threads() and watched.threads.count(THREAD) == 5
     before = list(watched.threads)
     stream(reader, 19, 10, seed=1, first=1)  # to the end of the second window
@@ -284,22 +289,22 @@ def test_a_thread_reads_ahead_and_ends():
 def test_what_a_thread_fails_on_is_raised_where_rows_are_used():
     watched = Watched()
     reader = Reader([Sliced(watched).named("x")], WindowOrder(1000, 10, 20, 5))
-    reader.rows(1, 0, 1)
+    rows_of(reader, 1, 0, 1)
     watched.broken = True
-    assert len(reader.rows(1, 1, 9)[0]) == 90  # the window that is there
+    assert len(rows_of(reader, 1, 1, 9)[0]) == 90  # the window that is there
     with pytest.raises(DataError, match=r'rows \d+ to \d+ of the source of "x".*on fire'):
-        reader.rows(1, 10, 1)
+        rows_of(reader, 1, 10, 1)
     assert wait_for_threads()
     watched.broken = False
-    assert len(reader.rows(1, 10, 1)[0]) == 10  # no failure is remembered
+    assert len(rows_of(reader, 1, 10, 1)[0]) == 10  # no failure is remembered
 
 
 def test_an_abandoned_reader_leaves_no_thread():
     watched = Watched()
     reader = Reader([Sliced(watched)], WindowOrder(1000, 10, 20, 5))
-    reader.rows(1, 0, 1)
+    rows_of(reader, 1, 0, 1)
     watched.release.clear()
-    reader.rows(1, 1, 1)
+    rows_of(reader, 1, 1, 1)
     assert len(alive()) == 1
     del reader
     watched.release.set()

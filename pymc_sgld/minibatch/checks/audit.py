@@ -86,6 +86,9 @@ def compare_one_batch(
             )
 
 
+_At = tuple[np.ndarray, list[np.ndarray]]  # a position, and values of the other variables
+
+
 class _Expected(NamedTuple):
     """What PyMC's graph of a term gives: its elements, and the gradient of their sum."""
 
@@ -117,18 +120,18 @@ def audit_batches(
     terms = [term for term in terms if not term.declared]  # of these PyMC knows one batch only
     point, expected = _expect(density, terms, value_vars, point)
     position = np.concatenate([np.ravel(point[c.value_name]) for c in density.coordinates])
-    inputs = [position.astype(density.position.dtype), *[point[name] for name in density.others]]
+    at = position, [point[name] for name in density.others]
     of_rows: set[str] = set()
     for table in density.tables:
         for name in set(table.likelihoods) & set(expected):
             of_rows.add(name)
             if table.full and not table.sources:
                 graph = pt.sum(table.likelihoods[name], dtype="float64")
-                _compare_sums(f'"{name}"', graph, density, inputs, [expected[name]])
+                _compare_sums(f'"{name}"', graph, density, at, [expected[name]])
             else:
-                _compare_rows(name, table, density, inputs, expected[name])
+                _compare_rows(name, table, density, at, expected[name])
     prior = [part for name, part in expected.items() if name not in of_rows]
-    _compare_sums("the prior", density.log_prior, density, inputs, prior)
+    _compare_sums("the prior", density.log_prior, density, at, prior)
 
 
 def _expect(
@@ -182,33 +185,23 @@ def _compare_rows(
     name: str,
     table: Table,
     density: LogDensity,
-    inputs: list[np.ndarray],
+    at: _At,
     expected: _Expected,
 ) -> None:
     """Compare the rows of all batches, and the sum of their gradients."""
     position = density.position
     rows = table.likelihoods[name].reshape((table.batch_size, -1)).sum(axis=1, dtype="float64")
     counted = pt.vector("counted", dtype="float64")
-    evaluate = pytensor.function(
-        [
-            position,
-            *density.others.values(),
-            counted,
-            *[item.variable for item in [*table.data, *density.whole]],
-        ],
-        [rows, density.gradient(pt.sum(rows * counted), position)],
-        mode=QUICK,
-        on_unused_input="ignore",
-    )
+    sums = density.gradient(pt.sum(rows * counted), position)
+    evaluate = density.function([rows, sums], table, extra=[counted])
     all_rows = expected.value.reshape((len(expected.value), -1)).sum(axis=1, dtype="float64")
-    whole = [item.array for item in density.whole]
     tolerance = np.sqrt(np.finfo(position.dtype).eps)
-    gradient, size = np.zeros(len(inputs[0])), np.zeros(len(inputs[0]))
+    gradient, size = np.zeros((2, len(at[0])))
     for first in range(0, len(all_rows), table.batch_size):
         batch = np.arange(first, first + table.batch_size)
         once, batch = (batch < len(all_rows)).astype("float64"), batch % len(all_rows)
         data = [_rows_of(item, batch) for item in table.data]
-        values, part = evaluate(*inputs, once, *data, *whole)
+        values, part = evaluate(*at, data, [once])
         wrong = np.abs(values - all_rows[batch]) > tolerance * (1 + np.abs(all_rows[batch]))
         if wrong.any():
             i = int(np.flatnonzero(wrong)[0])
@@ -231,17 +224,12 @@ def _compare_sums(
     label: str,
     graph: Variable,
     density: LogDensity,
-    inputs: list[np.ndarray],
+    at: _At,
     expected: Sequence[_Expected],
 ) -> None:
     """Compare what every update evaluates in full."""
-    evaluate = pytensor.function(
-        [density.position, *density.others.values(), *[d.variable for d in density.whole]],
-        [graph, density.gradient(graph, density.position)],
-        mode=QUICK,
-        on_unused_input="ignore",
-    )
-    value, gradient = evaluate(*inputs, *[item.array for item in density.whole])
+    evaluate = density.function([graph, density.gradient(graph, density.position)])
+    value, gradient = evaluate(*at)
     all_values = float(sum(part.value.sum(dtype="float64") for part in expected))
     scale = 1 + sum(np.abs(part.value).sum(dtype="float64") for part in expected)
     tolerance = np.sqrt(np.finfo(density.position.dtype).eps)
@@ -252,7 +240,7 @@ def _compare_sums(
         )
     gradients = [part.gradient for part in expected]
     size = 1 + scale + np.sum(np.abs(gradients), axis=0)
-    full = np.sum(gradients, axis=0) + np.zeros(len(inputs[0]))
+    full = np.sum(gradients, axis=0) + np.zeros(len(at[0]))
     _compare_gradients(label, gradient, full, tolerance * size, density)
 
 

@@ -7,12 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.compiled.numpy_mode import QUICK
 from pymc_sgld.errors import DataError, SGLDWarning
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.checks.negative_indices import explain_negative, indices_into_parameters
@@ -119,24 +117,15 @@ def _row_check(
         for index in indices_into_parameters(log_likelihood, is_data):
             if index.type.shape[:1] == (table.batch_size,):
                 in_range[name] = in_range[name] & _by_row(index >= 0, table.batch_size)
-    whole = density.whole
-    variables = [*[item.variable for item in table.data], *[item.variable for item in whole]]
-    others = list(density.others.values())
-    function = pytensor.function(
-        [density.position, *others, *variables],
-        [*right.values(), *in_range.values()],
-        mode=QUICK,
-        on_unused_input="ignore",
-    )
+    function = density.function([*right.values(), *in_range.values()], table)
 
     def check(
         inputs: Mapping[Variable, np.ndarray], start: int, block: list[np.ndarray]
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        data = [*block, *[item.array for item in whole]]
-        position = inputs[density.position]
+        others = [inputs[other] for other in density.others.values()]
         try:
             with np.errstate(all="ignore"):
-                found = function(position, *[inputs[other] for other in others], *data)
+                found = function(inputs[density.position], others, block)
         except IndexError as error:
             raise DataError(
                 f"an index in the model is out of range, in rows {start} to "

@@ -24,9 +24,11 @@ from pymc_sgld import (
     diagnose,
     minibatch,
 )
-from pymc_sgld.batching import windows as order
+from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.sources import reader
+from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.reader import THREAD
-from tests.graphs import QUICK, gradients_of
+from tests.graphs import QUICK, mean_gradient, updates_of, updates_with
 
 N, GROUPS, TEMPLATE = 3000, 5, 40
 RNG = np.random.default_rng(11)
@@ -41,8 +43,8 @@ RUN |= {"quiet": True, "compute_convergence_checks": False}
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
     """Make blocks and windows small, so that a few rows have many of them."""
-    monkeypatch.setattr(order, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(order, "WINDOW_BYTES", 16_000)
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(reader, "WINDOW_BYTES", 16_000)
 
 
 def logistic(X, group, y):
@@ -58,19 +60,6 @@ def template(rows=TEMPLATE):
     return logistic(X[:rows], GROUP[:rows], Y[:rows])
 
 
-def gradient_of_an_epoch(step, position, rows=N):
-    """Return the mean gradient of as many epochs as a batch has rows: no ragged end."""
-    run = step._transition.run
-    size = run.orders[0].batch_size
-    starts = run.starts(np.random.default_rng(0), 3, 0, rows)
-    found = []
-    for first in range(0, rows, 100):
-        part = [of_order[first : first + 100] for of_order in starts]
-        found.append(gradients_of(step, position, part, len(part[0])))
-    assert size > 1
-    return np.concatenate(found).mean(axis=0)
-
-
 POINT = {"beta": np.array([0.5, -0.2, 0.1]), "effect": np.linspace(-1, 1, GROUPS)}
 POSITION = np.concatenate([POINT["beta"], POINT["effect"]])
 
@@ -79,10 +68,11 @@ POSITION = np.concatenate([POINT["beta"], POINT["effect"]])
 def test_an_epoch_of_gradients_is_the_full_gradient(rows):
     """The prior once, the likelihood N/n times: the rows of the template count nowhere."""
     full = logistic(**ROWS).compile_dlogp(mode="FAST_COMPILE")(POINT)
-    step = SGLD(model=template(rows), data=ROWS, batch_size=11, step_size=1e-9, **QUICK)
-    assert step._transition.run.orders[0].windows > 3
-    assert step.tables == {("y",): (11, N)}
-    np.testing.assert_allclose(gradient_of_an_epoch(step, POSITION), full, rtol=1e-6)
+    updates = updates_of(template(rows), 11, ROWS)
+    [order] = updates.orders
+    assert (order.batch_size, order.total_size) == (11, N) and order.windows > 3
+    # as many epochs as rows in a batch: no ragged end
+    np.testing.assert_allclose(mean_gradient(updates, POSITION, N), full, rtol=1e-6)
     # it would fail with the scale of the template
     assert np.abs(full * rows / N - full).max() > 0.1 * np.abs(full).max()
 
@@ -91,12 +81,11 @@ def test_an_epoch_of_gradients_is_the_full_gradient(rows):
 def test_a_source_of_one_batch_is_read_in_full(audit):
     """As a table in memory would be: all rows at every update."""
     full = logistic(**ROWS).compile_dlogp(mode="FAST_COMPILE")(POINT)
-    settings = {"batch_size": N, "step_size": 1e-9, "audit": audit} | QUICK
-    step = SGLD(model=template(), data=ROWS, **settings)
-    run = step._transition.run
-    assert run.orders == [] and step.tables == {("y",): (N, N)}
-    found = gradients_of(step, POSITION, [])[0]
-    np.testing.assert_allclose(found, full, rtol=1e-6)
+    updates = updates_of(template(), N, ROWS, audit)
+    assert updates.orders == []
+    np.testing.assert_allclose(mean_gradient(updates, POSITION, 1), full, rtol=1e-6)
+    step = SGLD(model=template(), data=ROWS, batch_size=N, step_size=1e-9, audit=audit, **QUICK)
+    assert step.tables == {("y",): (N, N)}
     for settings in ({"gradient": "taylor"}, {"gradient": "control_variate"}):
         kwargs = {"center": POINT, "compile_kwargs": {"mode": "FAST_COMPILE"}} | settings
         assert SGLD(model=template(), data=ROWS, batch_size=N, **kwargs).batch_size == N
@@ -118,9 +107,17 @@ def test_choices_are_those_of_the_rows_in_memory():
     of_streamed, of_memory = (each._transition.gaussian.shape for each in (streamed, memory))
     np.testing.assert_allclose(of_streamed.precision, of_memory.precision, rtol=1e-4)
     assert abs(np.log(streamed.schedule.step_size / memory.schedule.step_size)) < 0.3
-    assert all(
-        source.sample is None for source in streamed._transition.run._inputs._readers[0].sources
-    )
+
+
+def test_the_sample_of_a_source_is_kept_for_the_choices_only():
+    model = template()
+    rows = Minibatcher(model, model.value_vars, model.initial_point(), sources=bind(ROWS))
+    rows.check_sources()
+    density = rows.density(16)
+    [table] = density.tables
+    assert all(len(source.sample) == N for source in table.sources)
+    updates_with(density)
+    assert all(source.sample is None for source in table.sources)
 
 
 def test_report():
@@ -144,15 +141,13 @@ def test_several_tables_and_data_in_memory():
             pm.Normal("inside", mean, 3, observed=inside)
         return model
 
-    step = SGLD(
-        model=build(long[:9], short[:9]), data={"long": long, "short": short}, batch_size=100,
-        step_size=1e-9, **QUICK,
-    )  # fmt: skip
+    model, data = build(long[:9], short[:9]), {"long": long, "short": short}
+    step = SGLD(model=model, data=data, batch_size=100, step_size=1e-9, **QUICK)
     assert step.tables == {
         ("long",): (100, 900), ("short",): (100, 500), ("inside",): (60, 60)
     }  # fmt: skip
     full = build(long, short).compile_dlogp(mode="FAST_COMPILE")({"mean": np.array(0.7)})
-    found = gradient_of_an_epoch(step, np.array([0.7]), 900)
+    found = mean_gradient(updates_of(model, 100, data), np.array([0.7]), 900)
     np.testing.assert_allclose(found, full, rtol=1e-10)
 
 
@@ -166,9 +161,8 @@ def test_named_dimensions():
 
     t = X.sum(axis=1).astype("float64")
     model = build(X[:9].astype("float64"), t[:9])
-    step = SGLD(model=model, data={"X": X, "t": t}, batch_size=10, step_size=1e-9, **QUICK)
     full = build(X.astype("float64"), t).compile_dlogp(mode="FAST_COMPILE")
-    found = gradient_of_an_epoch(step, POINT["beta"])
+    found = mean_gradient(updates_of(model, 10, {"X": X, "t": t}), POINT["beta"], N)
     np.testing.assert_allclose(found, full({"beta": POINT["beta"]}), rtol=1e-6)
 
 
@@ -180,12 +174,11 @@ def test_potentials_by_rows():
         return model
 
     x = X[:, 0].astype("float64")
-    settings = {"data": {"x": x}, "batch_size": 10, "step_size": 1e-9} | QUICK
-    step = SGLD(model=build(x[:9]), potentials={"term": "rows"}, **settings)
+    updates = updates_of(build(x[:9]), 10, {"x": x}, potentials={"term": "rows"})
     full = build(x).compile_dlogp(mode="FAST_COMPILE")({"mean": np.array(0.7)})
-    np.testing.assert_allclose(gradient_of_an_epoch(step, np.array([0.7])), full, rtol=1e-10)
+    np.testing.assert_allclose(mean_gradient(updates, np.array([0.7]), N), full, rtol=1e-10)
     with pytest.raises(MinibatchError, match=r'"term": it reads "x" from data='):
-        SGLD(model=build(x[:9]), potentials={"term": "prior"}, **settings)
+        updates_of(build(x[:9]), 10, {"x": x}, potentials={"term": "prior"})
 
 
 def test_diagnose_reads_the_sources():
@@ -291,12 +284,12 @@ def test_what_is_not_computed_row_by_row(build, message):
 
 
 def test_what_is_the_same_in_every_row_is_no_data():
-    with pm.Model():
+    with pm.Model() as model:
         mean = pm.Normal("mean")
         pm.Normal("y", mean, np.full(TEMPLATE, 2.0), observed=X[:TEMPLATE, 0])
-        step = SGLD(data={"y": X[:, 0]}, batch_size=10, step_size=1e-9, **QUICK)
     expected = (X[:, 0].astype("float64") - 0.7).sum() / 4 - 0.7
-    np.testing.assert_allclose(gradient_of_an_epoch(step, np.array([0.7])), [expected], rtol=1e-6)
+    found = mean_gradient(updates_of(model, 10, {"y": X[:, 0]}), np.array([0.7]), N)
+    np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
 def test_a_source_that_the_density_does_not_read():
