@@ -8,7 +8,6 @@ import pytensor.tensor as pt
 import pytest
 
 from pymc_sgld import SGLD
-from pymc_sgld.batching.epochs import independent
 from pymc_sgld.chain import parameters
 from pymc_sgld.chain.coupled import CoupledDifference
 from pymc_sgld.chain.judge import Judge
@@ -132,7 +131,7 @@ def test_entries_that_are_not_finite_hide_no_others():
             np.array([large, np.nan, 1.0, draw + 0.5 + 0.1 * off]), np.array([1, np.nan, 1, draw])
         )
     names = ["large", "none", "constant", "shifted"]
-    judge = Judge(names, names, 0.05, False, None, True, independent)
+    judge = Judge(names, names, 0.05, None, True)
     [message] = judge.messages(Reading.none(4), coupled.bias(), 0.1)
     assert "the mean of shifted is about +" in message.text
 
