@@ -197,7 +197,7 @@ class Updates:
             found = function(
                 *[np.asarray(array, self.dtype) for array in state],
                 plan.step_sizes.astype(self.dtype, copy=False),
-                *self._factored(plan.noise),
+                *self._inputs_of(plan.noise),
                 *[self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.starts)],
                 *plan.others,
                 *self._preconditioner.arrays,
@@ -215,22 +215,30 @@ class Updates:
     @property
     def _noise_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of what an update takes of them."""
-        return [(self._size,)] * self.dynamics.vectors + [()] * self.dynamics.scalars
+        vectors = self.dynamics.vectors * (1 + self.dynamics.takes_duals)
+        return [(self._size,)] * vectors + [()] * self.dynamics.scalars
 
     def start(self, rng: np.random.Generator) -> State:
         """Return what the state of a chain that starts has beside the position."""
 
-        def normal() -> np.ndarray:
-            return self._preconditioner.factor(rng.standard_normal((1, self._size), self.dtype))[0]
+        def normal() -> tuple[np.ndarray, ...]:
+            z = rng.standard_normal((1, self._size), self.dtype)
+            return tuple(vector[0] for vector in self._factored([z]))
 
         return self.dynamics.start(normal, self.temperature)
 
-    def _factored(self, noise: np.ndarray) -> list[np.ndarray]:
-        """Return what updates take of normal numbers: vectors ``L z``, (k, d), then numbers."""
+    def _inputs_of(self, noise: np.ndarray) -> list[np.ndarray]:
+        """Return what updates take of normal numbers: vectors of shape (k, d), then numbers."""
         vectors, scalars = np.split(noise, [self.dynamics.vectors * self._size], axis=1)
-        found = np.split(vectors, self.dynamics.vectors, axis=1)
-        found = [self._preconditioner.factor(z) for z in found]
+        found = self._factored(np.split(vectors, self.dynamics.vectors, axis=1))
         return [np.ascontiguousarray(z, self.dtype) for z in [*found, *scalars.T]]
+
+    def _factored(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return ``L z`` for rows of normal numbers, and their duals where they are taken."""
+        found = [self._preconditioner.factor(z) for z in vectors]
+        if self.dynamics.takes_duals:
+            found += [self._preconditioner.dual(z) for z in vectors]
+        return found
 
     @property
     def overstatement(self) -> float:
@@ -299,7 +307,8 @@ class Updates:
             pt.tensor(f"noise{i}", dtype=dtype, shape=(updates, *shape))
             for i, shape in enumerate(self._noise_shapes)
         ]
-        example = self.dynamics.start(lambda: np.zeros(self._size), self.temperature)
+        nothing = (np.zeros(self._size),) * (1 + self.dynamics.takes_duals)
+        example = self.dynamics.start(lambda: nothing, self.temperature)
         state = [position] + [
             pt.tensor(f"state{i}", dtype=dtype, shape=np.shape(array))
             for i, array in enumerate(example)

@@ -61,6 +61,8 @@ class Dynamics(ABC):
         Whether the variance of a Gaussian is exact, where gradients have no noise.
     vectors, scalars : int
         Vectors :math:`L z` and single numbers :math:`z` that an update takes.
+    takes_duals : bool
+        Whether it takes :math:`L^{-\top} z`, too, for each of the vectors.
     acceptance : float or None
         The acceptance rate that a chosen step size is tuned to, where there is an accept step.
     """
@@ -70,15 +72,16 @@ class Dynamics(ABC):
     is_exact: ClassVar[bool]
     vectors: ClassVar[int] = 1
     scalars: ClassVar[int] = 0
+    takes_duals: ClassVar[bool] = False
     acceptance: ClassVar[float | None] = None
 
-    def start(self, normal: Callable[[], np.ndarray], temperature: float) -> State:
+    def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         """Return what a state has beside the position when a chain starts.
 
         Parameters
         ----------
         normal : callable
-            Draws a vector :math:`L z`, shape (d,).
+            Draws a vector :math:`L z`, shape (d,), and its dual where duals are taken.
         temperature : float
         """
         return ()
@@ -112,7 +115,8 @@ class Dynamics(ABC):
         target : callable
             Evaluates the gradient at a position.
         noise : tuple of arrays or tensors
-            Independent vectors :math:`L z`, shape (d,), then numbers :math:`z`.
+            Independent vectors :math:`L z`, shape (d,), then the duals :math:`L^{-\top} z` of
+            each where they are taken, then numbers :math:`z`.
         step_size, temperature : float or scalar tensor
         """
 

@@ -52,9 +52,9 @@ class MetropolisAdjusted(Overdamped):
     scalars = 1
     acceptance = 0.574
 
-    def start(self, normal: Callable[[], np.ndarray], temperature: float) -> State:
+    def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         """Return zeros: a state is refreshed before it moves."""
-        nothing = 0 * normal()
+        nothing = 0 * normal()[0]
         return nothing, nothing, np.zeros(()), np.zeros(())
 
     def stats(self, extra: State, updates: int) -> dict[str, float]:

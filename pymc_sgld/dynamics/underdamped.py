@@ -58,9 +58,9 @@ class BAOAB(Dynamics):
     order = 2
     is_exact = True
 
-    def start(self, normal: Callable[[], np.ndarray], temperature: float) -> State:
+    def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         r"""Return a momentum, :math:`u \sim N(0, T M)`."""
-        return (np.sqrt(temperature).astype(float) * normal(),)
+        return (np.sqrt(temperature) * normal()[0],)
 
     def update(
         self, state: State, target: Target, noise: tuple[Any, ...], step_size: Any, temperature: Any
@@ -128,3 +128,72 @@ class BAOAB(Dynamics):
         trace = 1 + kept - step_size**2 * rates * (1 + kept) / 2
         root = np.sqrt((trace**2 / 4 - kept).astype(complex))
         return np.stack([trace / 2 + root, trace / 2 - root])
+
+
+@dataclass(frozen=True)
+class Thermostat(BAOAB):
+    r"""Stochastic gradient Nosé–Hoover thermostat: a friction that follows the temperature.
+
+    The noise of gradients heats the momentum. The friction :math:`\xi` grows as long as the mean
+    kinetic energy is too large, and so takes out what the noise puts in, whose size need not be
+    known:
+
+    .. math::
+
+        du = M \hat g(\theta)\, dt - \xi u\, dt + \sqrt{2 \gamma T}\, L\, dW, \qquad
+        d\xi = \left(\tfrac1d u^\top M^{-1} u - T\right) dt .
+
+    It is exact for noise that is equally large in all directions of the coordinates of
+    :math:`M`. One update is that of :class:`BAOAB`, with two half steps of :math:`\xi` around the
+    step of the friction.
+
+    Parameters
+    ----------
+    friction : float
+        :math:`\gamma`, that of the injected noise: where gradients have none, the mean of
+        :math:`\xi`.
+
+    References
+    ----------
+    Ding, Fang, Babbush, Chen, Skeel and Neven (2014), Bayesian sampling using stochastic gradient
+    thermostats, algorithm 2.
+    Leimkuhler and Shang (2016), Adaptive thermostats for noisy gradient systems: the splitting.
+    """
+
+    name = "thermostat"
+    takes_duals = True
+
+    def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
+        r"""Return a momentum :math:`u`, :math:`M^{-1} u`, and the friction."""
+        momentum, dual = normal()
+        root = np.sqrt(temperature)
+        return root * momentum, root * dual, np.asarray(self.friction)
+
+    def update(
+        self, state: State, target: Target, noise: tuple[Any, ...], step_size: Any, temperature: Any
+    ) -> tuple[State, Evaluation]:
+        """Return position, momentum, its dual and the friction after one update."""
+        (position, momentum, dual, friction), (normal, dual_normal) = state, noise
+        xp = functions_for(step_size)
+
+        def heat(momentum: Any, dual: Any) -> Any:
+            return (step_size / 2) * ((momentum * dual).sum() / momentum.shape[0] - temperature)
+
+        half = position + (step_size / 2) * momentum
+        friction = friction + heat(momentum, dual)
+        kept = xp.exp(-friction * step_size)
+        rate = xp.where(abs(friction) < 1e-6, 1e-6, friction)
+        injected = -xp.expm1(-2 * rate * step_size) / rate
+        scale = (temperature * self.friction * injected) ** 0.5
+        momentum = kept * momentum + scale * normal
+        dual = kept * dual + scale * dual_normal
+        friction = friction + heat(momentum, dual)
+        position = half + (step_size / 2) * momentum
+        found = target(position)
+        momentum = momentum + step_size * found.preconditioned
+        dual = dual + step_size * found.gradient
+        return (position, momentum, dual, friction), found
+
+    def noise_weight(self, step_size: Any) -> Any:
+        """Return zero: the friction takes out what noise adds."""
+        return 0 * step_size
