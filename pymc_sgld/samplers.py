@@ -12,10 +12,11 @@ from pytensor.graph.basic import Variable
 from pymc_sgld.arguments import number, positive
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.mala import MetropolisAdjusted
-from pymc_sgld.dynamics.underdamped import BAOAB
+from pymc_sgld.dynamics.underdamped import BAOAB, Thermostat
 from pymc_sgld.errors import SettingError
 from pymc_sgld.schedules import Schedule
 from pymc_sgld.step import SGLD
+from pymc_sgld.tuning.settings import Settings
 
 
 class SGHMC(SGLD):
@@ -87,6 +88,66 @@ class SGHMC(SGLD):
 
     def _more(self) -> str:
         return f", friction={self.friction}"
+
+
+class SGNHT(SGHMC):
+    r"""The stochastic gradient Nosé–Hoover thermostat: gradient noise of unknown size is absorbed.
+
+    Its friction follows the kinetic energy, and takes out what the noise of minibatch gradients
+    puts in. It is exact for noise that is equally large in all directions of the coordinates of
+    the preconditioner, and helps where that is about so. The update is that of
+    :class:`~pymc_sgld.dynamics.underdamped.Thermostat`.
+
+    The noise of gradients is not judged: what a chain says of its bias comes from half the step
+    size.
+
+    Parameters
+    ----------
+    vars : variable or sequence of variables, optional
+        Random variables to sample. By default all continuous free variables of the model.
+    friction : float
+        :math:`\gamma`, that of the injected noise, and the mean of the friction without noise.
+    **settings
+        Those of :class:`SGHMC`.
+
+    Raises
+    ------
+    SettingError
+        For an argument that cannot be used, or where every update reads all rows: there is no
+        noise to be absorbed.
+
+    References
+    ----------
+    Ding, Fang, Babbush, Chen, Skeel and Neven (2014), Bayesian sampling using stochastic gradient
+    thermostats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pymc as pm
+    >>> from pymc_sgld import SGNHT
+    >>> with pm.Model():
+    ...     mean = pm.Normal("mean", 0, 10)
+    ...     x = pm.Normal("x", mean, 1, observed=np.random.default_rng(1).normal(3, 1, 1000))
+    ...     step = SGNHT(
+    ...         batch_size=50, step_size=0.1, gradient="minibatch",
+    ...         compile_kwargs={"mode": "FAST_COMPILE"},
+    ...     )
+    >>> step.integrator, step.friction
+    ('thermostat', 1.0)
+    """
+
+    name = "sgnht"
+
+    def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
+        return Thermostat(self.friction)
+
+    def _check(self, settings: Settings) -> None:
+        if settings.density.full:
+            raise SettingError(
+                "SGNHT absorbs the noise of minibatch gradients, and here every update reads all "
+                "rows: use SGHMC, or pass a smaller batch_size."
+            )
 
 
 class MALA(SGLD):
@@ -177,4 +238,5 @@ def _sign(sampler: type[SGLD], without: Sequence[str]) -> None:
 
 
 _sign(SGHMC, ["integrator"])
+SGNHT.__signature__ = SGHMC.__signature__
 _sign(MALA, ["batch_size", "gradient", "batching", "integrator", "bias_target"])

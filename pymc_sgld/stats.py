@@ -53,7 +53,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "laplace_low_rank",
     ),
     "batching": ("reshuffle", "with_replacement", "without_replacement"),
-    "integrator": ("euler_maruyama", "leimkuhler_matthews", "baoab", "mala"),
+    "integrator": ("euler_maruyama", "leimkuhler_matthews", "baoab", "mala", "thermostat"),
 }
 """Settings that are words: a draw stores the place of each in its list, because as text they would
 be most of what a run stores. A new word comes last, so that old results keep their meaning.

@@ -313,6 +313,7 @@ class SGLD(BlockedStep):
             self._guard = Guard(model, density.sources)
             search = self._search(point, place)
             settings = choose(rows, density, asked, search, schedule is None, size is None)
+            self._check(settings)
             self._describe(settings)
             self._values = ParameterValues(model, self.vars, point)
             self._origin = self._inputs(model.initial_point())[0]
@@ -365,6 +366,9 @@ class SGLD(BlockedStep):
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
         """Return the update: what the user named, or what goes with the other settings."""
         return choose_integrator(integrator, schedule, self.gradient)
+
+    def _check(self, settings: Settings) -> None:
+        """Refuse settings that the dynamics cannot run with."""
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
