@@ -16,7 +16,7 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.tensor.elemwise import DimShuffle
 
 from pymc_sgld.minibatch.graph.fixed import FixedValues
-from pymc_sgld.minibatch.selection.rows import RowSelection
+from pymc_sgld.minibatch.selection.rows import StoredRows
 
 ROWS, BATCH, GROUPS, COLUMNS = 12289, 128, 385, 3
 COLOURS = {"rows": "#fdd9b5", "batch": "#b7d7f0", "none": "#eeeeee"}
@@ -30,7 +30,7 @@ def build() -> tuple[Variable, Variable]:
     effect = pt.vector("effect", shape=(GROUPS,))
     beta = pt.vector("beta", shape=(COLUMNS,))
     mean = effect[county] + X @ beta
-    rows = RowSelection(FixedValues([mean], {}), {effect: "effect", beta: "beta"}, ROWS, BATCH)
+    rows = StoredRows(FixedValues([mean], {}), {effect: "effect", beta: "beta"}, ROWS, BATCH)
     return mean, rows.select(mean, 0)
 
 

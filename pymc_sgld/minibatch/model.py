@@ -20,6 +20,7 @@ from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
 from pymc_sgld.minibatch.position import Inputs
+from pymc_sgld.minibatch.selection import rules  # noqa: F401  registers them
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.minibatch.tables import Placement, Tables
 from pymc_sgld.minibatch.terms import make_terms

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.errors import DataError, MinibatchError, SettingError
+from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
-from pymc_sgld.minibatch.graph.rebuild import rebuild
 from pymc_sgld.minibatch.selection.from_sources import StreamedRows
 from pymc_sgld.minibatch.selection.pm_minibatch import DeclaredRows
-from pymc_sgld.minibatch.selection.rows import RowSelection
-from pymc_sgld.minibatch.selection.rules import RowsMixed
+from pymc_sgld.minibatch.selection.rows import BatchSelection, StoredRows
 from pymc_sgld.minibatch.terms import Term
 
 DEFAULT_BATCH_SIZE = 128
@@ -98,7 +97,8 @@ class Tables:
         self.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
         self._no_rows = not any(term.rows for term in terms)
         self._all_rows = bool(rows) and batch_size == self.largest
-        self.selections: dict[Hashable, RowSelection] = {}
+        self._streamed = [each for term in terms for each in term.streamed]
+        self.selections: dict[Hashable, BatchSelection] = {}
         self.placements = [self._place_or_refuse(term) for term in terms]
 
     def is_placed(self, term: Term) -> bool:
@@ -137,10 +137,10 @@ class Tables:
         if term.rows <= self.batch_size:
             return self._whole(term, key)
         if key not in self.selections:
-            self.selections[key] = RowSelection(
+            self.selections[key] = StoredRows(
                 self._fixed, self._parameters, term.rows, self.batch_size
             )
-        return self._select(term, key, term.rows, self.selections[key])
+        return self._select(term, key, term.rows)
 
     def _whole(self, term: Term, key: Hashable) -> Placement:
         return Placement(term, term.graph, tuple(term.conditions), key, term.rows, term.rows)
@@ -171,10 +171,9 @@ class Tables:
                 "data, without pm.Minibatch and total_size."
             )
         _refuse_other_lengths(term)
-        rows = self.selections.setdefault(
-            declared, DeclaredRows(declared, self._fixed, self._parameters)
-        )
-        return self._select(term, declared, declared.total_size, rows)
+        if declared not in self.selections:
+            self.selections[declared] = DeclaredRows(declared, self._fixed, self._parameters)
+        return self._select(term, declared, declared.total_size)
 
     def _place_streamed(self, term: Term) -> Placement:
         """Return a term whose rows come from sources."""
@@ -199,27 +198,22 @@ class Tables:
             )
         key = ("sources", term.rows, template)
         if key not in self.selections:
+            size = term.rows, template
+            alike = [e for e in self._streamed if (len(e.source), len(e.template)) == size]
             self.selections[key] = StreamedRows(
-                term.streamed, self._fixed, self._parameters, min(self.batch_size, term.rows)
+                alike, self._fixed, self._parameters, min(self.batch_size, term.rows)
             )
-        rows = self.selections[key]
-        assert isinstance(rows, StreamedRows)
-        rows.add(term.streamed)
-        return self._select(term, key, term.rows, rows)
+        return self._select(term, key, term.rows)
 
-    def _select(self, term: Term, key: Hashable, total_size: int, rows: RowSelection) -> Placement:
+    def _select(self, term: Term, key: Hashable, total_size: int) -> Placement:
         """Return the term for the rows of a batch."""
-        graph = term.graph
+        rows = self.selections[key]
         try:
             graph = rows.select(term.graph, 0)
-            for variable in [] if term.streamed else _left_whole(graph, rows):
-                sources = ", ".join(f'"{source}"' for source in rows.fixed.names(variable))
-                raise RowsMixed(f"all rows of {sources or 'its data'} enter every one of them")
-            if isinstance(rows, DeclaredRows) and rows.uses_batch(graph):
-                raise RowsMixed("all rows of a batch of pm.Minibatch enter every one of them")
-            if isinstance(rows, StreamedRows) and rows.uses_template(graph):
-                raise RowsMixed("all rows of a source enter every one of them")
-            conditions = [_select_condition(c, rows) for c in term.conditions]
+            mixed = rows.leftover(graph)
+            if mixed is not None:
+                raise RowsMixed(mixed)
+            conditions = [rows.condition(c) for c in term.conditions]
         except RowsMixed as error:
             raise MinibatchError(
                 f'cannot minibatch "{term.name}" ({total_size} rows): {error.reason}. '
@@ -294,29 +288,3 @@ def _refuse_other_lengths(term: Term) -> None:
             f'cannot minibatch "{term.name}": it has {term.rows} rows, but its log-likelihood has '
             f"{shape[0]} entries. {_way_out(term)}"
         )
-
-
-def _select_condition(condition: Variable, rows: RowSelection) -> Variable:
-    """Return a condition of the likelihood for the selected rows; one without rows as it is."""
-    if isinstance(rows, DeclaredRows):  # all of its rows are those of the batch
-        return rebuild([condition], rows.stand_ins)[0]
-    if isinstance(rows, StreamedRows):
-        return rows.condition(condition)
-    axes = [a for a, length in enumerate(condition.type.shape) if length == rows.total_size]
-    if not axes or rows.total_size == rows.batch_size or rows.fixed.is_fixed(condition):
-        return condition
-    try:
-        return rows.select(condition, axes[0])
-    except RowsMixed as error:
-        if not _left_whole(condition, rows):
-            return condition  # made of as many parameters as there are rows
-        raise RowsMixed(f"in a check of its parameters, {error.reason}") from error
-
-
-def _left_whole(graph: Variable, rows: RowSelection) -> list[Variable]:
-    """Return data with all their rows that a graph holds in spite of the selection."""
-    return [
-        variable
-        for variable in rows.fixed.largest_fixed([graph])
-        if rows.total_size in variable.type.shape and rows.total_size > rows.batch_size
-    ]

@@ -1,16 +1,13 @@
-"""The function that the rules are registered with."""
+"""The function that the rules for ops are registered with; it knows none of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import singledispatch
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
-
-if TYPE_CHECKING:
-    from pymc_sgld.minibatch.selection.rows import RowSelection
 
 
 class RowsMixed(Exception):
@@ -22,9 +19,7 @@ class RowsMixed(Exception):
 
 
 @singledispatch
-def select_through(
-    op: Op, node: Apply, axis: int, rows: RowSelection
-) -> Variable | Sequence[Variable]:
+def select_through(op: Op, node: Apply, axis: int, rows: Any) -> Variable | Sequence[Variable]:
     """Return the output of ``node`` with only the selected rows along ``axis``.
 
     Register a rule for an op with ``@select_through.register(OpClass)``: select the rows of the

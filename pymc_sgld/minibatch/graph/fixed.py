@@ -21,9 +21,9 @@ from pytensor.xtensor.basic import TensorFromXTensor
 from pytensor.xtensor.type import XTensorType
 
 from pymc_sgld.compiled.numpy_mode import AS_IT_IS, STABLE
+from pymc_sgld.minibatch.graph.dispatch import has_rule
 from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
 from pymc_sgld.minibatch.graph.sparse import is_product, is_sparse, product
-from pymc_sgld.minibatch.selection.rules import has_rule
 
 
 class FixedValues:

@@ -14,10 +14,10 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
 from pytensor.tensor.subtensor import AdvancedSubtensor, Subtensor, indices_from_subtensor
 
+from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import rebuild
 from pymc_sgld.minibatch.selection.rows import RowSelection
-from pymc_sgld.minibatch.selection.rules import RowsMixed
 
 
 def pick_from_data(fixed: FixedValues, parameters: Mapping[Variable, str]) -> None:
@@ -104,6 +104,10 @@ class PickedRows(RowSelection):
     ) -> None:
         super().__init__(fixed, parameters, variable.type.shape[axis], len(index))
         self._index = index
+
+    def leaf(self, variable: Variable, axis: int) -> Variable | None:
+        """Return the picked rows of data."""
+        return self.read_fixed(variable, axis)
 
     def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
         """Return the picked rows of an array that has the rows on its first axis."""

@@ -19,10 +19,10 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors, graph_inputs
 
 from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import tensor
-from pymc_sgld.minibatch.selection.rows import Data, RowSelection
-from pymc_sgld.minibatch.selection.rules import RowsMixed
+from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, RowSelection
 from pymc_sgld.sources.source import Source
 
 
@@ -140,7 +140,7 @@ def _check_fit(name: str, template: np.ndarray, source: Source) -> None:
         )
 
 
-class StreamedRows(RowSelection):
+class StreamedRows(BatchSelection):
     """The rows of a batch that come from sources.
 
     ``total_size`` is the number of rows of the template here.
@@ -156,28 +156,27 @@ class StreamedRows(RowSelection):
         super().__init__(fixed, parameters, len(streamed[0].template), batch_size)
         self._streamed = {each.leaf: each for each in streamed}
 
-    def add(self, streamed: Sequence[Streamed]) -> None:
-        """Take in the sources of another term of the same rows."""
-        self._streamed |= {each.leaf: each for each in streamed}
-
-    def uses_template(self, graph: Variable) -> bool:
-        """Whether a graph reads a source other than by selected rows."""
-        return any(variable in self._streamed for variable in ancestors([graph]))
+    def leftover(self, graph: Variable) -> str | None:
+        """Return that a graph reads a source other than by selected rows, or None."""
+        if any(variable in self._streamed for variable in ancestors([graph])):
+            return "all rows of a source enter every one of them"
+        return None
 
     def condition(self, condition: Variable) -> Variable:
-        """Return a condition of the likelihood for the selected rows; one without rows as it is."""
-        if not self.uses_template(condition):
+        """Return a condition for the selected rows."""
+        if self.leftover(condition) is None:
             return condition
         for axis, length in enumerate(condition.type.shape):
             if length == self.total_size:
                 selected = self.select(condition, axis)
-                if not self.uses_template(selected):
+                if self.leftover(selected) is None:
                     return selected
         raise RowsMixed("in a check of its parameters, all rows enter every one of them")
 
-    def _select(self, variable: Variable, axis: int) -> Variable:
+    def leaf(self, variable: Variable, axis: int) -> Variable | None:
+        """Return rows of a source, or a constant that is the same in every row."""
         if variable not in self._streamed:
-            return super()._select(variable, axis)
+            return self.read_fixed(variable, axis)
         found = self._streamed[variable]
         name = found.source.name
         if axis:

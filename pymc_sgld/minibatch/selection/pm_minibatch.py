@@ -19,10 +19,10 @@ from pytensor.graph.traversal import ancestors, toposort
 from pytensor.tensor.type import TensorType
 
 from pymc_sgld.errors import MinibatchError
+from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
-from pymc_sgld.minibatch.graph.rebuild import tensor
-from pymc_sgld.minibatch.selection.rows import Data, RowSelection
-from pymc_sgld.minibatch.selection.rules import RowsMixed
+from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
+from pymc_sgld.minibatch.selection.rows import BatchSelection, Data
 
 
 class Declared:
@@ -97,7 +97,7 @@ class Declared:
         return [minibatch for minibatch in declared if found & set(minibatch.leaves.values())]
 
 
-class DeclaredRows(RowSelection):
+class DeclaredRows(BatchSelection):
     """The rows of a batch that the model declares, where they must be alone on their axis.
 
     The batch is there already, but whether its rows are independent is not known: a stand-in takes
@@ -111,33 +111,35 @@ class DeclaredRows(RowSelection):
         self, declared: Declared, fixed: FixedValues, parameters: Mapping[Variable, str]
     ) -> None:
         super().__init__(fixed, parameters, declared.batch_size, declared.batch_size)
-        self.stand_ins = {
+        self._stand_ins = {
             item.variable: item.variable.type(item.variable.name) for item in declared.data
         }
         self.data = [
-            replace(item, variable=self.stand_ins[item.variable]) for item in declared.data
+            replace(item, variable=self._stand_ins[item.variable]) for item in declared.data
         ]
 
-    def uses_batch(self, graph: Variable) -> bool:
-        """Whether a graph reads the batch other than by its selected rows."""
-        return any(variable in self.stand_ins for variable in ancestors([graph]))
+    def leftover(self, graph: Variable) -> str | None:
+        """Return that a graph reads the batch other than by its selected rows, or None."""
+        if self._reads_batch(graph):
+            return "all rows of a batch of pm.Minibatch enter every one of them"
+        return None
+
+    def condition(self, condition: Variable) -> Variable:
+        """Return a condition, all of whose rows are those of the batch."""
+        return rebuild([condition], self._stand_ins)[0]
 
     def broadcasts(self, variable: Variable, axis: int) -> bool:
         """Whether a variable has no rows on that axis: of a batch of one row it may have."""
-        return super().broadcasts(variable, axis) and not self.uses_batch(variable)
+        return super().broadcasts(variable, axis) and not self._reads_batch(variable)
 
-    def _select(self, variable: Variable, axis: int) -> Variable:
-        if variable not in self.stand_ins:
-            return super()._select(variable, axis)
-        if axis:
-            raise RowsMixed("the batch of pm.Minibatch is not on the axis of the rows")
-        return self.stand_ins[variable]
-
-    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
-        """Refuse what would have to be read beside the rows of the batch."""
-        raise RowsMixed("the rows of pm.Minibatch are joined with others")
-
-    def _read(self, variable: Variable, axis: int) -> Variable:
+    def leaf(self, variable: Variable, axis: int) -> Variable | None:
+        """Return rows of the batch, or data that are the same in every row."""
+        if variable in self._stand_ins:
+            if axis:
+                raise RowsMixed("the batch of pm.Minibatch is not on the axis of the rows")
+            return self._stand_ins[variable]
+        if not self.is_read(variable):
+            return None
         array = np.moveaxis(self.fixed.value(variable), axis, 0)
         if not (array == array[:1]).all():
             names = ", ".join(f'"{name}"' for name in self.fixed.names(variable))
@@ -146,6 +148,13 @@ class DeclaredRows(RowSelection):
                 "pm.Minibatch without being among them: pass all data to one call of it"
             )
         return variable
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Refuse what would have to be read beside the rows of the batch."""
+        raise RowsMixed("the rows of pm.Minibatch are joined with others")
+
+    def _reads_batch(self, graph: Variable) -> bool:
+        return any(variable in self._stand_ins for variable in ancestors([graph]))
 
 
 def check_all_sampled(vars: Sequence[Variable], model: Model) -> None:

@@ -5,10 +5,13 @@ data existed along ``axis``. A rule for an op (``rules``) says which axes of its
 are; at a leaf (a variable that does not depend on the position) the selection becomes a batch that
 is read at every update. An op that mixes rows has no rule, and stops the push with an error. So
 the result is right by construction: nothing has to guess which arrays are data.
+
+What a leaf is depends on where the rows come from: each kind of selection is a class of its own.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -21,9 +24,9 @@ from pytensor.scalar.basic import Cast
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.subtensor import AdvancedSubtensor
 
+from pymc_sgld.minibatch.graph.dispatch import RowsMixed, select_through
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import tensor
-from pymc_sgld.minibatch.selection.rules import RowsMixed, select_through
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,17 @@ class Data:
         return self.array if isinstance(self.array, np.ndarray) else self.array[:]
 
 
-class RowSelection:
-    """The selection of ``batch_size`` of ``total_size`` rows, and the data that it reaches.
+class RowSelection(ABC):
+    """The selection of ``batch_size`` of ``total_size`` rows.
 
-    ``parameters`` names the variables at which the position enters the graphs.
+    Parameters
+    ----------
+    fixed : FixedValues
+        The data.
+    parameters : dict
+        The variables at which the position enters the graphs, with their names.
+    total_size, batch_size : int
+        Rows of the data, and those that are selected.
     """
 
     def __init__(
@@ -73,8 +83,21 @@ class RowSelection:
         self.parameters = parameters
         self.total_size = total_size
         self.batch_size = batch_size
-        self.data: list[Data] = []
         self._selected: dict[tuple[Variable, int], Variable] = {}
+
+    @abstractmethod
+    def leaf(self, variable: Variable, axis: int) -> Variable | None:
+        """Return the selected rows of a variable at which the selection ends, or None: it goes on.
+
+        Raises
+        ------
+        RowsMixed
+            When the variable cannot be read by rows.
+        """
+
+    @abstractmethod
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Return the selected rows of an array that has the rows on its first axis."""
 
     def select(self, variable: Variable, axis: int) -> Variable:
         """Return ``variable`` with only the selected rows along ``axis``.
@@ -90,11 +113,12 @@ class RowSelection:
         return self._selected[key]
 
     def _select(self, variable: Variable, axis: int) -> Variable:
-        node = variable.owner
-        if self.fixed.is_fixed(variable) and not _is_cheaper_to_compute(node):
-            return self._read(variable, axis)
+        found = self.leaf(variable, axis)
+        if found is not None:
+            return found
         if variable in self.parameters:
             raise RowsMixed(f'"{self.parameters[variable]}" has one entry per row')
+        node = variable.owner
         if node is None:
             raise RowsMixed(f'"{variable}" is not data')
         made = select_through(node.op, node, axis, self)
@@ -106,21 +130,6 @@ class RowSelection:
             return self.fixed.value(variable).shape[axis] == 1
         return variable.type.shape[axis] == 1
 
-    def _read(self, variable: Variable, axis: int) -> Variable:
-        array = np.moveaxis(self.fixed.value(variable), axis, 0)
-        if len(array) != self.total_size:
-            raise RowsMixed(
-                f'"{variable.name or variable}" has {len(array)} entries in the place of rows'
-            )
-        batch = self.read(array, variable.name, self.fixed.names(variable))
-        return pt.moveaxis(batch, 0, axis) if axis else batch
-
-    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
-        """Return the selected rows of an array that has the rows on its first axis."""
-        batch = tensor(name, array.dtype.name, (self.batch_size, *array.shape[1:]))
-        self.data.append(Data(batch, array, tuple(sources), by_row=True))
-        return batch
-
     def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
         """Return the selection of one entry for each row, from axes of ``length`` entries.
 
@@ -129,6 +138,96 @@ class RowSelection:
         if np.array_equal(entries, np.arange(length)):
             return self
         return _Entries(self, entries, length, repeats)
+
+    def is_read(self, variable: Variable) -> bool:
+        """Whether rows of a variable are read, and not computed from what it is made of."""
+        return self.fixed.is_fixed(variable) and not _is_cheaper_to_compute(variable.owner)
+
+    def read_fixed(self, variable: Variable, axis: int) -> Variable | None:
+        """Return the selected rows of data in memory, or None where a variable is something else.
+
+        Raises
+        ------
+        RowsMixed
+            When it has another number of rows.
+        """
+        if not self.is_read(variable):
+            return None
+        array = np.moveaxis(self.fixed.value(variable), axis, 0)
+        if len(array) != self.total_size:
+            raise RowsMixed(
+                f'"{variable.name or variable}" has {len(array)} entries in the place of rows'
+            )
+        batch = self.read(array, variable.name, self.fixed.names(variable))
+        return pt.moveaxis(batch, 0, axis) if axis else batch
+
+
+class BatchSelection(RowSelection):
+    """The selection of the rows of a batch, which is another one at every update.
+
+    Attributes
+    ----------
+    data : list of Data
+        What the selection reached: an update reads it by the row.
+    """
+
+    def __init__(
+        self,
+        fixed: FixedValues,
+        parameters: Mapping[Variable, str],
+        total_size: int,
+        batch_size: int,
+    ) -> None:
+        super().__init__(fixed, parameters, total_size, batch_size)
+        self.data: list[Data] = []
+
+    @abstractmethod
+    def leftover(self, graph: Variable) -> str | None:
+        """Return what a selected graph reads of the rows in another way, in words, or None."""
+
+    @abstractmethod
+    def condition(self, condition: Variable) -> Variable:
+        """Return a condition of the density for the selected rows; one without rows as it is.
+
+        Raises
+        ------
+        RowsMixed
+            When all rows enter it.
+        """
+
+
+class StoredRows(BatchSelection):
+    """The rows of a batch of data in memory."""
+
+    def leaf(self, variable: Variable, axis: int) -> Variable | None:
+        """Return rows of data."""
+        return self.read_fixed(variable, axis)
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Return an input for the selected rows of an array."""
+        batch = tensor(name, array.dtype.name, (self.batch_size, *array.shape[1:]))
+        self.data.append(Data(batch, array, tuple(sources), by_row=True))
+        return batch
+
+    def leftover(self, graph: Variable) -> str | None:
+        """Return the data with all their rows that a graph holds in spite of the selection."""
+        for variable in self.fixed.largest_fixed([graph]):
+            if self.total_size in variable.type.shape and self.total_size > self.batch_size:
+                sources = ", ".join(f'"{source}"' for source in self.fixed.names(variable))
+                return f"all rows of {sources or 'its data'} enter every one of them"
+        return None
+
+    def condition(self, condition: Variable) -> Variable:
+        """Return a condition for the selected rows."""
+        axes = [a for a, length in enumerate(condition.type.shape) if length == self.total_size]
+        if not axes or self.total_size == self.batch_size or self.fixed.is_fixed(condition):
+            return condition
+        try:
+            return self.select(condition, axes[0])
+        except RowsMixed as error:
+            if self.leftover(condition) is None:
+                return condition  # made of as many parameters as there are rows
+            raise RowsMixed(f"in a check of its parameters, {error.reason}") from error
 
 
 class _Entries(RowSelection):
@@ -141,12 +240,10 @@ class _Entries(RowSelection):
         self._index: Variable | None = None
         self._repeats = repeats and length < len(entries)
 
-    def _select(self, variable: Variable, axis: int) -> Variable:
-        if variable in self.parameters and self._repeats:  # as one that is indexed by a group
-            return self._read(variable, axis)
-        return super()._select(variable, axis)
-
-    def _read(self, variable: Variable, axis: int) -> Variable:
+    def leaf(self, variable: Variable, axis: int) -> Variable | None:
+        indexed = variable in self.parameters and self._repeats  # as by a group
+        if not indexed and not self.is_read(variable):
+            return None
         if self._index is None:
             self._index = self.read(np.arange(self.total_size), None)
         return pt.take(variable, self._index, axis=axis)

@@ -11,8 +11,8 @@ from pytensor.gradient import disconnected_grad
 from pymc_sgld import SGLD, MinibatchError, SettingError
 from pymc_sgld.minibatch import model as minibatch_model
 from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.minibatch.selection import fixed_index as picks
-from pymc_sgld.minibatch.selection.rows import RowSelection
+from pymc_sgld.minibatch.selection.fixed_index import PickedRows
+from pymc_sgld.minibatch.selection.rows import StoredRows
 from tests.graphs import QUICK
 
 ROWS = 23  # no multiple of the batch size: the last two batches overlap
@@ -40,41 +40,40 @@ def test_passes(model):
 
 def other_rows(monkeypatch):
     """The arrays of the batch are those of the row before."""
-    read = RowSelection._read
+    leaf = StoredRows.leaf
 
     def shifted(self, variable, axis):
-        batch = read(self, variable, axis)
-        item = self.data[-1] if self.data else None
+        batch = leaf(self, variable, axis)
+        item = self.data[-1] if self.data and batch is not None else None
         if item is not None and item.array.ndim == 2:
             self.data[-1] = type(item)(
                 item.variable, np.roll(item.array, 1, axis=0), item.names, item.by_row
             )
         return batch
 
-    monkeypatch.setattr(RowSelection, "_read", shifted)
+    monkeypatch.setattr(StoredRows, "leaf", shifted)
 
 
 def no_gradient(monkeypatch):
     """The values of the rows are right, and their gradients are not."""
-    select = RowSelection.select
+    select = StoredRows.select
 
     def cut(self, variable, axis):
         selected = select(self, variable, axis)
         is_mean = variable.owner is not None and "DimShuffle" in type(variable.owner.op).__name__
         return disconnected_grad(selected) if is_mean else selected
 
-    monkeypatch.setattr(RowSelection, "select", cut)
+    monkeypatch.setattr(StoredRows, "select", cut)
 
 
 def other_picks(monkeypatch):
     """What is rewritten before rows are selected is seen too."""
-    find = picks._fixed_index
+    read = PickedRows.read
 
-    def shifted(*arguments):
-        found = find(*arguments)
-        return found and (found[0], np.roll(found[1], 1), found[2])
+    def shifted(self, array, name, sources=()):
+        return read(self, np.roll(array, 1, axis=0), name, sources)
 
-    monkeypatch.setattr(picks, "_fixed_index", shifted)
+    monkeypatch.setattr(PickedRows, "read", shifted)
 
 
 def wrong_prior(monkeypatch):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pytensor.conditional.op import IfElse
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
@@ -21,9 +19,7 @@ from pytensor.tensor.special import (
 )
 
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed, select_through
-
-if TYPE_CHECKING:
-    from pymc_sgld.minibatch.selection.rows import RowSelection
+from pymc_sgld.minibatch.selection.rows import RowSelection
 
 
 @select_through.register(Elemwise)

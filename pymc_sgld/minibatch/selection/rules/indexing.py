@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -18,9 +18,7 @@ from pytensor.tensor.subtensor import (
 )
 
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed, select_through
-
-if TYPE_CHECKING:
-    from pymc_sgld.minibatch.selection.rows import RowSelection
+from pymc_sgld.minibatch.selection.rows import RowSelection
 
 
 @select_through.register(Subtensor)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pytensor.graph.basic import Apply, Variable
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.linalg.solvers.core import SolveBase
 from pytensor.tensor.math import Dot
 
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed, select_through
-
-if TYPE_CHECKING:
-    from pymc_sgld.minibatch.selection.rows import RowSelection
+from pymc_sgld.minibatch.selection.rows import RowSelection
 
 
 @select_through.register(Dot)

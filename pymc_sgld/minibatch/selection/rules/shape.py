@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytensor.tensor as pt
@@ -15,9 +14,7 @@ from pytensor.tensor.reshape import JoinDims, SplitDims
 from pytensor.tensor.shape import Reshape, SpecifyShape
 
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed, select_through
-
-if TYPE_CHECKING:
-    from pymc_sgld.minibatch.selection.rows import RowSelection
+from pymc_sgld.minibatch.selection.rows import RowSelection
 
 
 @select_through.register(DimShuffle)
