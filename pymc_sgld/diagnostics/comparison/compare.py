@@ -1,5 +1,6 @@
 """Whether a run agrees with a reference: two results in, a table and a verdict out."""
 
+import warnings
 from collections.abc import Sequence
 
 import pandas as pd
@@ -7,19 +8,14 @@ import xarray as xr
 
 from pymc_sgld.arguments import positive
 from pymc_sgld.diagnostics.comparison.joint import compare_jointly
-from pymc_sgld.diagnostics.comparison.marginal import (
-    MEAN_TOLERANCE,
-    SD_TOLERANCE,
-    Comparison,
-    Tolerance,
-    compare_draws,
-)
+from pymc_sgld.diagnostics.comparison.marginal import Comparison, compare_draws
 from pymc_sgld.diagnostics.comparison.table import ComparisonTable
-from pymc_sgld.diagnostics.comparison.verdict import describe
+from pymc_sgld.diagnostics.comparison.verdict import judge
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
-from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.diagnostics.untrusted import warn_if_untrusted
+from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
 from pymc_sgld.diagnostics.weights import has_varying_steps
+from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.tolerance import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance, Verdict
 
 
 def compare(
@@ -142,18 +138,21 @@ def compare(
         positive("mean_tolerance", mean_tolerance), positive("sd_tolerance", sd_tolerance)
     )
     match = match_posteriors(idata, reference, var_names)
-    warn_if_untrusted(idata, "idata")
-    warn_if_untrusted(reference, "the reference")
     table = compare_marginals(match, tolerance)
     joint = compare_jointly(match, table)
-    sentences = describe(table, match, tolerance, joint, name_missing=var_names is None)
+    judged = judge(table, match, tolerance, joint, name_missing=var_names is None)
+    doubts, notes = list(judged.doubts), list(judged.notes)
     for role, run in (("idata", idata), ("the reference", reference)):
+        for doubt in doubts_of_chains(Stored.of(run), role):
+            text = f"{role}: {doubt.text}. Do not rely on its means and standard deviations."
+            warnings.warn(f"{text} What to do: {doubt.remedy}.", SGLDWarning, stacklevel=2)
+            doubts.append(doubt)
         if has_varying_steps(run):
-            sentences += (
-                f" The step sizes of {role} vary, so that its draws count unequally: compare what "
+            notes.append(
+                f"The step sizes of {role} vary, so that its draws count unequally: compare what "
                 "thin_by_step_size returns instead."
             )
-    table.attrs["verdict"] = sentences
+    table.attrs["verdict"] = str(Verdict(judged.headline, doubts, notes))
     table.attrs["joint"] = None if joint is None else joint._asdict()
     table.attrs["settings"] = Stored.of(idata).settings
     table.attrs["only_in_idata"] = match.only_in_idata

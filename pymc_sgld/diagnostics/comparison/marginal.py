@@ -11,35 +11,7 @@ import scipy
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
 
-MEAN_TOLERANCE = 0.1
-"""Largest shift of the mean that counts as agreement, in reference standard deviations."""
-
-SD_TOLERANCE = 0.1
-"""Largest deviation of the ratio of standard deviations from 1 that counts as agreement."""
-
-
-FEWEST_DRAWS = 4
-"""Draws per chain below which there is neither R-hat nor effective sample size, nor any figure."""
-
-
-class Tolerance(NamedTuple):
-    """Deviations that count as agreement.
-
-    Attributes
-    ----------
-    mean : float
-        Of the mean, in reference standard deviations.
-    sd : float
-        Of the ratio of standard deviations from 1.
-    """
-
-    mean: float = MEAN_TOLERANCE
-    sd: float = SD_TOLERANCE
-
-    def __str__(self) -> str:
-        """Say it as in a verdict."""
-        return f"mean within {self.mean:g} sd, sd within {100 * self.sd:g} %"
-
+from pymc_sgld.tolerance import FEWEST_DRAWS, Tolerance
 
 FLOATING_POINT_STEPS = 64
 """Draws that differ by fewer steps of floating point than this are one and the same constant."""

@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-LEVEL = 0.01
-"""Largest p-value that counts as a difference: the rate of false alarms."""
-
 MOST_DRAWS = 400
 """Draws of each run that are tested. More would find differences too small to matter."""
-
-FEWEST_DRAWS = 20
-"""Draws of each run below which the test could hardly find anything."""
 
 MOST_PARAMETERS = 1000
 """Parameters that are tested, evenly spaced where there are more."""

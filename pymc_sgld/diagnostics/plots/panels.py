@@ -12,7 +12,7 @@ from arviz_stats.base.array import array_stats
 from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.matching import Parameter
-from pymc_sgld.diagnostics.plots.shared import colors_of
+from pymc_sgld.diagnostics.plots.shared import colors_of, tidy
 from pymc_sgld.diagnostics.plots.short_labels import in_two_lines
 
 LINE_STYLES = ("-", "--")
@@ -165,4 +165,4 @@ def label_axes(collection: PlotCollection) -> None:
     figure.align_ylabels()
     for axes in figure.axes:
         axes.locator_params(axis="x", nbins=6)  # labels of long numbers would run together
-        axes.spines[["top", "right"]].set_visible(False)
+    tidy(collection)
