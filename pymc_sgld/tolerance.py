@@ -77,7 +77,7 @@ class Tolerance(NamedTuple):
         shift, ratio = table["mean_shift"].abs().dropna(), table["sd_ratio"].dropna()
         clauses = []
         if len(shift):
-            text, _ = apart(shift.max(), self.mean)
+            text, _ = apart(shift.max(), self.mean, 2)
             clauses.append(f"worst mean shift {text} sd ({shift.idxmax()})")
         if len(ratio):
             worst = (ratio - 1).abs().idxmax()
@@ -96,7 +96,7 @@ class Doubt(NamedTuple):
     text : str
         The figure and its error.
     remedy : str
-        What to do.
+        What to do; empty where other doubts say it better.
     size : float
         In tolerances, to put the worst first. At most 1 where nothing is known to be wrong: draws
         are too few to tell.
@@ -143,8 +143,8 @@ class Verdict:
         shown = list(texts)[:MOST_LINES]
         lines = [f"- {label}: {', '.join(texts[label])}." for label in shown]
         if len(texts) > MOST_LINES:
-            lines.append(f"- {len(texts) - MOST_LINES} more are in doubt: see the table.")
-        remedies = dict.fromkeys(doubt.remedy for doubt in ordered if doubt.label in shown)
+            lines.append(f"- and {len(texts) - MOST_LINES} more.")
+        remedies = dict.fromkeys(doubt.remedy for doubt in ordered if doubt.remedy)
         given = [
             one
             for one in remedies

@@ -104,10 +104,10 @@ def test_the_picture_of_the_readme_shows_what_was_measured(script, runs):
 def test_the_same_picture_is_the_same_file(script, runs, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        for picture in ("inflation.svg", "rank.png"):
+        for picture in ("bias.svg", "rank.png"):
             figure = script.PICTURES[picture](runs).get_viz("figure")
             script.save(figure, tmp_path / name / picture)
-    for picture in ("inflation.svg", "rank.png"):
+    for picture in ("bias.svg", "rank.png"):
         one, other = (tmp_path / name / picture for name in ("a", "b"))
         assert one.read_bytes() == other.read_bytes()
 

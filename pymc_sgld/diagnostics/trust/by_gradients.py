@@ -18,9 +18,8 @@ from pymc_sgld.diagnostics.trust.gradient_regression import measure_bias
 from pymc_sgld.diagnostics.trust.kernel_stein import kernel_discrepancy
 from pymc_sgld.diagnostics.trust.report import by_parameter
 from pymc_sgld.diagnostics.trust.stein_identities import identities, worst_direction
-from pymc_sgld.diagnostics.trust.unconstrained import Draws, Gradients
+from pymc_sgld.diagnostics.trust.unconstrained import Draws, with_gradients
 from pymc_sgld.diagnostics.trust.whitened import Array, Sample
-from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.tolerance import FEWEST_INDEPENDENT, Doubt, sd_ratio_of
 
@@ -79,11 +78,13 @@ class Measured:
         elif fixed.any():
             reason = f"draws are constant ({shorten(list(self.coordinates.index[fixed]))})"
         if reason:
-            self._give_up(reason)
+            text = f"its bias cannot be measured, because {reason}"
+            self.doubts.append(Doubt("the run", text, "run longer", 0.0))
             return
-        gradients = Gradients(draws, stored.setting("placing") or 0)
-        self._check_rows(gradients)
-        sample = gradients.sample(wanted, stored.temperature)
+        placing, rows = stored.setting("placing") or 0, stored.setting("total_size")
+        if placing == UNKNOWN:
+            rows = None
+        sample = with_gradients(draws, placing, wanted, stored.temperature, rows=rows)
         self.run["gradients"] = sample.gradient.shape[0] * sample.gradient.shape[1]
         self.coordinates["mean"] = position.mean(axis=(0, 1))
         self.coordinates["sd"] = position.std(axis=(0, 1), ddof=1)
@@ -95,20 +96,6 @@ class Measured:
             return
         self._measure(sample)
 
-    def _give_up(self, reason: str) -> None:
-        text = f"its bias cannot be measured, because {reason}"
-        self.doubts.append(Doubt("the run", text, "run longer", 0.0))
-
-    def _check_rows(self, gradients: Gradients) -> None:
-        rows, total = gradients.data.rows, self._stored.setting("total_size")
-        known = self._stored.setting("placing") != UNKNOWN
-        if rows and total is not None and total != rows and known:
-            raise SettingError(
-                f"cannot diagnose by the gradients of the model: it has {rows} rows, and the run "
-                f"read {total}. Pass the model that was sampled, with its data as they were, and "
-                "the sources of the run as data=."
-            )
-
     def _measure(self, sample: Sample) -> None:
         found = _known(sample, *identities(sample))
         bias = measure_bias(sample) if sample.is_dense else None
@@ -119,8 +106,7 @@ class Measured:
         self.coordinates[list(IDENTITIES)] = found.T
         self._judge(sample, size if bias else found, bias.blocks if bias else 0)
         discrepancy = kernel_discrepancy(sample)
-        self.run["ksd"] = np.sqrt(discrepancy.v_statistic)
-        self.run["ksd_p_value"], self.run["ksd_draws"] = discrepancy.p_value, discrepancy.draws
+        self.run["ksd"], self.run["ksd_p_value"], self.run["ksd_draws"] = discrepancy
         self.doubts += doubts_of_kernel(discrepancy)
         if self._stored.temperature != 1:
             self.notes.append(

@@ -124,8 +124,8 @@ def diagnose(
     if gradients is not None:
         gradients = max(FEWEST_GRADIENTS, whole_number("gradients", gradients))
     table = mixing_table(posterior, var_names)
-    doubts = doubts_of_mixing(table, posterior.sizes["chain"])
-    doubts += doubts_of_chains(stored, "the run")
+    said = doubts_of_chains(stored, "the run")
+    doubts = said + doubts_of_mixing(table, posterior.sizes["chain"])
     run = stored.scalars() | {"not_finite": _not_finite(posterior)}
     for name, what in (
         ("not_finite", "of its draws are not finite"),
@@ -148,6 +148,8 @@ def diagnose(
     else:
         measured = Measured(Draws(posterior, model, bind(data)), stored, gradients)
         coordinates, run = measured.coordinates, run | measured.run
+        if any(doubt.size > 1 for doubt in measured.doubts):  # they know more than the chains did
+            doubts = [each._replace(remedy="") if each in said else each for each in doubts]
         doubts, notes = doubts + measured.doubts, notes + measured.notes
         if "sd_ratio" in coordinates:
             own = coordinates[coordinates["parameter"] != ""].set_index("parameter")

@@ -41,8 +41,8 @@ class TrustReport:
         ``untrusted_chains``. Of any run: draws that are ``not_finite``, and those whose gradient is
         not (``gradients_not_finite``). With a model: how many ``gradients`` of all rows there are,
         ``worst_sd_ratio``, that of the direction in which it is farthest off, with its
-        ``worst_sd_ratio_error``, and ``ksd``, the kernel Stein discrepancy, with its
-        ``ksd_p_value`` from ``ksd_draws`` draws.
+        ``worst_sd_ratio_error``, and ``ksd``, the kernel Stein
+        discrepancy, with its ``ksd_p_value`` from ``ksd_draws`` draws.
     judged : Verdict
         A headline, what speaks against the run, and what was not measured.
     settings : dict
@@ -127,10 +127,10 @@ def headline(table: pd.DataFrame, coordinates: pd.DataFrame, doubts: Sequence[Do
     if not doubts:
         return f"Trusted: nothing that was measured speaks against this run{figures}."
     some, total = int((~table["trusted"]).sum()), len(table)
-    whose = f"{some} of {total} parameter{'' if total == 1 else 's'}" if some else "the draws"
+    whose = f"{some} of {total} parameter{'' if total == 1 else 's'}" if some else "the run"
     if all(doubt.size <= 1 for doubt in doubts):
         return f"Cannot tell: there are too few draws to judge {whose}{figures}."
-    return f"Not trusted: something speaks against {whose}{figures}."
+    return f"Not trusted: {whose} {'are' if some > 1 else 'is'} in doubt{figures}."
 
 
 def by_parameter(coordinates: pd.DataFrame) -> pd.DataFrame:
