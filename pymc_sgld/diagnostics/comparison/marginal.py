@@ -114,8 +114,11 @@ def compare_draws(
             error, reference_error = array_stats.mcse(draws), array_stats.mcse(reference)
             mean_shift_mcse = float(np.hypot(error, reference_error) / unit)
             sd_ratio = standard_deviation(draws, resolution) / unit
-            errors = relative_sd_error(draws, own), relative_sd_error(reference, other)
-            sd_ratio_mcse = float(sd_ratio * np.hypot(*errors)) if sd_ratio else 0.0
+            error, reference_error = (
+                array_stats.mcse(values, method="sd") for values in (draws, reference)
+            )
+            sd_ratio_mcse = float(np.hypot(error, sd_ratio * reference_error) / unit)
+            sd_ratio_mcse = sd_ratio_mcse if sd_ratio else 0.0
             wasserstein = scipy.stats.wasserstein_distance(draws.ravel(), reference.ravel())
             wasserstein = float(wasserstein / unit)
             rate = np.sqrt(2 / np.pi * (1 / own.ess_bulk + 1 / other.ess_bulk))
@@ -148,13 +151,6 @@ def quality(draws: NDArray[np.floating], resolution: float) -> Quality:
             float(array_stats.ess(draws, method="bulk")),
             float(array_stats.ess(draws, method="sd")),
         )
-
-
-def relative_sd_error(draws: NDArray[np.floating], known: Quality) -> float:
-    """Give the Monte-Carlo standard error of the standard deviation over the latter, as ArviZ."""
-    squares = np.square(draws - draws.mean())
-    error = squares.std() / 2 / np.sqrt(squares.mean() * known.ess_sd)
-    return float(error * np.sqrt((1 - 1 / draws.size) / squares.mean()))
 
 
 def spread_of_ranks(draws: NDArray[np.floating]) -> float:

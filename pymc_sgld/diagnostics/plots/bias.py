@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pymc.model import Model
 
 from pymc_sgld.diagnostics.plots.shared import colors_of, figure_arguments, load_backend, tidy
 from pymc_sgld.diagnostics.plots.short_labels import shortened
-from pymc_sgld.diagnostics.trust.diagnose import diagnose
 from pymc_sgld.diagnostics.trust.report import MOST_ROWS, TrustReport, by_parameter
 from pymc_sgld.errors import SettingError
 from pymc_sgld.tolerance import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance
@@ -27,34 +25,15 @@ LONGEST_LABEL = 32
 """Letters of a label."""
 
 
-class Panel(NamedTuple):
-    """What is drawn of all parameters, beside each other.
-
-    Attributes
-    ----------
-    column : str
-        Of a report.
-    right, tolerance : float
-        What a figure of the posterior would be, and how far from it is tolerated.
-    label : str
-        Of the axis.
-    """
-
-    column: str
-    right: float
-    tolerance: float
-    label: str
-
-
 PANELS = (
-    Panel("mean_shift", 0, MEAN_TOLERANCE, "mean shift, in posterior sds"),
-    Panel("sd_ratio", 1, SD_TOLERANCE, "sd over that of the posterior"),
+    ("mean_shift", 0, MEAN_TOLERANCE, "mean shift, in posterior sds"),
+    ("sd_ratio", 1, SD_TOLERANCE, "sd over that of the posterior"),
 )
+"""Columns of a report that are drawn beside each other: where a posterior is, what is tolerated."""
 
 
 def plot_bias(
-    report: TrustReport | xr.DataTree | xr.Dataset,
-    model: Model | None = None,
+    report: TrustReport,
     *,
     backend: str | None = None,
     figure_kwargs: Mapping[str, Any] | None = None,
@@ -68,10 +47,8 @@ def plot_bias(
 
     Parameters
     ----------
-    report : TrustReport, DataTree or Dataset
-        What :func:`~pymc_sgld.diagnose` returns, or a run to diagnose.
-    model : Model, optional
-        The model that was sampled; for a run only, and needed there.
+    report : TrustReport
+        What :func:`~pymc_sgld.diagnose` returns of a run and its model.
     backend : str, optional
         As for the plots of ArviZ, by default ``arviz.rcParams["plot.backend"]``.
     figure_kwargs : mapping, optional
@@ -89,32 +66,28 @@ def plot_bias(
     Raises
     ------
     SettingError
-        If no bias was measured, `model` is missing for a run, or given beside a report.
+        If the report is none, or no bias was measured.
     ImportError
         If what the backend draws with is not installed.
-
-    Warns
-    -----
-    SGLDWarning
-        If a run is passed that is not to be trusted (see :func:`~pymc_sgld.diagnose`).
 
     Examples
     --------
     >>> import arviz as az
     >>> import numpy as np
     >>> import pymc as pm
+    >>> from pymc_sgld import diagnose
     >>> x = np.random.default_rng(1).normal(size=100)
     >>> with pm.Model() as model:
     ...     mu = pm.Flat("mu")
     ...     y = pm.Normal("y", mu, 1, observed=x)  # the posterior is N(x.mean(), 1 / 100)
     >>> z = np.random.default_rng(2).normal(size=(4, 500))
     >>> exact = az.from_dict({"posterior": {"mu": x.mean() + 0.1 * z}})
-    >>> figure = plot_bias(exact, model)
+    >>> figure = plot_bias(diagnose(exact, model))
     >>> measured = figure.viz["estimate/bias"].sel(parameter="mu", column="sd_ratio").item()
     >>> round(float(measured.get_offsets()[0, 0]), 1)
     1.0
     """
-    table = bias_table(report, model)
+    table = bias_table(report)
     name, draw = load_backend(backend, "plot_bias", "`diagnose`")
     from arviz_plots.plot_collection import PlotCollection
     from arviz_plots.visuals import line_x, scatter_x
@@ -130,14 +103,14 @@ def plot_bias(
         figure_kwargs=figure_arguments(name, (9, 1 + 0.28 * count), figure_kwargs),
     )
     labels = shortened(data["parameter"].to_numpy().tolist(), LONGEST_LABEL)
-    for panel, names in zip(PANELS, (labels, [""] * count), strict=True):
-        target = collection.get_viz("plot", column=panel.column)
-        tolerated = [panel.right + side * panel.tolerance for side in (-1, 1)]
-        draw.vspan(*tolerated, target, color=colors.grey, alpha=0.25)
-        draw.vline(panel.right, target, color=colors.grey, width=1)
+    ticks = dict(zip(PANELS, (labels, [""] * count), strict=True))  # labels at the left only
+    for (column, right, tolerance, label), names in ticks.items():
+        target = collection.get_viz("plot", column=column)
+        draw.vspan(right - tolerance, right + tolerance, target, color=colors.grey, alpha=0.25)
+        draw.vline(right, target, color=colors.grey, width=1)
         draw.yticks(np.arange(count)[::-1], names, target)
         draw.ylim((-0.6, count - 0.4), target)
-        draw.xlabel(panel.label, target)
+        draw.xlabel(label, target)
     collection.map(line_x, "error", data=data[["error"]], color=colors.blue, width=2)
     collection.map(scatter_x, "estimate", color=colors.blue, marker="C0", size=40.0)
     if title:
@@ -146,21 +119,13 @@ def plot_bias(
     return collection
 
 
-def bias_table(report: Any, model: Model | None) -> pd.DataFrame:
+def bias_table(report: TrustReport) -> pd.DataFrame:
     """Return what a report measured of each coordinate, by label."""
-    if isinstance(report, TrustReport):
-        if model is not None:
-            raise SettingError(
-                "cannot use model= beside a report, which has its figures: pass the report alone, "
-                "or the run and its model."
-            )
-    elif model is None:
+    if not isinstance(report, TrustReport):
         raise SettingError(
-            "cannot measure the bias of a run without the model that was sampled: call "
-            "plot_bias(idata, model), or pass what diagnose(idata, model) returns."
+            f"cannot plot the bias of {type(report).__name__}: it must be a report. Pass "
+            "diagnose(idata, model)."
         )
-    else:
-        report = diagnose(report, model)
     table = report.coordinates
     if "sd_ratio" not in table or not np.isfinite(table["sd_ratio"]).any():
         notes = " ".join(report.notes) or report.verdict
@@ -175,7 +140,7 @@ def as_dataset(table: pd.DataFrame) -> tuple[xr.Dataset, str]:
     """Return what is drawn of the parameters that are farthest off, and a title."""
     excess = Tolerance().excess(table["mean_shift"], table["sd_ratio"]).to_numpy()
     shown = table.iloc[np.argsort(-excess, kind="stable")[:MOST_ROWS]]
-    columns = [panel.column for panel in PANELS]
+    columns = [panel[0] for panel in PANELS]
     measured = shown[columns].to_numpy()
     errors = shown[[f"{column}_error" for column in columns]].to_numpy()
     data = xr.Dataset(
