@@ -15,16 +15,16 @@ from pymc_sgld.errors import SettingError
 from pymc_sgld.stats import SETTINGS, WORDS
 from pymc_sgld.tolerance import Doubt
 
-_SMALLER = "a smaller step_size"
+SMALLER = "a smaller step_size"
 _OTHERWISE = "another parametrisation, and compare with NUTS"
 FOUND = {
     Reason.NOISE: (
         "gradient noise makes a standard deviation too large",
-        f'{_SMALLER}, or a larger batch_size, or gradient="taylor"',
+        f'{SMALLER}, or a larger batch_size, or gradient="taylor"',
     ),
-    Reason.COUPLED: ("steps of half the size left the support", f"{_SMALLER}, or reparametrise"),
-    Reason.MEAN: ("half the step size changes a mean", f"{_SMALLER}, or reparametrise"),
-    Reason.SD: ("half the step size changes a standard deviation", f"{_SMALLER}, or reparametrise"),
+    Reason.COUPLED: ("steps of half the size left the support", f"{SMALLER}, or reparametrise"),
+    Reason.MEAN: ("half the step size changes a mean", f"{SMALLER}, or reparametrise"),
+    Reason.SD: ("half the step size changes a standard deviation", f"{SMALLER}, or reparametrise"),
     Reason.GAUSSIAN: ("no Gaussian was found that is like the posterior", _OTHERWISE),
     Reason.WIDTH: (
         "draws are far wider than the Gaussian that was expected",
@@ -166,26 +166,22 @@ def untrusted_chains(stored: Stored) -> tuple[int, int]:
 
 
 def doubts_of_chains(stored: Stored, role: str) -> list[Doubt]:
-    """Return what chains found of themselves while they ran, with the remedies, as one doubt."""
+    """Return what chains found of themselves while they ran, with the remedies."""
     some, chains = untrusted_chains(stored)
     if not some:
         return []
+    found = []
+    if "reasons" in stored.stats:
+        reasons = _at_the_end(stored.stats["reasons"])
+        for reason, (text, remedy) in FOUND.items():
+            count = int(((reasons & reason) > 0).any(axis=0).sum())
+            size = 1.0 if reason == Reason.SHORT else np.inf
+            if count:
+                found.append(Doubt(role, f"{text} ({count} of {chains})", remedy, size))
     text = f"{some} of {chains} chains were found untrusted while they ran"
-    if "reasons" not in stored.stats:
-        return [Doubt(role, text, _SMALLER, np.inf)]
-    reasons = _at_the_end(stored.stats["reasons"])
-    counts = {reason: int(((reasons & reason) > 0).any(axis=0).sum()) for reason in FOUND}
-    found = [reason for reason, count in counts.items() if count]
-    texts = [f"{FOUND[reason][0]} ({counts[reason]} of {chains})" for reason in found]
-    remedies = dict.fromkeys(FOUND[reason][1] for reason in found)
-    return [
-        Doubt(
-            role,
-            f"{text}: {'; '.join(texts)}" if texts else text,
-            "; ".join(remedies) or _SMALLER,
-            1 if found == [Reason.SHORT] else np.inf,
-        )
-    ]
+    if found:
+        return [Doubt(role, text, "", max(doubt.size for doubt in found)), *found]
+    return [Doubt(role, text, SMALLER, np.inf)]
 
 
 def _at_the_end(stat: xr.DataArray) -> NDArray:

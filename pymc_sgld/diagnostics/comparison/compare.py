@@ -28,10 +28,10 @@ def compare(
 ) -> pd.DataFrame:
     r"""Compare a posterior with a reference, parameter by parameter and jointly.
 
-    R-hat and the effective sample size tell how well a chain explored *its* stationary law; they
-    cannot see that this law is biased. Only a comparison can. With the means :math:`m, m_r`,
-    standard deviations :math:`s, s_r` and distribution functions :math:`F, F_r` of the draws and of
-    the reference,
+    R-hat and the effective sample size tell how well a chain explored *its* stationary
+    distribution; they cannot see that it is biased. Only a comparison can. With the means
+    :math:`m, m_r`, standard deviations :math:`s, s_r` and distribution functions :math:`F, F_r` of
+    the draws and of the reference,
 
     .. math::
 
@@ -47,7 +47,7 @@ def compare(
     of each run, so far apart that they are nearly independent, are therefore compared in all
     parameters at once by a permutation test. If that finds a difference (p at most 0.01), and finds
     it still where idata's parameters are shifted and scaled to the means and standard deviations of
-    the reference, the verdict says so. Runs of one law are flagged at a rate of 0.01 at most.
+    the reference, the verdict says so. Runs of one posterior are flagged at a rate of 0.01 at most.
 
     Parameters are compared on the scale of the posterior. To compare on the unconstrained scale as
     well, sample both runs with ``idata_kwargs={"include_transformed": True}``: transformed
@@ -82,7 +82,7 @@ def compare(
             error.
         wasserstein, wasserstein_null
             First Wasserstein distance, in reference sds, and what it is on average for two such
-            samples of one law (up to a third less where draws are autocorrelated).
+            samples of one distribution (up to a third less where draws are autocorrelated).
         r_hat, ess_bulk, ess_sd, reference_r_hat, reference_ess_bulk, reference_ess_sd
             Convergence of either run: R-hat and the effective sample sizes for the bulk and for the
             standard deviation; NaN where undefined (R-hat of a single chain).
@@ -143,10 +143,11 @@ def compare(
     judged = judge(table, match, tolerance, joint, name_missing=var_names is None)
     doubts, notes = list(judged.doubts), list(judged.notes)
     for role, run in (("idata", idata), ("the reference", reference)):
-        for doubt in doubts_of_chains(Stored.of(run), role):
-            text = f"{role}: {doubt.text}. Do not rely on its means and standard deviations."
-            warnings.warn(f"{text} What to do: {doubt.remedy}.", SGLDWarning, stacklevel=2)
-            doubts.append(doubt)
+        said = doubts_of_chains(Stored.of(run), role)
+        if said:
+            text = f"Do not rely on the means and standard deviations of {role}."
+            warnings.warn(str(Verdict(text, said)), SGLDWarning, stacklevel=2)
+        doubts += said
         if has_varying_steps(run):
             notes.append(
                 f"The step sizes of {role} vary, so that its draws count unequally: compare what "

@@ -37,7 +37,7 @@ class Joint(NamedTuple):
 
 
 def compare_jointly(match: Match, table: pd.DataFrame) -> Joint | None:
-    """Test whether two runs have one joint law; None where there is nothing to test.
+    """Test whether two runs have one joint distribution; None where there is nothing to test.
 
     Parameters
     ----------

@@ -64,8 +64,8 @@ def compare_draws(
         \int \sqrt{F_r (1 - F_r)}\,dx .
 
     The errors account for autocorrelation. The null is what the Wasserstein distance of two samples
-    of one law is on average, for the bulk effective sample sizes :math:`n, n_r` and, by the central
-    limit theorem, many draws.
+    of one distribution is on average, for the bulk effective sample sizes :math:`n, n_r` and, by
+    the central limit theorem, many draws.
 
     Parameters
     ----------

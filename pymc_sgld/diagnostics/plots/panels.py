@@ -100,7 +100,7 @@ def draw_densities(
 
 
 def marginal_curve(draws: NDArray) -> NDArray[np.floating]:
-    """Give x and y of a curve of the marginal law, NaN-padded, of shape (2, GRID_POINTS).
+    """Give x and y of a curve of the marginal, NaN-padded, of shape (2, GRID_POINTS).
 
     A kernel density for real numbers, the outline of the relative frequencies for integers, a spike
     for a constant, nothing where no draw is finite.

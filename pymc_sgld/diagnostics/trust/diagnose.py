@@ -13,7 +13,7 @@ from pymc.model import Model
 
 from pymc_sgld.arguments import model_of, whole_number
 from pymc_sgld.diagnostics.matching import find_posterior
-from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
+from pymc_sgld.diagnostics.stored import SMALLER, Stored, doubts_of_chains
 from pymc_sgld.diagnostics.trust.by_gradients import FEWEST_GRADIENTS, FIGURES, Measured
 from pymc_sgld.diagnostics.trust.doubts import doubts_of_mixing
 from pymc_sgld.diagnostics.trust.mixing import mixing_table
@@ -34,10 +34,10 @@ def diagnose(
 ) -> TrustReport:
     r"""Report whether to believe a run.
 
-    R-hat and effective sample sizes tell how well chains explored *their* stationary law. With the
-    model, the report also says how far this law is from the posterior. It needs no reference run:
-    the gradient :math:`g = \nabla \log p` of all rows, at some of the draws, is enough. Draws of
-    mean :math:`m` from the posterior satisfy Stein's identities
+    R-hat and effective sample sizes tell how well chains explored *their* stationary distribution.
+    With the model, the report also says how far this is from the posterior. It needs no reference
+    run: the gradient :math:`g = \nabla \log p` of all rows, at some of the draws, is enough. Draws
+    of mean :math:`m` from the posterior satisfy Stein's identities
 
     .. math::
 
@@ -124,15 +124,15 @@ def diagnose(
     if gradients is not None:
         gradients = max(FEWEST_GRADIENTS, whole_number("gradients", gradients))
     table = mixing_table(posterior, var_names)
-    said = doubts_of_chains(stored, "the run")
-    doubts = said + doubts_of_mixing(table, posterior.sizes["chain"])
+    doubts = doubts_of_chains(stored, "the run")
+    doubts += doubts_of_mixing(table, posterior.sizes["chain"])
     run = stored.scalars() | {"not_finite": _not_finite(posterior)}
     for name, what in (
         ("not_finite", "of its draws are not finite"),
         ("gradients_not_finite", "of its draws had a gradient that is not finite"),
     ):
         if run.get(name):
-            remedy = "a smaller step_size, or reparametrise"
+            remedy = f"{SMALLER}, or reparametrise"
             doubts.append(Doubt("the run", f"{run[name]:.0f} {what}", remedy, np.inf))
     notes: list[str] = []
     coordinates = pd.DataFrame()
@@ -148,8 +148,11 @@ def diagnose(
     else:
         measured = Measured(Draws(posterior, model, bind(data)), stored, gradients)
         coordinates, run = measured.coordinates, run | measured.run
-        if any(doubt.size > 1 for doubt in measured.doubts):  # they know more than the chains did
-            doubts = [each._replace(remedy="") if each in said else each for each in doubts]
+        if any(doubt.remedy.startswith(SMALLER) for doubt in measured.doubts):  # how much smaller
+            doubts = [
+                each._replace(remedy="") if each.remedy.startswith(SMALLER) else each
+                for each in doubts
+            ]
         doubts, notes = doubts + measured.doubts, notes + measured.notes
         if "sd_ratio" in coordinates:
             own = coordinates[coordinates["parameter"] != ""].set_index("parameter")

@@ -9,7 +9,7 @@ import pandas as pd
 import scipy
 from numpy.typing import NDArray
 
-from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.stored import SMALLER, Stored
 from pymc_sgld.diagnostics.trust.kernel_stein import Discrepancy
 from pymc_sgld.diagnostics.trust.stein_identities import Direction
 from pymc_sgld.diagnostics.trust.whitened import Array
@@ -180,4 +180,4 @@ def _narrow_or_wide(ratio: float, stored: Stored) -> str:
 
 def _smaller(stored: Stored) -> str:
     last = float(stored.greatest("step_size").isel(draw=-1).max())
-    return f"a smaller step_size (now {last:.2g})"
+    return f"{SMALLER} (now {last:.2g})"

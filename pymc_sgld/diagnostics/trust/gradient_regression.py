@@ -1,7 +1,7 @@
 r"""How far off means and variances are, from the gradients at the draws.
 
 A regression of gradients on positions gives the precision of the posterior, and where its mean is:
-exactly so for a Gaussian, whatever law the draws follow. In the coordinates :math:`z` in which
+exactly so for a Gaussian, whatever the draws follow. In the coordinates :math:`z` in which
 the draws have mean 0 and covariance :math:`I`, with gradients :math:`s`,
 
 .. math::
