@@ -11,8 +11,8 @@ from pymc_sgld.version import __version__
 
 if TYPE_CHECKING:
     from pymc_sgld.diagnostics.comparison.compare import compare
+    from pymc_sgld.diagnostics.plots.bias import plot_bias
     from pymc_sgld.diagnostics.plots.comparison import plot_comparison
-    from pymc_sgld.diagnostics.plots.inflation import plot_inflation
     from pymc_sgld.diagnostics.stored import run_settings
     from pymc_sgld.diagnostics.thinning import thin_by_step_size
     from pymc_sgld.diagnostics.trust.diagnose import diagnose
@@ -33,8 +33,8 @@ __all__ = [
     "compare",
     "diagnose",
     "minibatch",
+    "plot_bias",
     "plot_comparison",
-    "plot_inflation",
     "run_settings",
     "schedules",
     "thin_by_step_size",

@@ -1,8 +1,8 @@
 """Measure how far a run is from the posterior."""
 
 from pymc_sgld.diagnostics.comparison.compare import compare
+from pymc_sgld.diagnostics.plots.bias import plot_bias
 from pymc_sgld.diagnostics.plots.comparison import plot_comparison
-from pymc_sgld.diagnostics.plots.inflation import plot_inflation
 from pymc_sgld.diagnostics.stored import run_settings
 from pymc_sgld.diagnostics.thinning import thin_by_step_size
 from pymc_sgld.diagnostics.trust.diagnose import diagnose
@@ -12,8 +12,8 @@ __all__ = [
     "TrustReport",
     "compare",
     "diagnose",
+    "plot_bias",
     "plot_comparison",
-    "plot_inflation",
     "run_settings",
     "thin_by_step_size",
 ]

@@ -1,4 +1,4 @@
-"""What the pictures share: colours, sizes, legends, and what they need to be drawn."""
+"""What the plots share: colours, sizes, and what they need to be drawn."""
 
 from __future__ import annotations
 
@@ -99,15 +99,6 @@ def figure_arguments(
     if backend == "matplotlib":
         given.setdefault("layout", "constrained")
     return given
-
-
-def add_legend(collection: PlotCollection, dimension: str, **matplotlib_only: Any) -> None:
-    """Name what colours and styles mean; where to place it is known for Matplotlib only."""
-    if collection.backend == "matplotlib":
-        place = {"loc": "outside lower center", "ncols": 2, "frameon": False}
-        collection.add_legend(dimension, title="", **place | matplotlib_only)
-    else:
-        collection.add_legend(dimension, aes="color", title="")
 
 
 def tidy(collection: PlotCollection) -> None:
