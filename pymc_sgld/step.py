@@ -473,10 +473,10 @@ class SGLD(BlockedStep):
         return (
             self._settings
             | draw.stats
+            | chain.findings._asdict()
             | {
                 "step_size": chain.last_step_size,
                 "gradient_norm": float(np.linalg.norm(draw.gradient)),
-                "variance_inflation": draw.reading.inflation,
                 "sampling_threshold": draw.reading.threshold,
                 "untrusted": int(chain.untrusted),
                 "reasons": int(chain.reasons),

@@ -76,7 +76,7 @@ def test_cores_do_not_change_the_draws(model, step, sequential, context):
         parallel = pm.sample(step=step, **RUN | {"cores": 2, "mp_ctx": context})
     assert same(sequential.posterior, parallel.posterior)
     for name in set(SGLD.stats_dtypes_shapes) - {"warning"}:
-        assert np.array_equal(sequential.sample_stats[name], parallel.sample_stats[name]), name
+        assert sequential.sample_stats[name].equals(parallel.sample_stats[name]), name
 
 
 def test_same_seed_same_draws_on_a_used_instance(model, step, sequential):
@@ -129,7 +129,7 @@ def test_every_setting_that_is_a_word_has_its_number():
     for name, words in {
         "gradient": ESTIMATORS,
         "batching": ORDERS,
-        "integrator": INTEGRATORS,
+        "integrator": [*INTEGRATORS, "baoab", "mala", "thermostat"],
     }.items():
         assert sorted(WORDS[name]) == sorted(words)
     one = np.ones(1)

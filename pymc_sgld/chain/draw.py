@@ -167,12 +167,15 @@ class Transition:
             return []
         coupled, reading, step_size = chain.coupled, chain.reading, chain.last_step_size
         if chain.is_over:
-            messages = self.judge.messages(reading, coupled.bias(), step_size, coupled.failed)
+            bias = coupled.bias()
+            messages = self.judge.messages(reading, bias, step_size, coupled.failed)
+            chain.findings = self.judge.findings(reading, bias, step_size)
             messages += self._of_draws(chain)
             chain.reasons = sum(message.reason for message in messages)
             return messages
         counted = chain.draw - chain.tune
         if counted > 0 and counted % JUDGED == 0:
+            chain.findings = self.judge.findings(reading, None, step_size)
             noisy = Reason.NOISE * self.judge.is_noisy(reading, step_size)
             chain.reasons = noisy + sum(doubt.reason for doubt in self.doubts)
         return []

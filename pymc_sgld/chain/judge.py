@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -17,6 +18,24 @@ from pymc_sgld.tolerance import CHAIN_FALSE_ALARMS, MEAN_TOLERANCE, SD_TOLERANCE
 from pymc_sgld.wording import apart
 
 SLACK = 2.0  # times the bias target that a reading may show
+
+
+class Findings(NamedTuple):
+    """The bias of the worst parameter, as far as it is known; NaN where it is not.
+
+    Attributes
+    ----------
+    mean_shift, mean_shift_error : float
+        In standard deviations, with its standard error: by what half the step size changes.
+    sd_ratio, sd_ratio_error : float
+        The standard deviation over that of the posterior, by the noise of gradients or by what
+        half the step size changes, whichever is worse. The error is NaN for the former.
+    """
+
+    mean_shift: float = np.nan
+    mean_shift_error: float = np.nan
+    sd_ratio: float = np.nan
+    sd_ratio_error: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -117,24 +136,37 @@ class Judge:
         added = self.added(reading, step_size)
         worst = int(np.argmax(added))
         smaller = "a smaller bias_target" if self.chosen else self._smaller(step_size)
-        read, most = apart(1 + added[worst], 1 + SLACK * self.bias_target)
+        read, most = apart(*np.sqrt([1 + added[worst], 1 + SLACK * self.bias_target]))
         whose = self.names[worst] if len(added) == len(self.names) else "the worst direction"
         text = (
             f"the standard deviation of {whose} is about {_percent(added[worst])} too large: "
-            f"the variance inflation is {read}, and bias_target={self.bias_target} "
-            f"tolerates up to {most}. Pass {smaller}, "
+            f"its sd_ratio is {read}, and bias_target={self.bias_target} tolerates up to "
+            f"{most}. Pass {smaller}, "
             'a larger batch_size, or gradient="taylor".'
         )
         return Message(Reason.NOISE, float(added[worst]), text)
+
+    def findings(self, reading: Reading, bias: Bias | None, step_size: float) -> Findings:
+        """Return the bias of the worst parameter: of the one that is off beyond most doubt."""
+        by_noise = float(np.sqrt(1 + self.added(reading, step_size).max()))
+        if bias is None:
+            return Findings(sd_ratio=by_noise)
+        quantile = _quantile(len(bias.shift))
+        shift = _worst(bias.shift, bias.shift_error, quantile)
+        ratios, errors = sd_ratio(bias.inflation, bias.inflation_error)
+        excess, error = _worst(ratios - 1, errors, quantile)
+        if not abs(by_noise - 1) < abs(excess):
+            excess, error = by_noise - 1, np.nan
+        return Findings(*shift, 1 + excess, error)
 
     def excess(self, bias: Bias) -> tuple[float, int, bool]:
         """Return how many tolerances the worst bias is, in which parameter, and if in its mean.
 
         Zero where it may as well be none: what is less than a quantile of its error away from it.
         """
-        quantile = -scipy.special.stdtrit(GROUPS - 1, CHAIN_FALSE_ALARMS / (4 * len(bias.shift)))
-        ratio = np.sqrt(np.maximum(1 + bias.inflation, 0)) - 1
-        sizes = np.abs([bias.shift / MEAN_TOLERANCE, ratio / SD_TOLERANCE])
+        quantile = _quantile(len(bias.shift))
+        ratio, _ = sd_ratio(bias.inflation, bias.inflation_error)
+        sizes = np.abs([bias.shift / MEAN_TOLERANCE, (ratio - 1) / SD_TOLERANCE])
         errors = [bias.shift_error / MEAN_TOLERANCE, bias.inflation_error / 2 / SD_TOLERANCE]
         with np.errstate(invalid="ignore"):
             sizes = np.where(sizes - quantile * np.array(errors) > 1, sizes, 0)
@@ -163,6 +195,24 @@ class Judge:
     def _smaller(self, step_size: float) -> str:
         """Return what makes steps smaller."""
         return f"a smaller step_size (now {step_size:.2g})" + ("" if self.chosen else " or none")
+
+
+def sd_ratio(inflation: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ratios of standard deviations and their errors, from those of relative variances."""
+    ratio = np.sqrt(np.maximum(1 + inflation, 0))
+    return ratio, error / (2 * np.maximum(ratio, 0.1))
+
+
+def _quantile(parameters: int) -> float:
+    """Return how many errors a mean or standard deviation may be off by chance, in one of them."""
+    return -float(scipy.special.stdtrit(GROUPS - 1, CHAIN_FALSE_ALARMS / (4 * parameters)))
+
+
+def _worst(sizes: np.ndarray, errors: np.ndarray, quantile: float) -> tuple[float, float]:
+    """Return the size, and its error, that is the largest less that many errors."""
+    with np.errstate(invalid="ignore"):
+        worst = int(np.argmax(np.nan_to_num(np.abs(sizes) - quantile * errors, nan=-np.inf)))
+    return float(sizes[worst]), float(errors[worst])
 
 
 def _known(added: ArrayLike) -> np.ndarray:

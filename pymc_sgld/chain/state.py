@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from pymc_sgld.chain.coupled import CoupledDifference
+from pymc_sgld.chain.judge import Findings
 from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.dynamics.base import State
@@ -43,6 +44,8 @@ class Chain(Comparable):
         Of the last update.
     overflows : int
         Attempts at draws after tuning that did not stay finite.
+    findings : Findings
+        Its bias, as far as it is known.
     reasons : int
         Not to trust it, a sum of `Reason`, as far as they are known.
     """
@@ -61,6 +64,7 @@ class Chain(Comparable):
     refinement: float = 1.0
     last_step_size: float = np.nan
     overflows: int = 0
+    findings: Findings = field(default_factory=Findings)
     reasons: int = 0
 
     @property

@@ -215,10 +215,10 @@ def test_worst_parameter_is_named():
     reading = Reading(10, 1.0, 0.0, np.array([0.02, 0.5, 0.1]))
     variances = np.array([1.0, 1.0, 2.0])
     [message] = judge(3, variances).messages(reading, None, 0.01)
-    assert "beta[1] is about 22 % too large" in message.text and "inflation is 1.5" in message.text
+    assert "beta[1] is about 22 % too large" in message.text and "sd_ratio is 1.22" in message.text
     assert not judge(3, variances, target=0.3).messages(reading, None, 0.01)
     [euler] = judge(3, variances, EULER).messages(reading, None, 0.4)
-    assert "inflation is 1.61" in euler.text  # and 1 / (1 - 0.4 / 4)
+    assert "sd_ratio is 1.27" in euler.text  # and sqrt(1 / (1 - 0.4 / 4))
 
 
 @pytest.fixture(scope="module")
@@ -254,10 +254,13 @@ def test_stats_are_the_closed_form(biased):
     ratio = (1 + step_size * noise / 4) / (1 - step_size * precision / 4)
     # the second gradient is at another place than the first
     apart = noise * (1 + (1 + move) ** 2) + move**2 * precision * ratio + step_size * precision**2
-    expected = {"variance_inflation": ratio, "sampling_threshold": step_size / 4 * apart / 2}
-    for name, value in expected.items():
-        assert within_chains(stats[name].to_numpy(), value)
-    assert abs(expected["sampling_threshold"] / (step_size * noise / 4) - 1) < 2 * move
+    threshold = step_size / 4 * apart / 2
+    assert within_chains(stats["sampling_threshold"].to_numpy(), threshold)
+    assert abs(threshold / (step_size * noise / 4) - 1) < 2 * move
+    found = stats["sd_ratio"].isel(draw=-1).to_numpy()
+    error = az.mcse(stats["sampling_threshold"].to_numpy()) * 2  # of one of two chains
+    assert (np.abs(found**2 - max(ratio, 1 + threshold)) < 6 * error).all()
+    assert np.isnan(stats["sd_ratio"].isel(draw=slice(None, 19))).all()
 
 
 def test_a_biased_chain_says_so(biased):

@@ -308,7 +308,6 @@ def stats(chains=4, draws=500, steps=(), **changed):
     found = {
         "step_size": np.full(size, 0.1),
         "gradient_norm": np.ones(size),
-        "variance_inflation": np.full(size, 1.25),
         "sampling_threshold": np.where(ramp > draws / 2, 0.1, 0.3),
         "rows_seen": 10 * ramp,
         "updates": 10 * ramp,
