@@ -50,7 +50,7 @@ from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.errors import SettingError, SGLDWarning
-from pymc_sgld.gradients.estimators import ESTIMATORS
+from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.checks import costs
 from pymc_sgld.minibatch.checks.guard import Guard
 from pymc_sgld.minibatch.checks.negative_indices import negative_indices

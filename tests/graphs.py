@@ -7,7 +7,7 @@ from pytensor.xtensor.type import XTensorType
 from pymc_sgld.batching.epochs import make_order
 from pymc_sgld.compiled.updates import Plan, Updates
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
-from pymc_sgld.gradients.estimators import minibatch
+from pymc_sgld.gradients.minibatch import minibatch
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import Identity
 from pymc_sgld.sources.bind import bind

@@ -20,7 +20,7 @@ from pymc_sgld import SGLD, NonFiniteError, SettingError, SGLDWarning, precondit
 from pymc_sgld.batching.epochs import ORDERS
 from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.base import Evaluation
-from pymc_sgld.gradients.estimators import ESTIMATORS
+from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.stats import WORDS
 from tests.graphs import QUICK, TEXTBOOK
 from tests.models import X, mixed, y

@@ -19,7 +19,9 @@ from pymc_sgld.batching.epochs import make_order
 from pymc_sgld.compiled.normals import standard_normal
 from pymc_sgld.compiled.updates import Plan, Updates
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
-from pymc_sgld.gradients.estimators import Center, Estimate, control_variate, minibatch
+from pymc_sgld.gradients.base import Center, Estimate
+from pymc_sgld.gradients.control_variates import control_variate
+from pymc_sgld.gradients.minibatch import minibatch
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import Dense, Identity, Preconditioner
 from speed import same_dynamics

@@ -23,7 +23,7 @@ from pymc_sgld.compiled.data import DataInputs
 from pymc_sgld.compiled.function_cache import cached
 from pymc_sgld.dynamics.base import Dynamics, Evaluation, State
 from pymc_sgld.errors import SettingError
-from pymc_sgld.gradients.estimators import Estimate
+from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import Preconditioner
 

@@ -1,4 +1,31 @@
-"""Estimators of the gradient of the log density of all rows.
+r"""Estimators of the full-data gradient of the log posterior, as graphs, one file for each.
 
-``estimators``  the minibatch gradient, and control variates for it
+``base``              what all of them give
+``minibatch``         the gradient of a batch, scaled
+``control_variates``  the same less its expansion around a center
+
+An estimator takes the log density for a batch of rows, and a center where the derivatives of all
+rows are known. It returns a graph of the position, of the data of the batch, and of constant
+arrays. All of them are unbiased; they differ in the variance that the batch leaves:
+
+.. math::
+
+    \hat g(\theta) = \nabla \log p(\theta) + \frac{N}{n} \sum_{i \in B} \nabla \ell_i(\theta)
+        + \text{control variate of mean zero}
+
+Notation: :math:`\ell_i` the log-likelihood of row :math:`i`, :math:`B` a batch of :math:`n` of
+:math:`N` rows, :math:`\hat\theta` the center, :math:`\delta = \theta - \hat\theta`. Where there are
+several tables of rows, each has its own sum and its own :math:`N/n`.
 """
+
+from collections.abc import Callable
+
+from pymc_sgld.gradients.base import Estimate
+from pymc_sgld.gradients.control_variates import control_variate, taylor
+from pymc_sgld.gradients.minibatch import minibatch
+
+ESTIMATORS: dict[str, Callable[..., Estimate]] = {
+    "minibatch": minibatch,
+    "control_variate": control_variate,
+    "taylor": taylor,
+}

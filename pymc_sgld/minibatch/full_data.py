@@ -15,7 +15,7 @@ from pytensor.graph.utils import MethodNotDefined
 
 from pymc_sgld.compiled.backend import NUMPY, Backend, is_compiled, seconds
 from pymc_sgld.errors import SettingError
-from pymc_sgld.gradients.estimators import Center, gradient_of
+from pymc_sgld.gradients.base import Center, gradient_of
 from pymc_sgld.minibatch.blocks import read_blocks, sum_over_blocks
 from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Table
 from pymc_sgld.minibatch.position import Coordinates

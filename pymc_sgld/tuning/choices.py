@@ -12,7 +12,7 @@ from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, largest_step
 from pymc_sgld.errors import SettingError
-from pymc_sgld.gradients.estimators import ESTIMATORS
+from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.full_data import FullData

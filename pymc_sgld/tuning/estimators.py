@@ -14,7 +14,8 @@ from pymc_sgld.batching.order import RowOrder
 from pymc_sgld.dynamics.base import Overdamped
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.errors import SGLDWarning
-from pymc_sgld.gradients.estimators import ESTIMATORS, Center, Estimate
+from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.gradients.base import Center, Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.preconditioners import Preconditioner

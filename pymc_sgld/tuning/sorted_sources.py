@@ -30,7 +30,7 @@ import numpy as np
 import scipy
 
 from pymc_sgld.errors import SGLDWarning
-from pymc_sgld.gradients.estimators import Center
+from pymc_sgld.gradients.base import Center
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher

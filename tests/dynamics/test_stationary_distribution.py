@@ -14,7 +14,8 @@ from arviz_stats.base.array import array_stats
 
 from pymc_sgld import SGLD
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
-from pymc_sgld.gradients.estimators import ESTIMATORS, Estimate
+from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.gradients.base import Estimate
 from tests.graphs import TEXTBOOK
 
 ROWS, BATCH = 1000, 50

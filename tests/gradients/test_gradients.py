@@ -8,7 +8,9 @@ import pymc as pm
 import pytensor
 import pytest
 
-from pymc_sgld.gradients.estimators import ESTIMATORS, control_variate, minibatch, taylor
+from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.gradients.control_variates import control_variate, taylor
+from pymc_sgld.gradients.minibatch import minibatch
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from tests.graphs import batch, position_of, random_point

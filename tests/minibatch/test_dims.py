@@ -7,7 +7,7 @@ import pytensor
 import pytest
 
 from pymc_sgld import SGLD, MinibatchError
-from pymc_sgld.gradients.estimators import minibatch
+from pymc_sgld.gradients.minibatch import minibatch
 from tests.graphs import QUICK, check_model, log_density
 from tests.zoo.data import GROUPS, ROWS, X, binary, classes, counts, exposure, group, positive, x, y
 

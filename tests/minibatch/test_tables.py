@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 import pytest
 
 from pymc_sgld import SGLD, DataError, MinibatchError, SettingError
-from pymc_sgld.gradients.estimators import minibatch
+from pymc_sgld.gradients.minibatch import minibatch
 from tests.graphs import QUICK, TEXTBOOK, evaluator, log_density, position_of, random_point
 
 ROWS, BATCH = 12, 4

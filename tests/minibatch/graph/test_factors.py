@@ -10,7 +10,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.linalg.decomposition.cholesky import Cholesky
 
 from pymc_sgld.compiled.numpy_mode import QUICK
-from pymc_sgld.gradients import estimators
+from pymc_sgld.gradients.minibatch import minibatch
 from pymc_sgld.minibatch.model import Minibatcher
 
 y = np.random.default_rng(1).normal(size=(30, 3))
@@ -69,7 +69,7 @@ def test_a_factor_that_is_given_is_not_computed(build, left):
     point = model.initial_point()
     moved = {name: value + 0.1 for name, value in point.items()}
     density = Minibatcher(model, model.value_vars, point).density(30)
-    estimate = estimators.minibatch(density)
+    estimate = minibatch(density)
     assert bool(factors([estimate.gradient])) == left
     values = [density.log_prior + sum(density.log_likelihoods), estimate.gradient]
     function = pytensor.function(

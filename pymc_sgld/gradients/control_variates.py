@@ -1,23 +1,7 @@
-r"""Estimators of the full-data gradient of the log posterior, as graphs.
-
-An estimator takes the log density for a batch of rows, and a center where the derivatives of all
-rows are known. It returns a graph of the position, of the data of the batch, and of constant
-arrays. All of them are unbiased; they differ in the variance that the batch leaves:
-
-.. math::
-
-    \hat g(\theta) = \nabla \log p(\theta) + \frac{N}{n} \sum_{i \in B} \nabla \ell_i(\theta)
-        + \text{control variate of mean zero}
-
-Notation: :math:`\ell_i` the log-likelihood of row :math:`i`, :math:`B` a batch of :math:`n` of
-:math:`N` rows, :math:`\hat\theta` the center, :math:`\delta = \theta - \hat\theta`. Where there are
-several tables of rows, each has its own sum and its own :math:`N/n`.
-"""
+"""Control variates for the minibatch gradient: its expansion around a center."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,77 +9,9 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
+from pymc_sgld.gradients.base import Center, Estimate, gradient_of
+from pymc_sgld.gradients.minibatch import minibatch
 from pymc_sgld.minibatch.density import LogDensity
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """An estimate of the gradient, shape (d,), and the arrays that its graph reads."""
-
-    gradient: Variable
-    arrays: dict[Variable, np.ndarray] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Center:
-    """A point, and the derivatives of the log density of all rows there.
-
-    Attributes
-    ----------
-    position : ndarray, shape (d,)
-        The point.
-    others : list of ndarray
-        Values of the variables that the step does not move.
-    gradients : ndarray, shape (parts, d)
-        Gradient of the prior, then of each table's log-likelihood.
-    hessians : ndarray, shape (parts, d, d), or None
-        Their Hessians, which only the second order needs.
-    """
-
-    position: np.ndarray
-    others: list[np.ndarray]
-    gradients: np.ndarray
-    hessians: np.ndarray | None = None
-
-
-def minibatch(density: LogDensity, center: Center | None = None) -> Estimate:
-    r"""Return the minibatch gradient.
-
-    .. math::
-
-        \hat g(\theta) = \nabla \log p(\theta)
-            + \frac{N}{n} \sum_{i \in B} \nabla \ell_i(\theta)
-
-    The prior enters once, whole, with the log-Jacobians of the transforms. With :math:`n = N` it
-    is the full gradient. Outside the support of the density it is NaN, never a silent zero.
-
-    Parameters
-    ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
-    center : Center, optional
-        Not used.
-
-    Raises
-    ------
-    SettingError
-        If an operation of the model has no gradient.
-
-    References
-    ----------
-    Welling and Teh (2011), equation 4.
-    """
-    terms = zip(density.tables, density.log_likelihoods, strict=True)
-    scaled = [
-        graph if table.full else np.asarray(table.scale, graph.type.dtype) * graph
-        for table, graph in terms
-    ]
-    gradient = gradient_of([density.log_prior, *scaled], density)
-    conditions = [c for of_term in density.conditions.values() for c in of_term]
-    if conditions:
-        inside = pt.all([pt.all(condition) for condition in conditions])
-        gradient = pt.switch(inside, gradient, np.asarray(np.nan, density.position.dtype))
-    return Estimate(gradient)
 
 
 def control_variate(density: LogDensity, center: Center) -> Estimate:
@@ -201,19 +117,6 @@ class _AtCenter:
         return clone_replace([graph], self._replacements | (more or {}), rebuild_strict=False)[0]
 
 
-def gradient_of(graphs: list[Variable], density: LogDensity) -> Variable:
-    """Return the gradient of a sum of scalars by the position."""
-    parts = density.gradient(pt.add(*graphs) if len(graphs) > 1 else graphs[0], density.pieces)
-    return pt.concatenate([part.flatten() for part in parts]).astype(density.position.dtype)
-
-
 def _constant(name: str, value: Any, density: LogDensity) -> tuple[Variable, np.ndarray]:
     array = np.asarray(value, density.position.dtype)
     return pt.tensor(name, dtype=array.dtype.name, shape=array.shape), array
-
-
-ESTIMATORS: dict[str, Callable[..., Estimate]] = {
-    "minibatch": minibatch,
-    "control_variate": control_variate,
-    "taylor": taylor,
-}

@@ -1,0 +1,49 @@
+"""The minibatch gradient of Welling and Teh."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytensor.tensor as pt
+
+from pymc_sgld.gradients.base import Center, Estimate, gradient_of
+from pymc_sgld.minibatch.density import LogDensity
+
+
+def minibatch(density: LogDensity, center: Center | None = None) -> Estimate:
+    r"""Return the minibatch gradient.
+
+    .. math::
+
+        \hat g(\theta) = \nabla \log p(\theta)
+            + \frac{N}{n} \sum_{i \in B} \nabla \ell_i(\theta)
+
+    The prior enters once, whole, with the log-Jacobians of the transforms. With :math:`n = N` it
+    is the full gradient. Outside the support of the density it is NaN, never a silent zero.
+
+    Parameters
+    ----------
+    density : LogDensity
+        The log density of the model for a batch of rows.
+    center : Center, optional
+        Not used.
+
+    Raises
+    ------
+    SettingError
+        If an operation of the model has no gradient.
+
+    References
+    ----------
+    Welling and Teh (2011), equation 4.
+    """
+    terms = zip(density.tables, density.log_likelihoods, strict=True)
+    scaled = [
+        graph if table.full else np.asarray(table.scale, graph.type.dtype) * graph
+        for table, graph in terms
+    ]
+    gradient = gradient_of([density.log_prior, *scaled], density)
+    conditions = [c for of_term in density.conditions.values() for c in of_term]
+    if conditions:
+        inside = pt.all([pt.all(condition) for condition in conditions])
+        gradient = pt.switch(inside, gradient, np.asarray(np.nan, density.position.dtype))
+    return Estimate(gradient)
