@@ -18,7 +18,8 @@ import pytensor.tensor as pt
 from pymc_sgld.batching.epochs import make_order
 from pymc_sgld.compiled.normals import standard_normal
 from pymc_sgld.compiled.updates import Updates
-from pymc_sgld.gradients.estimators import Center, Estimate, control_variate, minibatch
+from pymc_sgld.gradients.estimators import Estimate, control_variate, minibatch
+from pymc_sgld.minibatch.full_data import Center
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import Dense, Identity, Preconditioner
 from speed import same_dynamics

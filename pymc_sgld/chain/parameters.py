@@ -10,7 +10,7 @@ from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.graph.basic import Variable
 
-from pymc_sgld.compiled.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.minibatch.graph.named_dimensions import lower
 
 

@@ -25,7 +25,8 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
-from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.density import LogDensity, gradient_of
+from pymc_sgld.minibatch.full_data import Center
 
 
 @dataclass(frozen=True)
@@ -34,28 +35,6 @@ class Estimate:
 
     gradient: Variable
     arrays: dict[Variable, np.ndarray] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Center:
-    """A point, and the derivatives of the log density of all rows there.
-
-    Attributes
-    ----------
-    position : ndarray, shape (d,)
-        The point.
-    others : list of ndarray
-        Values of the variables that the step does not move.
-    gradients : ndarray, shape (parts, d)
-        Gradient of the prior, then of each table's log-likelihood.
-    hessians : ndarray, shape (parts, d, d), or None
-        Their Hessians, which only the second order needs.
-    """
-
-    position: np.ndarray
-    others: list[np.ndarray]
-    gradients: np.ndarray
-    hessians: np.ndarray | None = None
 
 
 def minibatch(density: LogDensity, center: Center | None = None) -> Estimate:
@@ -199,12 +178,6 @@ class _AtCenter:
 
     def _moved(self, graph: Variable, more: dict[Variable, Variable] | None = None) -> Variable:
         return clone_replace([graph], self._replacements | (more or {}), rebuild_strict=False)[0]
-
-
-def gradient_of(graphs: list[Variable], density: LogDensity) -> Variable:
-    """Return the gradient of a sum of scalars by the position."""
-    parts = density.gradient(pt.add(*graphs) if len(graphs) > 1 else graphs[0], density.pieces)
-    return pt.concatenate([part.flatten() for part in parts]).astype(density.position.dtype)
 
 
 def _constant(name: str, value: Any, density: LogDensity) -> tuple[Variable, np.ndarray]:

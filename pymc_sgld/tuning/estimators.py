@@ -13,9 +13,9 @@ from pymc_sgld.batching.epochs import independent, make_order
 from pymc_sgld.batching.order import RowOrder
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.errors import SGLDWarning
-from pymc_sgld.gradients.estimators import ESTIMATORS, Center, Estimate
+from pymc_sgld.gradients.estimators import ESTIMATORS, Estimate
 from pymc_sgld.minibatch.density import LogDensity
-from pymc_sgld.minibatch.full_data import FullData
+from pymc_sgld.minibatch.full_data import Center, FullData
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.tuning.batch_noise import (
     BATCHES,

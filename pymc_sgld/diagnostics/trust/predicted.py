@@ -12,8 +12,8 @@ from pymc_sgld.diagnostics.trust.whitened import Array, Sample
 from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.errors import MinibatchError
-from pymc_sgld.gradients.estimators import Center
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.full_data import Center
 from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.preconditioners import LAPLACE, Identity, Preconditioner, laplace
 from pymc_sgld.stats import WORDS
