@@ -76,7 +76,7 @@ def main() -> None:
                 "runs": count,
                 "not trusted": sum(not report.trusted for report in reports),
                 "by the parameter": sum(not report.table["trusted"].iloc[0] for report in reports),
-                "sd ratio": np.mean([r.table["inflation"].iloc[0] ** 0.5 for r in reports]),
+                "sd ratio": np.mean([r.table["sd_ratio"].iloc[0] for r in reports]),
                 "mean shift": np.mean([r.table["mean_shift"].iloc[0] for r in reports]),
             }
         )

@@ -118,7 +118,7 @@ def of_nuts(model: pm.Model, rows: int) -> tuple[dict[str, float], xr.DataTree]:
 def verdict(idata: xr.DataTree, reference: xr.DataTree) -> str:
     """Return whether two runs agree, as far as they are long enough to tell."""
     said = compare(idata, reference).attrs["verdict"]
-    by_chance = "Run longer first" in said  # where they do not agree
+    by_chance = "run longer first" in said  # where they do not agree
     return "draws too few to tell" if by_chance else said.split(":")[0]
 
 

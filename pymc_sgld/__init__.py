@@ -5,42 +5,39 @@ from typing import TYPE_CHECKING
 
 from pymc_sgld import minibatch, schedules
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError, SGLDWarning
+from pymc_sgld.samplers import MALA, SGHMC, SGNHT
 from pymc_sgld.step import SGLD
 from pymc_sgld.version import __version__
 
 if TYPE_CHECKING:
     from pymc_sgld.diagnostics.comparison.compare import compare
-    from pymc_sgld.diagnostics.halving import StepHalving, step_halving
-    from pymc_sgld.diagnostics.plot_phases import plot_phases
+    from pymc_sgld.diagnostics.plots.bias import plot_bias
     from pymc_sgld.diagnostics.plots.comparison import plot_comparison
-    from pymc_sgld.diagnostics.plots.inflation import plot_inflation
     from pymc_sgld.diagnostics.stored import run_settings
+    from pymc_sgld.diagnostics.thinning import thin_by_step_size
     from pymc_sgld.diagnostics.trust.diagnose import diagnose
     from pymc_sgld.diagnostics.trust.report import TrustReport
-    from pymc_sgld.diagnostics.unequal_steps.summary import weighted_summary
-    from pymc_sgld.diagnostics.unequal_steps.thinning import thin_by_step_size
 
 __all__ = [
+    "MALA",
+    "SGHMC",
     "SGLD",
+    "SGNHT",
     "DataError",
     "MinibatchError",
     "NonFiniteError",
     "SGLDWarning",
     "SettingError",
-    "StepHalving",
     "TrustReport",
     "__version__",
     "compare",
     "diagnose",
     "minibatch",
+    "plot_bias",
     "plot_comparison",
-    "plot_inflation",
-    "plot_phases",
     "run_settings",
     "schedules",
-    "step_halving",
     "thin_by_step_size",
-    "weighted_summary",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of this package

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from pymc_sgld.errors import SettingError
 
@@ -26,6 +27,9 @@ class Preconditioner(Protocol):
     def factor(self, noise: np.ndarray) -> np.ndarray:
         """Return ``L z`` for every row ``z`` of ``noise``, shape (k, d)."""
 
+    def dual(self, noise: np.ndarray) -> np.ndarray:
+        """Return ``M^-1 L z`` for every row ``z`` of ``noise``, shape (k, d)."""
+
     def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``L' g`` for every row ``g`` of ``gradients``, shape (k, d)."""
 
@@ -41,6 +45,10 @@ class Identity:
         return gradient
 
     def factor(self, noise: np.ndarray) -> np.ndarray:
+        """Return the noise as it is."""
+        return noise
+
+    def dual(self, noise: np.ndarray) -> np.ndarray:
         """Return the noise as it is."""
         return noise
 
@@ -65,6 +73,10 @@ class Diagonal:
         """Return ``sqrt(variances) * noise``."""
         return noise * self._scales
 
+    def dual(self, noise: np.ndarray) -> np.ndarray:
+        """Return ``noise / sqrt(variances)``."""
+        return noise / self._scales
+
     def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``sqrt(variances) * gradients``."""
         return gradients * self._scales
@@ -85,6 +97,10 @@ class Dense:
     def factor(self, noise: np.ndarray) -> np.ndarray:
         """Return ``L z`` for every row ``z``."""
         return noise @ self._cholesky.T
+
+    def dual(self, noise: np.ndarray) -> np.ndarray:
+        """Return ``L'^-1 z`` for every row ``z``."""
+        return scipy.linalg.solve_triangular(self._cholesky, noise.T, lower=True, trans=1).T
 
     def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``L' g`` for every row ``g``."""
@@ -124,6 +140,11 @@ class LowRank:
     def factor(self, noise: np.ndarray) -> np.ndarray:
         """Return ``L z`` for every row ``z``."""
         return self._stretch(noise) * self.arrays[0]
+
+    def dual(self, noise: np.ndarray) -> np.ndarray:
+        """Return ``M^-1 L z`` for every row ``z``."""
+        directions, shrink = self.arrays[1], 1 / (1 + self._roots) - 1
+        return (noise + ((noise @ directions) * shrink) @ directions.T) / self.arrays[0]
 
     def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``L' g`` for every row ``g``."""

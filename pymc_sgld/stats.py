@@ -53,7 +53,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "laplace_low_rank",
     ),
     "batching": ("reshuffle", "with_replacement", "without_replacement"),
-    "integrator": ("euler_maruyama", "leimkuhler_matthews"),
+    "integrator": ("euler_maruyama", "leimkuhler_matthews", "baoab", "mala", "thermostat"),
 }
 """Settings that are words: a draw stores the place of each in its list, because as text they would
 be most of what a run stores. A new word comes last, so that old results keep their meaning.
@@ -62,7 +62,8 @@ be most of what a run stores. A new word comes last, so that old results keep th
 
 def settings_of(step: Any) -> dict[str, Any]:
     """Return the stats of a step that are the same in all draws."""
-    stored = {name: getattr(step, name) for name in SETTINGS if name != "pymc_sgld"}
+    own = set(step.stats_dtypes_shapes) - set(MEASURED) - {"pymc_sgld"}
+    stored = {name: getattr(step, name) for name in own if hasattr(step, name)}
     places = {name: words.index(stored[name]) for name, words in WORDS.items()}
     return stored | places | {"pymc_sgld": __version__}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import time
 import warnings
@@ -233,6 +232,7 @@ class SGLD(BlockedStep):
 
     name = "sgld"
     default_blocked = True
+    _reads_all_rows: ClassVar[bool] = False
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = MEASURED | SETTINGS
     _state_class = SGLDState
 
@@ -279,7 +279,7 @@ class SGLD(BlockedStep):
         self.batching = choice("batching", batching, ORDERS)
         compile_kwargs = compile_settings(compile_kwargs)
         schedule = schedule_or_none(step_size, self.temperature)
-        dynamics = choose_integrator(integrator, schedule, self.gradient)
+        dynamics = self._dynamics(integrator, schedule)
         self.integrator = dynamics.name
         self.bias_target = positive("bias_target", bias_target)
         steps = None if steps_per_draw is None else updates_of_draw(steps_per_draw)
@@ -304,6 +304,8 @@ class SGLD(BlockedStep):
             for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:
                 warnings.warn(sentence, SGLDWarning, stacklevel=2)
             tell("comparing batches with all rows")
+            if self._reads_all_rows:
+                size = rows.tables(None).largest
             density = rows.density(size, flag("audit", audit))
             rows.check_sources()
             self.coordinates = density.coordinates
@@ -311,6 +313,7 @@ class SGLD(BlockedStep):
             self._guard = Guard(model, density.sources)
             search = self._search(point, place)
             settings = choose(rows, density, asked, search, schedule is None, size is None)
+            self._check(settings)
             self._describe(settings)
             self._values = ParameterValues(model, self.vars, point)
             self._origin = self._inputs(model.initial_point())[0]
@@ -360,17 +363,12 @@ class SGLD(BlockedStep):
         draw = self._transition.draw(self.chain, self.rng, position, others, parameters)
         return self._point(draw.position, point), [self._stats(draw)]
 
-    def _with_step_size(self, step_size: float, steps_per_draw: int) -> SGLD:
-        """Return the same step with another step size, which tuning leaves as it is.
+    def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
+        """Return the update: what the user named, or what goes with the other settings."""
+        return choose_integrator(integrator, schedule, self.gradient)
 
-        All that was found and compiled is shared. Like any step it is of use once `setup_chain`
-        has started a chain.
-        """
-        other = copy.copy(self)
-        # a copy is made as for another process, which has no model
-        other._guard = self._guard
-        other._transition = self._transition.with_schedule(constant(step_size), steps_per_draw)
-        return other
+    def _check(self, settings: Settings) -> None:
+        """Refuse settings that the dynamics cannot run with."""
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
@@ -472,20 +470,24 @@ class SGLD(BlockedStep):
             words = LastWords.of(messages, ", ".join(c.name for c in self.coordinates))
             warning = SamplerWarning(WarningType.BAD_PARAMS, words, "warn")
         cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
-        return self._settings | {
-            "step_size": chain.last_step_size,
-            "gradient_norm": float(np.linalg.norm(draw.gradient)),
-            "variance_inflation": draw.reading.inflation,
-            "sampling_threshold": draw.reading.threshold,
-            "untrusted": int(chain.untrusted),
-            "reasons": int(chain.reasons),
-            "rows_seen": chain.batches * self.batch_size,
-            "updates": chain.updates,
-            "cycle": cycle,
-            "cycle_position": cycle_position,
-            "steps_per_draw": self._transition.updates_of_draw(chain),
-            "warning": warning,
-        }
+        return (
+            self._settings
+            | draw.stats
+            | {
+                "step_size": chain.last_step_size,
+                "gradient_norm": float(np.linalg.norm(draw.gradient)),
+                "variance_inflation": draw.reading.inflation,
+                "sampling_threshold": draw.reading.threshold,
+                "untrusted": int(chain.untrusted),
+                "reasons": int(chain.reasons),
+                "rows_seen": chain.batches * self.batch_size,
+                "updates": chain.updates,
+                "cycle": cycle,
+                "cycle_position": cycle_position,
+                "steps_per_draw": self._transition.updates_of_draw(chain),
+                "warning": warning,
+            }
+        )
 
     def __repr__(self) -> str:
         """Return the settings as they were resolved."""
@@ -496,8 +498,12 @@ class SGLD(BlockedStep):
             f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
             f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r}, "
-            f"integrator={self.integrator!r})"
+            f"integrator={self.integrator!r}{self._more()})"
         )
+
+    def _more(self) -> str:
+        """Return what a `repr` says of settings that only this class has."""
+        return ""
 
     def __reduce__(self) -> Any:
         """Pickle the instance as it is, not the arguments (and the model) that made it."""

@@ -16,17 +16,16 @@ from pymc_sgld import (
     diagnose,
     minibatch,
     schedules,
-    step_halving,
 )
 from tests.graphs import QUICK
-from tests.test_step import X, build, y
+from tests.models import X, mixed, y
 
 IDATA = az.from_dict({"posterior": {"beta": np.zeros((2, 4))}})
 
 
 @pytest.fixture(scope="module")
 def model():
-    return build()
+    return mixed()
 
 
 @pytest.mark.parametrize(
@@ -89,10 +88,9 @@ def test_bad_settings(model, arguments, message):
     [
         lambda model: SGLD(model=model),
         minibatch.report,
-        lambda model: step_halving(model, {}),
         lambda model: diagnose(IDATA, model),
     ],
-    ids=["SGLD", "report", "step_halving", "diagnose"],
+    ids=["SGLD", "report", "diagnose"],
 )
 def test_a_model_that_is_none(use):
     for wrong in ("radon", IDATA):

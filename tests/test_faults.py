@@ -25,7 +25,6 @@ from pymc_sgld import SGLD, DataError, sources
 from pymc_sgld.sources import reader
 from pymc_sgld.sources.reader import THREAD
 from tests.graphs import QUICK
-from tests.sources.test_shared import nameless
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 ROWS = np.random.default_rng(1).normal(size=3000)
@@ -67,7 +66,7 @@ def reading():
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left():
+def nothing_is_left(nameless):
     """Compare with before: processes, threads, memory without a name, and memory with one."""
     gc.collect()
     before, named = set(nameless()), set(os.listdir("/dev/shm"))

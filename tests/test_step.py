@@ -18,11 +18,12 @@ from pymc.step_methods.compound import Competence
 import pymc_sgld
 from pymc_sgld import SGLD, NonFiniteError, SettingError, SGLDWarning, preconditioners, run_settings
 from pymc_sgld.batching.epochs import ORDERS
-from pymc_sgld.dynamics.euler_maruyama import update
+from pymc_sgld.dynamics import INTEGRATORS
+from pymc_sgld.dynamics.base import Evaluation
 from pymc_sgld.gradients.estimators import ESTIMATORS
 from pymc_sgld.stats import WORDS
-from pymc_sgld.tuning.choices import INTEGRATORS
 from tests.graphs import QUICK, TEXTBOOK
+from tests.models import X, mixed, y
 
 RUN = {
     "draws": 6,
@@ -34,27 +35,11 @@ RUN = {
     "quiet": True,
     "compute_convergence_checks": False,
 }
-rng = np.random.default_rng(1)
-X = rng.normal(size=(60, 3))
-y = rng.normal(size=60)
-labels = rng.integers(0, 2, size=60)
-
-
-def build():
-    """Two observed variables, transforms, and a discrete variable."""
-    with pm.Model() as model:
-        beta = pm.Normal("beta", shape=3)
-        sigma = pm.HalfNormal("sigma")
-        shift = pm.Poisson("shift", 2)
-        eta = pm.Data("X", X) @ beta
-        pm.Normal("y", eta + 0.1 * shift, sigma, observed=y)
-        pm.Bernoulli("label", logit_p=eta, observed=labels)
-    return model
 
 
 @pytest.fixture(scope="module")
 def model():
-    return build()
+    return mixed()
 
 
 @pytest.fixture(scope="module")
@@ -259,11 +244,14 @@ def test_one_update_is_the_formula(model):
         new, [stats] = step.step(point)
         np.testing.assert_allclose(np.append(new["beta"], new["sigma_log__"]), expected, rtol=1e-12)
         np.testing.assert_allclose(stats["gradient_norm"], np.linalg.norm(gradient), rtol=1e-12)
-        np.testing.assert_allclose(
-            update(position, matrix @ gradient, np.linalg.cholesky(matrix) @ z, 0.01, 0.7),
-            expected,
-            rtol=1e-12,
+        (moved,), _ = INTEGRATORS["euler_maruyama"].update(
+            (position,),
+            lambda at, gradient=gradient: Evaluation(gradient, matrix @ gradient),
+            (np.linalg.cholesky(matrix) @ z,),
+            0.01,
+            0.7,
         )
+        np.testing.assert_allclose(moved, expected, rtol=1e-12)
 
 
 def test_unit_preconditioner_is_none(model, step):
@@ -462,7 +450,7 @@ def test_states_are_compared_entry_by_entry(model, step):
 
 
 def last_point(mode):
-    model = build()
+    model = mixed()
     kwargs = {"mode": mode}
     step = SGLD(batch_size=7, step_size=1e-3, model=model, compile_kwargs=kwargs, **TEXTBOOK)
     return draws(step, model.initial_point(), 3)[-1][0]
@@ -470,7 +458,7 @@ def last_point(mode):
 
 def last_default_point(mode):
     """Give the last draw of a step that chooses for itself, and tunes."""
-    model = build()
+    model = mixed()
     kwargs = {"mode": mode}
     step = SGLD(batch_size=7, steps_per_draw=4, model=model, compile_kwargs=kwargs)
     step.setup_chain(np.random.default_rng(3), 100, 3)

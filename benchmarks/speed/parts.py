@@ -17,7 +17,8 @@ import pytensor.tensor as pt
 
 from pymc_sgld.batching.epochs import make_order
 from pymc_sgld.compiled.normals import standard_normal
-from pymc_sgld.compiled.updates import Updates
+from pymc_sgld.compiled.updates import Plan, Updates
+from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.gradients.estimators import Estimate, control_variate, minibatch
 from pymc_sgld.minibatch.full_data import Center
 from pymc_sgld.minibatch.model import Minibatcher
@@ -88,12 +89,12 @@ def compiled_parts(problem: Problem, batch_size: int, model: pm.Model) -> dict[s
     step_sizes, noise = np.full(shape[0], STEP_SIZE), rng.standard_normal(shape)
 
     def call(estimate: Estimate, preconditioner: Preconditioner) -> Run:
-        updates = Updates(density, estimate, preconditioner, 1.0, [order], {})
+        updates = Updates(density, estimate, EulerMaruyama(), preconditioner, 1.0, [order], {})
         draws = count()
 
         def work() -> None:  # rows that are not in the processor's caches since the last turn
             rows = updates.starts(rng, 0, next(draws) * shape[0], shape[0])
-            updates(start, step_sizes, noise, rows, [])
+            updates((start,), Plan(step_sizes, noise, rows, []))
 
         return by_draw(work, problem)
 

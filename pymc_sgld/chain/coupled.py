@@ -55,7 +55,7 @@ class Bias(NamedTuple):
 
 @dataclass(eq=False)
 class CoupledDifference(Comparable):
-    """The differences between a chain and its coupled chain, in the parameters of the model.
+    """The differences between a chain and its coupled chain, in what `ParameterValues` gives.
 
     Parameters
     ----------
@@ -88,23 +88,24 @@ class CoupledDifference(Comparable):
             self._origin = chain
             return
         group = (self._compared - SETTLE - 1) * GROUPS // (self.length - SETTLE)
-        own, other = chain - self._origin, coupled - self._origin
-        self._own += [own, own**2]
-        self._differences[group] += [own - other, own**2 - other**2]
+        with np.errstate(all="ignore"):  # Deterministics may overflow, or be NaN
+            own, other = chain - self._origin, coupled - self._origin
+            self._own += [own, own**2]
+            self._differences[group] += [own - other, own**2 - other**2]
         self._counts[group] += 1
 
     def bias(self) -> Bias | None:
         """Return what the differences say, or None where there are too few."""
         if self.failed or not self._counts.all():
             return None
-        mean, square = self._own / self._counts.sum()
-        shift, squares = np.moveaxis(self._differences / self._counts[:, None, None], 1, 0)
-        squares = squares - 2 * mean * shift  # around the mean, not the origin
-        variance = square - mean**2
         factor = 2**self.order / (2**self.order - 1)
         with np.errstate(all="ignore"):
+            mean, square = self._own / self._counts.sum()
+            shift, squares = np.moveaxis(self._differences / self._counts[:, None, None], 1, 0)
+            squares = squares - 2 * mean * shift  # around the mean, not the origin
+            variance = square - mean**2
             groups = factor * np.stack([shift / np.sqrt(variance), squares / variance])
-        estimates, errors = groups.mean(axis=1), _errors_of_means(groups)
+            estimates, errors = groups.mean(axis=1), _errors_of_means(groups)
         return Bias(estimates[0], errors[0], estimates[1], errors[1])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -75,11 +75,6 @@ class Transition:
     is_covariance: bool
     doubts: Sequence[Message] = ()
 
-    def with_schedule(self, schedule: Schedule, steps_per_draw: int) -> Transition:
-        """Return the same with step sizes that tuning leaves as they are."""
-        judge = replace(self.judge, chosen=False)
-        return replace(self, schedule=schedule, steps_per_draw=steps_per_draw, judge=judge)
-
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile, by a call that moves nothing, where all chains profit from it."""
         updates = self.steps_per_draw if self.run.static else 1
@@ -104,7 +99,8 @@ class Transition:
         monitor = NoiseMonitor(
             self.run.dynamics, self.temperature, self.run.overstatement, self.is_covariance
         )
-        coupled = self._new_coupled(coupled_draws(tune, TUNING_SHARE) if self.judge.chosen else 0)
+        length = coupled_draws(tune, TUNING_SHARE) if self.judge.chosen else 0
+        coupled = self._new_coupled(length)
         reading = Reading.none(len(self.origin))
         mixing = Mixing(len(self.origin), draws)
         return Chain(tune, draws, row_seed, extra, monitor, reading, coupled, mixing)
@@ -148,6 +144,7 @@ class Transition:
                 "SGLD: found no step size at which the gradients do not explode. Pass initvals to "
                 "pm.sample, or center= at a point where the density is finite all around."
             )
+        self._adapt(chain, draw)
         chain.reading.include(draw.reading)
         if not chain.is_tuning:
             chain.mixing.include(draw.position)
@@ -158,7 +155,8 @@ class Transition:
         """Return as many more as the steps are smaller than they were meant to be."""
         if chain.refinement == 1 or self.run.static:
             return self.steps_per_draw
-        return min(round(self.steps_per_draw / chain.refinement), MOST_STEPS_PER_DRAW)
+        wanted = round(self.steps_per_draw / min(chain.refinement, 1.0))
+        return min(wanted, MOST_STEPS_PER_DRAW)
 
     def verdict(self, chain: Chain) -> list[Message]:
         """Judge a chain after a draw, and return what is to be said: nothing before its last.
@@ -182,7 +180,7 @@ class Transition:
     def _of_draws(self, chain: Chain) -> list[Message]:
         """Return what was doubted before, and what the draws themselves say."""
         expected = None
-        if self.gaussian is not None:
+        if self.gaussian is not None and not self._is_adjusted:
             expected = self.temperature * self.gaussian.shape.variances
         told = chain.mixing.messages(self.judge.names, expected, self.judge.chosen)
         if chain.overflows:
@@ -196,6 +194,7 @@ class Transition:
 
     def _new_coupled(self, length: int) -> CoupledDifference:
         order = 1 if self.run.orders else self.run.dynamics.order  # gradient noise: the first
+        length = 0 if self._is_adjusted else length
         return CoupledDifference(len(self.judge.parameters), length, order)
 
     def _disperse(self, rng: np.random.Generator, position: np.ndarray, scale: float) -> np.ndarray:
@@ -205,6 +204,21 @@ class Transition:
         z = rng.standard_normal(len(position))
         drawn = self.gaussian.mean + scale * OVERDISPERSION * self.gaussian.shape.unwhiten(z)
         return np.where(position == self.origin, drawn, position).astype(self.run.dtype)
+
+    @property
+    def _is_adjusted(self) -> bool:
+        """Whether an accept step leaves no bias to be measured."""
+        return self.run.dynamics.acceptance is not None
+
+    def _adapt(self, chain: Chain, draw: Draw) -> None:
+        """While tuning, move a chosen step size towards the acceptance rate that is wanted.
+
+        By stochastic approximation (Robbins and Monro 1951), of the logarithm of the step size.
+        """
+        wanted = self.run.dynamics.acceptance
+        if wanted is not None and chain.is_tuning and self.judge.chosen:
+            excess = draw.stats["acceptance_rate"] - wanted
+            chain.refinement *= float(np.exp(2 * excess / (1 + chain.draw) ** 0.6))
 
     def _begin_phase(self, chain: Chain) -> None:
         """Forget the readings of the way to the posterior; then take smaller steps if need be."""
@@ -258,7 +272,8 @@ class Transition:
         chain.updates += updates
         chain.last_step_size = float(step_sizes[-1])
         chain.extra = state[1:]
-        return Draw(state[0], outcome.gradients[-1], reading)
+        stats = self.run.dynamics.stats(state[1:], updates)
+        return Draw(state[0], outcome.gradients[-1], reading, stats)
 
     def _plan(
         self,
@@ -279,7 +294,7 @@ class Transition:
         rows = run.starts(rng, chain.row_seed, first, number)
         if not paired:
             return Plan(sizes, noise, rows, others), []
-        plan = Plan(sizes, run.dynamics.coarse(noise[::2], noise[1::2]), rows, others)
+        plan = Plan(sizes, run.dynamics.coarse(noise[::2], noise[1::2], sizes), rows, others)
         seed, begins, halves = chain.row_seed ^ 1 << 61, chain.coupled.updates, []
         for half in (slice(None, number), slice(number, None)):
             rows = run.starts(rng, seed, begins, number)

@@ -13,12 +13,10 @@ from pymc_sgld.chain.coupled import GROUPS, Bias
 from pymc_sgld.chain.messages import Message, Reason
 from pymc_sgld.chain.noise_monitor import Reading
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
+from pymc_sgld.tolerance import CHAIN_FALSE_ALARMS, MEAN_TOLERANCE, SD_TOLERANCE
 from pymc_sgld.wording import apart
 
-MEAN_TOLERANCE = 0.1  # posterior standard deviations
-SD_TOLERANCE = 0.1  # relative
 SLACK = 2.0  # times the bias target that a reading may show
-FALSE_ALARMS = 1e-3  # of a coupled difference, in all coordinates of a chain together
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ class Judge:
 
         Zero where it may as well be none: what is less than a quantile of its error away from it.
         """
-        quantile = -scipy.special.stdtrit(GROUPS - 1, FALSE_ALARMS / (4 * len(bias.shift)))
+        quantile = -scipy.special.stdtrit(GROUPS - 1, CHAIN_FALSE_ALARMS / (4 * len(bias.shift)))
         ratio = np.sqrt(np.maximum(1 + bias.inflation, 0)) - 1
         sizes = np.abs([bias.shift / MEAN_TOLERANCE, ratio / SD_TOLERANCE])
         errors = [bias.shift_error / MEAN_TOLERANCE, bias.inflation_error / 2 / SD_TOLERANCE]

@@ -29,11 +29,10 @@ import scipy
 
 from pymc_sgld.chain.messages import Message, Reason
 from pymc_sgld.equality import Comparable
+from pymc_sgld.tolerance import CHAIN_ESS_LIMIT as NEEDED  # effective draws of a chain
+from pymc_sgld.tolerance import CHAIN_FALSE_ALARMS, FEWEST_JUDGED
 
 GROUPS = 20
-FEWEST = 100  # draws of a chain to be judged
-NEEDED = 100  # effective draws of a chain: 400 of four chains
-FALSE_ALARMS = 1e-3  # of a chain, in all coordinates together
 WIDER = 4.0  # variance of the draws over that of the Gaussian
 
 
@@ -82,7 +81,7 @@ class Mixing(Comparable):
         step_is_chosen : bool
             Whether the step size was chosen for it, too.
         """
-        if self._count < max(FEWEST, self.length):
+        if self._count < max(FEWEST_JUDGED, self.length):
             return []
         found = []
         ess = self.effective_sizes()
@@ -131,5 +130,5 @@ class Mixing(Comparable):
         return (
             NEEDED
             * freedom
-            / float(scipy.special.chdtri(freedom, FALSE_ALARMS / max(1, self.size)))
+            / float(scipy.special.chdtri(freedom, CHAIN_FALSE_ALARMS / max(1, self.size)))
         )

@@ -122,7 +122,7 @@ class NoiseMonitor(Comparable):
         step_sizes = step_sizes[-READ:]
         gradients, multiplied = gradients[-READ:], multiplied[-READ:]
         moving, size = step_sizes[:-1], gradients.shape[1]
-        left = self.dynamics.memory(1.0, moving[:, None]) if self.matched else 1
+        left = self.dynamics.gradient_kept(moving[:, None]) if self.matched else 1
         weights = self.dynamics.noise_weight(moving)
         weights = weights * (self.share / (2 * self.temperature * len(moving)))
         with np.errstate(over="ignore", invalid="ignore"):  # on its way to infinity

@@ -95,8 +95,11 @@ class Draw(NamedTuple):
         The estimate of the last update.
     reading : Reading
         What the gradients say of the bias.
+    stats : dict
+        What the dynamics says.
     """
 
     position: np.ndarray
     gradient: np.ndarray
     reading: Reading
+    stats: dict[str, float]

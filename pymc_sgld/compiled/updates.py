@@ -38,6 +38,44 @@ class _Graph(NamedTuple):
     constants: list[Variable]  # of the estimate
 
 
+class _Target:
+    """The posterior as graphs of a position, for the rows of an update.
+
+    Parameters
+    ----------
+    graph : _Graph
+        Of the variables of a density.
+    data : dict
+        What takes the place of the data.
+    preconditioner : Preconditioner
+    matrices : list of TensorVariable
+        Its arrays.
+    """
+
+    def __init__(
+        self,
+        graph: _Graph,
+        data: dict[Variable, Variable],
+        preconditioner: Preconditioner,
+        matrices: list[Variable],
+    ) -> None:
+        self._graph, self._data = graph, data
+        self._preconditioner, self._matrices = preconditioner, matrices
+
+    def __call__(self, position: Variable) -> Evaluation:
+        """Return the estimate of the gradient, and its product with the preconditioner."""
+        gradient = self._at(position, self._graph.gradient)
+        return Evaluation(gradient, self._preconditioner.multiply(gradient, *self._matrices))
+
+    def log_density(self, position: Variable) -> Variable:
+        """Return the log density, with the likelihood of the rows as it is."""
+        return self._at(position, self._graph.log_density)
+
+    def _at(self, position: Variable, graph: Variable) -> Variable:
+        replacements = {self._graph.position: position} | self._data
+        return clone_replace([graph], replacements, rebuild_strict=False)[0]
+
+
 class Plan(NamedTuple):
     """What consecutive updates take beside a state: with both the same draws come out.
 
@@ -159,7 +197,7 @@ class Updates:
             found = function(
                 *[np.asarray(array, self.dtype) for array in state],
                 plan.step_sizes.astype(self.dtype, copy=False),
-                *self._vectors(plan.noise),
+                *self._inputs_of(plan.noise),
                 *[self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.starts)],
                 *plan.others,
                 *self._preconditioner.arrays,
@@ -172,21 +210,35 @@ class Updates:
     @property
     def normals(self) -> int:
         """Standard normal numbers of an update."""
-        return self.dynamics.vectors * self._size
+        return self.dynamics.vectors * self._size + self.dynamics.scalars
+
+    @property
+    def _noise_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of what an update takes of them."""
+        vectors = self.dynamics.vectors * (1 + self.dynamics.takes_duals)
+        return [(self._size,)] * vectors + [()] * self.dynamics.scalars
 
     def start(self, rng: np.random.Generator) -> State:
         """Return what the state of a chain that starts has beside the position."""
 
-        def normal() -> np.ndarray:
-            return self._vectors(rng.standard_normal((1, self._size), dtype=self.dtype))[0][0]
+        def normal() -> tuple[np.ndarray, ...]:
+            z = rng.standard_normal((1, self._size), self.dtype)
+            return tuple(vector[0] for vector in self._factored([z]))
 
         return self.dynamics.start(normal, self.temperature)
 
-    def _vectors(self, noise: np.ndarray) -> list[np.ndarray]:
-        """Return what updates take of normal numbers: vectors ``L z``, each of shape (k, d)."""
-        pieces = np.split(noise, noise.shape[1] // self._size, axis=1)
-        vectors = [self._preconditioner.factor(z) for z in pieces]
-        return [np.ascontiguousarray(vector, self.dtype) for vector in vectors]
+    def _inputs_of(self, noise: np.ndarray) -> list[np.ndarray]:
+        """Return what updates take of normal numbers: vectors of shape (k, d), then numbers."""
+        vectors, scalars = np.split(noise, [self.dynamics.vectors * self._size], axis=1)
+        found = self._factored(np.split(vectors, self.dynamics.vectors, axis=1))
+        return [np.ascontiguousarray(z, self.dtype) for z in [*found, *scalars.T]]
+
+    def _factored(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return ``L z`` for rows of normal numbers, and their duals where they are taken."""
+        found = [self._preconditioner.factor(z) for z in vectors]
+        if self.dynamics.takes_duals:
+            found += [self._preconditioner.dual(z) for z in vectors]
+        return found
 
     @property
     def overstatement(self) -> float:
@@ -244,14 +296,19 @@ class Updates:
 
     def _compile(self, updates: int | None) -> Any:
         """Compile that many updates, or any number of them (None)."""
-        position, gradient, log_density, others, constants = self._graph
+        position, others, constants = (
+            self._graph.position,
+            self._graph.others,
+            self._graph.constants,
+        )
         dtype = position.type.dtype
         step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(updates,))
         noise = [
-            pt.tensor(f"noise{i}", dtype=dtype, shape=(updates, self._size))
-            for i in range(self.dynamics.vectors)
+            pt.tensor(f"noise{i}", dtype=dtype, shape=(updates, *shape))
+            for i, shape in enumerate(self._noise_shapes)
         ]
-        example = self.dynamics.start(lambda: np.zeros(self._size), self.temperature)
+        nothing = (np.zeros(self._size),) * (1 + self.dynamics.takes_duals)
+        example = self.dynamics.start(lambda: nothing, self.temperature)
         state = [position] + [
             pt.tensor(f"state{i}", dtype=dtype, shape=np.shape(array))
             for i, array in enumerate(example)
@@ -264,43 +321,41 @@ class Updates:
         rows = [self._row_input(i, updates) for i in range(len(self.orders))]
         temperature = np.asarray(self.temperature, dtype)
 
-        def evaluate(graph: Variable, current: Variable, row: list[Variable]) -> Variable:
-            replacements = {position: current}
-            for (variable, i), array in zip(self._inputs.items, stored, strict=True):
-                replacements[variable] = array if i is None else self._read(array, i, row[i])
-            return clone_replace([graph], replacements, rebuild_strict=False)[0]
+        def target(row: Sequence[Variable]) -> _Target:
+            data = {
+                variable: array if i is None else self._read(array, i, row[i])
+                for (variable, i), array in zip(self._inputs.items, stored, strict=True)
+            }
+            return _Target(self._graph, data, self._preconditioner, matrices)
+
+        def typed(arrays: Sequence[Variable]) -> list[Variable]:
+            return [
+                pt.specify_shape(array, variable.type.shape).astype(dtype)
+                for array, variable in zip(arrays, state, strict=True)
+            ]
 
         def update(*arguments: Variable) -> list[Variable]:
             inputs = iter(arguments)
-            row, [step_size], z, current = (
+            row, [step_size], z, now = (
                 list(islice(inputs, len(of))) for of in (rows, [step_sizes], noise, state)
             )
-
-            def target(at: Variable) -> Evaluation:
-                estimate = evaluate(gradient, at, row)
-                return Evaluation(estimate, self._preconditioner.multiply(estimate, *matrices))
-
             new, found = self.dynamics.update(
-                tuple(current), target, tuple(z), step_size, temperature
+                tuple(now), target(row), tuple(z), step_size, temperature
             )
-            shapes = [variable.type.shape for variable in state]
-            moved = [
-                pt.specify_shape(array, shape).astype(dtype)
-                for array, shape in zip(new, shapes, strict=True)
-            ]
-            return [*moved, *found]
+            return [*typed(new), *found]
 
+        first = self.dynamics.refresh(tuple(state), target([row[0] for row in rows]))
         *states, gradients, products = pytensor.scan(
             update,
             sequences=[*rows, step_sizes, *noise],
-            outputs_info=[*state, None, None],
+            outputs_info=[*typed(first), None, None],
             non_sequences=[*others, *matrices, *constants, *stored],
             n_steps=updates,
             return_updates=False,
             strict=True,
         )
         last = [of_all[-1] for of_all in states]
-        density = evaluate(log_density, last[0], [row[-1] for row in rows])
+        density = target([row[-1] for row in rows]).log_density(last[0])
         inputs = [*state, step_sizes, *noise, *rows, *others, *matrices, *constants, *stored]
         outputs = [*last, gradients, products, density]
         settings = self._compile_kwargs | {"mode": self._mode}

@@ -1,26 +1,19 @@
 """Measure how far a run is from the posterior."""
 
 from pymc_sgld.diagnostics.comparison.compare import compare
-from pymc_sgld.diagnostics.halving import StepHalving, step_halving
-from pymc_sgld.diagnostics.plot_phases import plot_phases
+from pymc_sgld.diagnostics.plots.bias import plot_bias
 from pymc_sgld.diagnostics.plots.comparison import plot_comparison
-from pymc_sgld.diagnostics.plots.inflation import plot_inflation
 from pymc_sgld.diagnostics.stored import run_settings
+from pymc_sgld.diagnostics.thinning import thin_by_step_size
 from pymc_sgld.diagnostics.trust.diagnose import diagnose
 from pymc_sgld.diagnostics.trust.report import TrustReport
-from pymc_sgld.diagnostics.unequal_steps.summary import weighted_summary
-from pymc_sgld.diagnostics.unequal_steps.thinning import thin_by_step_size
 
 __all__ = [
-    "StepHalving",
     "TrustReport",
     "compare",
     "diagnose",
+    "plot_bias",
     "plot_comparison",
-    "plot_inflation",
-    "plot_phases",
     "run_settings",
-    "step_halving",
     "thin_by_step_size",
-    "weighted_summary",
 ]

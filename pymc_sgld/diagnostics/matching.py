@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from arviz_base.labels import BaseLabeller
+from arviz_base.sel_utils import xarray_sel_iter
 from numpy.typing import NDArray
 
 from pymc_sgld.errors import SettingError
@@ -164,12 +165,12 @@ def require_numbers(name: str, draws: xr.DataArray, role: str) -> None:
     """Refuse draws that are no numbers or that lack a chain or draw dimension."""
     if draws.dtype.kind not in "biuf":
         raise SettingError(
-            f"cannot compare {name!r}: its draws in {role} have dtype {draws.dtype}. They must be "
+            f"cannot read {name!r}: its draws in {role} have dtype {draws.dtype}. They must be "
             "numbers or booleans; pass var_names=... without it."
         )
     if not set(SAMPLE_DIMENSIONS) <= set(draws.dims):
         raise SettingError(
-            f"cannot compare {name!r}: its dimensions in {role} are {list(draws.dims)}. They must "
+            f"cannot read {name!r}: its dimensions in {role} are {list(draws.dims)}. They must "
             "include chain and draw; keep a single chain with `.sel(chain=[0])`, or add the "
             "dimension with `.expand_dims`."
         )
@@ -201,6 +202,12 @@ def match_labels(
         f"cannot compare {name!r}: its dimension {dimension!r} has {found}. They must be the same, "
         "in any order, each once; compare runs of one model, or pass var_names=... without it."
     )
+
+
+def labels_of(posterior: xr.Dataset, name: str) -> list[str]:
+    """Return the labels of the entries of a variable, as in ArviZ."""
+    entries = xarray_sel_iter(posterior, var_names=[name], skip_dims=set(SAMPLE_DIMENSIONS))
+    return [BaseLabeller().make_label_flat(*entry) for entry in entries]
 
 
 def shorten(names: Sequence, limit: int = 5) -> str:

@@ -1,4 +1,4 @@
-"""What a run of SGLD stored of itself: its settings, and its own readings."""
+"""What a run of SGLD stored of itself: its settings, its readings, and what its chains found."""
 
 from __future__ import annotations
 
@@ -7,13 +7,33 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
+from pymc_sgld.chain.messages import Reason
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
 from pymc_sgld.errors import SettingError
-from pymc_sgld.stats import MEASURED, SETTINGS, WORDS
+from pymc_sgld.stats import SETTINGS, WORDS
+from pymc_sgld.tolerance import Doubt
 
-OWN = frozenset(MEASURED | SETTINGS)
-_SERIES = ("step_size", "sampling_threshold", "variance_inflation", "gradient_norm")
+SMALLER = "a smaller step_size"
+_OTHERWISE = "another parametrisation, and compare with NUTS"
+FOUND = {
+    Reason.NOISE: (
+        "gradient noise makes a standard deviation too large",
+        f'{SMALLER}, or a larger batch_size, or gradient="taylor"',
+    ),
+    Reason.COUPLED: ("steps of half the size left the support", f"{SMALLER}, or reparametrise"),
+    Reason.MEAN: ("half the step size changes a mean", f"{SMALLER}, or reparametrise"),
+    Reason.SD: ("half the step size changes a standard deviation", f"{SMALLER}, or reparametrise"),
+    Reason.GAUSSIAN: ("no Gaussian was found that is like the posterior", _OTHERWISE),
+    Reason.WIDTH: (
+        "draws are far wider than the Gaussian that was expected",
+        _OTHERWISE,
+    ),
+    Reason.UNSTABLE: ("the density or a gradient overflowed while sampling", _OTHERWISE),
+    Reason.SHORT: ("a chain is too short to tell", "run longer, or reparametrise"),
+}
+"""What a chain was off by, and what to change."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +60,9 @@ class Stored:
         """Whether SGLD was among the step methods."""
         return {"sampling_threshold", "rows_seen"} <= set(self.stats)
 
-    @property
-    def is_compound(self) -> bool:
-        """Whether there were several step methods."""
-        several = any(set(self.stats[name].dims) - set(SAMPLE_DIMENSIONS) for name in self.stats)
-        return several or bool(set(self.stats) - OWN)
-
-    @property
-    def series(self) -> xr.Dataset:
-        """Return the readings of every draw; the greatest, where several steps have one."""
-        found = {name: self.stats[name] for name in _SERIES if name in self.stats}
-        return xr.Dataset({name: over_steps(array).max("steps") for name, array in found.items()})
+    def greatest(self, name: str) -> xr.DataArray:
+        """Return a stat of dimensions chain and draw; the greatest, where several steps have it."""
+        return over_steps(self.stats[name]).max("steps")
 
     def setting(self, name: str) -> Any:
         """Return a setting if all draws have the same one, else None."""
@@ -74,24 +86,18 @@ class Stored:
         return 1.0 if found is None else float(found)
 
     def scalars(self) -> dict[str, float]:
-        """Return one number for each thing that the run stored."""
+        """Return the numbers of the run, named as in a report."""
         if not self.is_sgld:
             return {}
-        series = self.series
-        threshold = series["sampling_threshold"]
-        half = threshold.sizes["draw"] // 2
         rows = over_steps(self.stats["rows_seen"]).max("draw").sum("steps")
         total = over_steps(self.stats["total_size"]).max()
-        inflation = over_steps(self.stats["variance_inflation"])
         found = {
-            "step_size": series["step_size"].isel(draw=-1).mean(),
-            "variance_inflation": inflation.mean(),
-            "sampling_threshold": threshold.mean(),
-            "sampling_threshold_first_half": threshold.isel(draw=slice(None, half)).mean(),
-            "sampling_threshold_second_half": threshold.isel(draw=slice(half, None)).mean(),
+            "step_size": self.greatest("step_size").isel(draw=-1).mean(),
+            "sampling_threshold": self.greatest("sampling_threshold").mean(),
             "rows_seen": rows.mean(),
             "epochs": rows.mean() / total if total > 0 else float("nan"),
-            "gradients_not_finite": (~np.isfinite(series["gradient_norm"])).sum(),
+            "gradients_not_finite": (~np.isfinite(self.greatest("gradient_norm"))).sum(),
+            "untrusted_chains": untrusted_chains(self)[0],
         }
         return {name: float(value) for name, value in found.items()}
 
@@ -149,3 +155,35 @@ def over_steps(array: xr.DataArray) -> xr.DataArray:
     if not extra:
         return array.expand_dims("steps")
     return array.stack(steps=extra, create_index=False)
+
+
+def untrusted_chains(stored: Stored) -> tuple[int, int]:
+    """Return how many chains of a run are ``untrusted`` at their end, and how many there are."""
+    if "untrusted" not in stored.stats:
+        return 0, 0
+    untrusted = _at_the_end(stored.stats["untrusted"])
+    return int((untrusted > 0).any(axis=0).sum()), untrusted.shape[1]
+
+
+def doubts_of_chains(stored: Stored, role: str) -> list[Doubt]:
+    """Return what chains found of themselves while they ran, with the remedies."""
+    some, chains = untrusted_chains(stored)
+    if not some:
+        return []
+    found = []
+    if "reasons" in stored.stats:
+        reasons = _at_the_end(stored.stats["reasons"])
+        for reason, (text, remedy) in FOUND.items():
+            count = int(((reasons & reason) > 0).any(axis=0).sum())
+            size = 1.0 if reason == Reason.SHORT else np.inf
+            if count:
+                found.append(Doubt(role, f"{text} ({count} of {chains})", remedy, size))
+    text = f"{some} of {chains} chains were found untrusted while they ran"
+    if found:
+        return [Doubt(role, text, "", max(doubt.size for doubt in found)), *found]
+    return [Doubt(role, text, SMALLER, np.inf)]
+
+
+def _at_the_end(stat: xr.DataArray) -> NDArray:
+    """Return the last of each step method and chain: those before are verdicts so far."""
+    return over_steps(stat).isel(draw=-1).transpose("steps", "chain").to_numpy()

@@ -3,6 +3,9 @@
 ``base``                what all of them have
 ``euler_maruyama``      the textbook update
 ``leimkuhler_matthews`` averaged noise, of second order
+``mala``                an accept step
+``underdamped``         a momentum with friction
+``operators``           the same functions of arrays and of graphs
 ``gaussian_law``        the stationary distribution on a Gaussian, and the step size from it
 """
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -33,7 +33,14 @@ class Evaluation(NamedTuple):
     preconditioned: Any
 
 
-Target = Callable[[Any], Evaluation]
+class Target(Protocol):
+    """The posterior, as far as an update reads it."""
+
+    def __call__(self, position: Any) -> Evaluation:
+        """Return the estimate of the gradient at a position, shape (d,)."""
+
+    def log_density(self, position: Any) -> Any:
+        """Return the log density at a position: of all rows, where all of them are read."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +59,43 @@ class Dynamics(ABC):
         Of the bias in the step size, where gradients have no noise.
     is_exact : bool
         Whether the variance of a Gaussian is exact, where gradients have no noise.
-    vectors : int
-        Vectors :math:`L z` that an update takes.
+    vectors, scalars : int
+        Vectors :math:`L z` and single numbers :math:`z` that an update takes.
+    takes_duals : bool
+        Whether it takes :math:`L^{-\top} z`, too, for each of the vectors.
+    acceptance : float or None
+        The acceptance rate that a chosen step size is tuned to, where there is an accept step.
     """
 
     name: ClassVar[str]
     order: ClassVar[int]
     is_exact: ClassVar[bool]
     vectors: ClassVar[int] = 1
+    scalars: ClassVar[int] = 0
+    takes_duals: ClassVar[bool] = False
+    acceptance: ClassVar[float | None] = None
 
-    def start(self, normal: Callable[[], np.ndarray], temperature: float) -> State:
+    def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         """Return what a state has beside the position when a chain starts.
 
         Parameters
         ----------
         normal : callable
-            Draws a vector :math:`L z`, shape (d,).
+            Draws a vector :math:`L z`, shape (d,), and its dual where duals are taken.
         temperature : float
         """
         return ()
+
+    def stats(self, extra: State, updates: int) -> dict[str, float]:
+        """Return what a draw of so many updates says, by what its state has beside the position."""
+        return {}
+
+    def refresh(self, state: State, target: Target) -> State:
+        """Return the state with all that it holds of the target: before the updates of a draw.
+
+        In between, other step methods may have moved what the target depends on.
+        """
+        return state
 
     @abstractmethod
     def update(
@@ -89,16 +114,24 @@ class Dynamics(ABC):
             The first is the position, shape (d,).
         target : callable
             Evaluates the gradient at a position.
-        noise : tuple of arrays or tensors, shape (d,)
-            Independent vectors :math:`L z`.
+        noise : tuple of arrays or tensors
+            Independent vectors :math:`L z`, shape (d,), then the duals :math:`L^{-\top} z` of
+            each where they are taken, then numbers :math:`z`.
         step_size, temperature : float or scalar tensor
         """
 
     @abstractmethod
-    def coarse(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def coarse(self, first: np.ndarray, second: np.ndarray, step_sizes: np.ndarray) -> np.ndarray:
         """Return the noise of updates that take the place of two with half the step size each.
 
-        On the same Brownian path; all of shape (k, vectors * d).
+        On the same Brownian path.
+
+        Parameters
+        ----------
+        first, second : ndarray, shape (k, n)
+            Standard normal numbers of the two.
+        step_sizes : ndarray, shape (k,)
+            Of the updates that take their place.
         """
 
     @abstractmethod
@@ -111,6 +144,22 @@ class Dynamics(ABC):
     @abstractmethod
     def memory(self, rates: Any, step_size: Any) -> Any:
         """Return how much of where it was an update leaves in a direction of that rate."""
+
+    @abstractmethod
+    def gradient_kept(self, step_size: Any) -> Any:
+        """Return how much of a gradient is left at the next update, at the rate one."""
+
+    @abstractmethod
+    def limit(self, largest: float, rate: float) -> float:
+        r"""Return the step size for which the fastest direction moves by a given share.
+
+        Parameters
+        ----------
+        largest : float
+            :math:`\varepsilon r` of an overdamped dynamics, which moves by half of it.
+        rate : float
+            :math:`r`, of the fastest direction.
+        """
 
     @abstractmethod
     def gained(
@@ -138,13 +187,21 @@ class Dynamics(ABC):
 class Overdamped(Dynamics):
     r"""A dynamics whose gradient step is :math:`\tfrac\varepsilon2 M \hat g(\theta)`."""
 
-    def coarse(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def coarse(self, first: np.ndarray, second: np.ndarray, step_sizes: np.ndarray) -> np.ndarray:
         r"""Return :math:`(z_1 + z_2) / \sqrt 2`."""
         return (first + second) / np.sqrt(2, dtype=first.dtype)
 
     def memory(self, rates: Any, step_size: Any) -> Any:
         r"""Return :math:`1 - \varepsilon r / 2`."""
         return 1 - step_size * rates / 2
+
+    def gradient_kept(self, step_size: Any) -> Any:
+        r"""Return :math:`1 - \varepsilon / 2`."""
+        return self.memory(1.0, step_size)
+
+    def limit(self, largest: float, rate: float) -> float:
+        """Return the step size of that rate."""
+        return largest / rate
 
     def gained(
         self,

@@ -141,7 +141,7 @@ class GaussianLaw:
         largest : float
             Greatest step size, in units of the fastest direction's.
         """
-        high = largest / float(self.rates[-1])
+        high = self._dynamics.limit(largest, float(self.rates[-1]))
         if self.inflation(high) <= 1 + bias_target:
             return high
         low = high * 1e-9
@@ -155,8 +155,7 @@ class GaussianLaw:
 
     def updates_apart(self, step_size: float) -> int:
         """Return after how many updates the slowest direction has forgotten all but a fifth."""
-        slowest = float(self.rates[0])
-        left = self._dynamics.memory(slowest, step_size)
+        left = float(np.max(self._dynamics.memory(self.rates, step_size)))
         return max(1, int(np.ceil(np.log(0.2) / np.log(left))))
 
 

@@ -43,9 +43,9 @@ class LeimkuhlerMatthews(Overdamped):
     order = 2
     is_exact = True
 
-    def start(self, normal: Callable[[], np.ndarray], temperature: float) -> State:
+    def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         r"""Return :math:`L z_0`."""
-        return (normal(),)
+        return normal()
 
     def update(
         self, state: State, target: Target, noise: tuple[Any, ...], step_size: Any, temperature: Any

@@ -14,6 +14,7 @@ from pytensor.tensor import NoneConst
 from pytensor.tensor.type import TensorType
 
 from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.graph.factors import use_factors
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.integers import widen
 from pymc_sgld.minibatch.graph.named_dimensions import lower, rows_first
@@ -79,7 +80,8 @@ def make_terms(
     plain = lower([*logps, *map(rows_first, observed, observed)])
     logps, observed = plain[: len(rvs)], plain[len(rvs) :]
     conditions = [conditions_of(logp) for logp in logps]
-    graphs = remove_checks(widen([*logps, *[c for of_term in conditions for c in of_term]]))
+    graphs = [*logps, *[condition for of_term in conditions for condition in of_term]]
+    graphs = remove_checks(widen(use_factors(graphs)))
     declared = Declared.find(graphs)
     leaves = {output: leaf for d in declared for output, leaf in d.leaves.items()}
     found = Streamed.find(model, sources or {})

@@ -159,7 +159,8 @@ def choose(
         steady = noise.steady_step(gradient, density, rate, SHIFT)
     if open_size and not density.full:
         step_size = prediction.step_size(target, largest)
-        short = largest / prediction.rates[-1] / min(steady, step_size)
+        limit = asked.dynamics.limit(largest, float(prediction.rates[-1]))
+        short = limit / min(steady, step_size)
         most = _LARGEST_BATCH_SIZE if steady >= step_size else _LARGEST_OF_MANY
         size = _batch_size(density, prediction, short, few, most)
         if size > largest_batch(density):

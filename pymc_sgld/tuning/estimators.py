@@ -11,6 +11,7 @@ import scipy
 
 from pymc_sgld.batching.epochs import independent, make_order
 from pymc_sgld.batching.order import RowOrder
+from pymc_sgld.dynamics.base import Overdamped
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.gradients.estimators import ESTIMATORS, Estimate
@@ -170,7 +171,8 @@ class EstimatorNoise:
         tolerance : float
             In posterior standard deviations of the worst coordinate.
         """
-        if density.full or self._asked.batching != "reshuffle":
+        overdamped = isinstance(self._asked.dynamics, Overdamped)
+        if density.full or self._asked.batching != "reshuffle" or not overdamped:
             return np.inf
         drift = self._drift(gradient, density)
         batches = max(2.0, max(t.total_size / t.batch_size for t in density.tables))

@@ -15,9 +15,11 @@ from pymc_sgld.chain.coupled import CoupledDifference, coupled_draws
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.messages import CHAIN, RUN, LastWords, Message, Reason
 from pymc_sgld.chain.noise_monitor import READ, NoiseMonitor, Reading
-from pymc_sgld.diagnostics.untrusted import untrusted_chains
+from pymc_sgld.diagnostics.stored import Stored, untrusted_chains
+from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from tests.graphs import QUICK, TEXTBOOK
+from tests.models import ROWS, gaussian_mean
 
 SIZE = 4
 _rng = np.random.default_rng(8)
@@ -26,21 +28,22 @@ PRECISION = _root @ _root.T + np.eye(SIZE)
 M = np.linalg.inv(PRECISION)
 V = 6 * PRECISION @ np.diag([1.0, 0.1, 0.1, 0.1]) @ PRECISION
 DRAWS, UPDATES = 400, 20
+EULER, AVERAGED = INTEGRATORS["euler_maruyama"], INTEGRATORS["leimkuhler_matthews"]
 
 
-def chain(step_size, averaged, share=1.0, seed=1, size=SIZE, precision=PRECISION, noise=V):
+def chain(step_size, dynamics, share=1.0, seed=1, size=SIZE, precision=PRECISION, noise=V):
     """Run SGLD on a Gaussian with independent gradient noise; give each draw to a monitor."""
     rng = np.random.default_rng(seed)
     covariance = np.linalg.inv(precision)
     roots = np.linalg.cholesky(covariance), np.linalg.cholesky(noise)
-    monitor, readings, positions = NoiseMonitor(averaged, 1.0, share, True), [], []
+    monitor, readings, positions = NoiseMonitor(dynamics, 1.0, share, True), [], []
     position, previous = roots[0] @ rng.normal(size=size), rng.normal(size=size)
     for _ in range(DRAWS):
         gradients = np.empty((UPDATES, size))
         for k in range(UPDATES):
             gradients[k] = -precision @ position + roots[1] @ rng.normal(size=size)
             fresh = rng.normal(size=size)
-            z = (fresh + previous) / 2 if averaged else fresh
+            z = (fresh + previous) / 2 if dynamics.is_exact else fresh
             previous = fresh
             drift = step_size / 2 * covariance @ gradients[k]
             position = position + drift + np.sqrt(step_size) * roots[0] @ z
@@ -61,20 +64,20 @@ def within_chains(values, expected, bound=6):
     return abs(values.mean() - expected) < bound * az.mcse(values)
 
 
-@pytest.mark.parametrize("averaged", [False, True])
-def test_readings_of_a_gaussian(averaged):
+@pytest.mark.parametrize("dynamics", [EULER, AVERAGED])
+def test_readings_of_a_gaussian(dynamics):
     """Design formulas: the trace for all directions, the threshold for the worst, and each one."""
     step_size = 0.05
-    readings, positions = chain(step_size, averaged)
+    readings, positions = chain(step_size, dynamics)
     noise = step_size / 4 * M @ V @ M
     left = 1 - step_size / 2
     # what the injected noise moves, in half a squared difference
-    moved = step_size / 4 * (1 - left) * (0.5 if averaged else 1)
+    moved = step_size / 4 * (1 - left) * (0.5 if dynamics.is_exact else 1)
     added = np.trace(noise @ PRECISION) / SIZE
     # E of the squared gradient is that of the stationary law, which has all of the inflation
     own = step_size / 4 / (1 - step_size / 4) * (1 + added)
     found = [r.inflation for r in readings]
-    assert within(found, 1 + added + (moved if averaged else own), 6)
+    assert within(found, 1 + added + (moved if dynamics.is_exact else own), 6)
     root = np.linalg.cholesky(M)
     threshold = step_size / 4 * np.linalg.eigvalsh(root.T @ V @ root)[-1]
     late = [r.threshold for r in readings[50:]]
@@ -89,19 +92,19 @@ def test_readings_of_a_gaussian(averaged):
 def test_reading_that_forgets_to_halve_is_caught():
     """What the test above is for: differences of gradients have twice the noise."""
     noise = 0.05 / 4 * M @ V @ M
-    found = [r.inflation for r in chain(0.05, True, share=2.0)[0]]
+    found = [r.inflation for r in chain(0.05, AVERAGED, share=2.0)[0]]
     assert not within(found, 1 + np.trace(noise @ PRECISION) / SIZE + 0.05**2 / 16, 6)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_readings_are_relative_to_the_temperature(temperature):
     gradients = _rng.normal(size=(5, 3))
-    one = NoiseMonitor(False, 1.0, 1.0, False).read(np.full(5, 0.1), gradients, gradients)
-    other = NoiseMonitor(False, temperature, 1.0, False).read(np.full(5, 0.1), gradients, gradients)
+    one = NoiseMonitor(EULER, 1.0, 1.0, False).read(np.full(5, 0.1), gradients, gradients)
+    other = NoiseMonitor(EULER, temperature, 1.0, False).read(np.full(5, 0.1), gradients, gradients)
     np.testing.assert_allclose((other.inflation - 1) * temperature, one.inflation - 1)
     np.testing.assert_allclose(other.noise * temperature, one.noise)
     np.testing.assert_allclose(other.threshold, one.threshold)  # has no temperature in it
-    optimiser = NoiseMonitor(False, 0.0, 1.0, False).read(np.full(5, 0.1), gradients, gradients)
+    optimiser = NoiseMonitor(EULER, 0.0, 1.0, False).read(np.full(5, 0.1), gradients, gradients)
     assert np.isnan(optimiser.inflation)
 
 
@@ -160,9 +163,10 @@ def test_coupled_bias_known_biases(order):
     assert bias.shift_error[0] < 0.05  # far less than that of 400 independent draws of each
 
 
-def judge(size=1, variances=None, averaged=True, target=0.05):
+def judge(size=1, variances=None, dynamics=AVERAGED, target=0.05):
     names = [f"beta[{i}]" for i in range(size)]
-    return Judge(names, names, target, averaged, variances, True, independent)
+    law = None if variances is None else GaussianLaw.of_one_rate(dynamics, independent)
+    return Judge(names, names, target, variances, True, law)
 
 
 @pytest.mark.parametrize(
@@ -213,19 +217,8 @@ def test_worst_parameter_is_named():
     [message] = judge(3, variances).messages(reading, None, 0.01)
     assert "beta[1] is about 22 % too large" in message.text and "inflation is 1.5" in message.text
     assert not judge(3, variances, target=0.3).messages(reading, None, 0.01)
-    [euler] = judge(3, variances, averaged=False).messages(reading, None, 0.4)
+    [euler] = judge(3, variances, EULER).messages(reading, None, 0.4)
     assert "inflation is 1.61" in euler.text  # and 1 / (1 - 0.4 / 4)
-
-
-ROWS = 1000
-DATA = np.random.default_rng(2).normal(size=ROWS)
-
-
-def gaussian_mean():
-    with pm.Model() as model:
-        theta = pm.Normal("theta", 0, 5)
-        pm.Normal("x", theta, 1, observed=(DATA - DATA.mean()) / DATA.std())
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +269,9 @@ def test_a_biased_chain_says_so(biased):
     [line] = said  # for both chains
     assert line.startswith("SGLD, 2 of 2 chains, the worst of them: the standard deviation of")
     assert "bias_target=0.05" in line and "Sampling 2 chains" in records[records.index(line) + 1]
-    with pytest.warns(SGLDWarning, match=r"2 of 2 .* too large \(2 of 2\).*gradient=\"taylor\""):
+    with pytest.warns(
+        SGLDWarning, match=r"(?s)2 of 2 .* too large \(2 of 2\).*gradient=\"taylor\""
+    ):
         compare(idata, idata)
     assert "warning" not in idata.sample_stats
     assert (idata.sample_stats["bias_target"] == 0.05).all()
@@ -326,7 +321,7 @@ def test_a_biased_chain_that_is_interrupted_says_so(biased):
     untrusted = idata.sample_stats["untrusted"][0]
     assert 40 < len(untrusted) < 60
     assert (untrusted[:19] == 0).all() and (untrusted[19:] == 1).all()
-    assert untrusted_chains(idata) == (1, 1)
+    assert untrusted_chains(Stored.of(idata)) == (1, 1)
 
 
 def test_the_verdict_so_far_raises_no_false_alarm():
@@ -347,15 +342,16 @@ def test_the_verdict_so_far_raises_no_false_alarm():
 def test_the_last_verdict_counts():
     untrusted = np.zeros((3, 50), dtype=int)
     untrusted[0, 20:40] = untrusted[1, 40:] = 1
-    assert untrusted_chains(az.from_dict({"sample_stats": {"untrusted": untrusted}})) == (1, 3)
+    found = az.from_dict({"sample_stats": {"untrusted": untrusted}})
+    assert untrusted_chains(Stored.of(found)) == (1, 3)
 
 
 def test_compare_warns(biased):
     _, idata, _ = biased
     reference = az.from_dict({"posterior": {"theta": _rng.normal(0, 0.03, size=(2, 500))}})
-    with pytest.warns(SGLDWarning, match="2 of 2 chains of idata"):
+    with pytest.warns(SGLDWarning, match="- idata: 2 of 2 chains were"):
         compare(idata, reference)
-    with pytest.warns(SGLDWarning, match="of the reference"):
+    with pytest.warns(SGLDWarning, match="- the reference: "):
         compare(reference, idata)
 
 
@@ -363,16 +359,16 @@ def test_an_update_that_moves_nothing_does_not_count():
     """One update a draw is read with the gradient after it."""
     gradients = _rng.normal(size=(2, 3))
     steps = np.array([0.1, 0.0])
-    one = NoiseMonitor(False, 1.0, 1.0, False).read(steps, gradients, gradients)
+    one = NoiseMonitor(EULER, 1.0, 1.0, False).read(steps, gradients, gradients)
     np.testing.assert_allclose(one.inflation - 1, 0.1 / 4 * gradients[0] @ gradients[0] / 3)
 
 
-@pytest.mark.parametrize("averaged", [False, True])
-def test_of_many_updates_the_last_are_read(averaged):
+@pytest.mark.parametrize("dynamics", [EULER, AVERAGED])
+def test_of_many_updates_the_last_are_read(dynamics):
     gradients, steps = _rng.normal(size=(100, 3)), np.geomspace(1, 0.1, 100)
     last = slice(-READ, None)
-    one = NoiseMonitor(averaged, 1.0, 1.0, True).read(steps, gradients, 2 * gradients)
-    other = NoiseMonitor(averaged, 1.0, 1.0, True).read(
+    one = NoiseMonitor(dynamics, 1.0, 1.0, True).read(steps, gradients, 2 * gradients)
+    other = NoiseMonitor(dynamics, 1.0, 1.0, True).read(
         steps[last], gradients[last], 2 * gradients[last]
     )
     assert (one.inflation, one.threshold) == (other.inflation, other.threshold)
@@ -422,8 +418,8 @@ def test_readings_that_overflowed_are_not_trusted():
 def test_euler_keeps_its_own_bias_where_reshuffling_cancels_noise():
     """Any preconditioner: what the injected noise adds is not cancelled with that of batches."""
     accumulated = Reshuffle(1000, 100).accumulated
-    prediction = GaussianLaw(np.eye(1), np.full((2, 1, 1), 0.1), np.eye(1), False, accumulated)
-    unmatched = Judge(["a"], ["a"], 0.05, False, None, True, accumulated, prediction)
+    prediction = GaussianLaw(np.eye(1), np.full((2, 1, 1), 0.1), np.eye(1), EULER, accumulated)
+    unmatched = Judge(["a"], ["a"], 0.05, None, True, prediction)
     reading = Reading(10, 1.2, 0.1, np.zeros(1))
     own = 1 / (1 - 0.5 / 4) - 1
     expected = own + 0.1 * prediction.remains(0.5)

@@ -9,8 +9,8 @@ from pymc_sgld.chain import draw as transition
 from pymc_sgld.chain.coupled import TUNING_SHARE, coupled_draws
 from pymc_sgld.chain.failures import is_stable
 from pymc_sgld.chain.messages import Reason
-from tests.chain.test_bias_readings import gaussian_mean
 from tests.graphs import QUICK
+from tests.models import gaussian_mean
 
 
 @pytest.fixture(scope="module")
@@ -71,25 +71,25 @@ def drawn(step):
     found = [
         [float(point["theta"]), *[stats[name] for name in names]] for point, stats in run(step, 300)
     ]
-    return found, step.chain.coupled._differences, step.chain.coupled.position
+    return found, step.chain.coupled._differences, step.chain.coupled.state[0]
 
 
 def test_an_attempt_that_fails_leaves_the_shadow_where_it_was(default, monkeypatch):
     """Also where its first parts went well."""
     monkeypatch.setattr(transition, "_ENTRIES_OF_A_PART", 1)
     default.setup_chain(np.random.default_rng(4), 300, 10)
-    point, shadows = default._point(default._origin, {}), []
-    while not (default.chain.is_coupled and default.chain.coupled.position.size):
+    point, states = default._point(default._origin, {}), []
+    while not (default.chain.is_coupled and default.chain.coupled.state):
         point, _ = default.step(point)
     stable, calls = transition.is_stable, iter([True, False])
 
     def fails_once(*arguments):
-        shadows.append(default.chain.coupled.position)
+        states.append(default.chain.coupled.state[0])
         return next(calls, stable(*arguments))
 
     monkeypatch.setattr(transition, "is_stable", fails_once)
     default.step(point)
-    before, moved, again = shadows[:3]
+    before, moved, again = states[:3]
     assert not np.array_equal(before, moved)
     np.testing.assert_array_equal(before, again)
 

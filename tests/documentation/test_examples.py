@@ -62,6 +62,5 @@ def test_blind_spot(example, capsys):
     assert not report.trusted and "the sd is" in report.verdict
     for name in ("intercept", "uranium"):
         row, exact = report.table.loc[name], default.table.loc[name]
-        assert row["inflation"] - 3 * row["inflation_error"] > 1.2
-        assert row["predicted_inflation"] > 2
-        assert abs(exact["inflation"] - 1) < 5 * exact["inflation_error"]
+        assert row["sd_ratio"] - 3 * row["sd_ratio_error"] > 1.1
+        assert abs(exact["sd_ratio"] - 1) < 5 * exact["sd_ratio_error"]

@@ -17,7 +17,8 @@ from pymc.blocking import DictToArrayBijection
 from pymc.step_methods.hmc.integration import CpuLeapfrogIntegrator
 from pymc.step_methods.hmc.quadpotential import QuadPotentialDiag
 
-from pymc_sgld.dynamics import euler_maruyama as update_map
+from pymc_sgld.dynamics.base import Evaluation
+from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCRIPTS, PAGES = DOCS / "figures" / "how_it_works", DOCS / "how_it_works"
@@ -222,7 +223,11 @@ def test_the_position_of_one_leapfrog_step_is_a_langevin_update(figure):
 
     theta, _ = module.leapfrog((0.9, momentum), gradient, s)
     noise = module.M**0.5 * (module.M**0.5 * momentum)  # L z, where z = p in units of its sd
-    expected = update_map.update(0.9, module.M * gradient(0.9), noise, s**2, 1.0)
+
+    def target(position):
+        return Evaluation(gradient(position), module.M * gradient(position))
+
+    (expected,), _ = EulerMaruyama().update((0.9,), target, (noise,), s**2, 1.0)
     np.testing.assert_allclose(theta, expected, rtol=1e-12)
 
 

@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 
 from pymc_sgld import TrustReport, schedules
+from pymc_sgld.tolerance import Verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "figures" / "plots"
@@ -48,27 +48,27 @@ def run(schedule, seed, sd=1.0):
     return az.from_dict({"posterior": draws, "sample_stats": stats})
 
 
-def report(inflation):
+def report(ratio):
     coordinates = pd.DataFrame(
         {
             "parameter": NAMES,
             "r_hat": 1.0,
-            "inflation": inflation,
-            "inflation_error": 0.1,
-            "predicted_inflation": inflation,
+            "mean_shift": 0.0,
+            "mean_shift_error": 0.02,
+            "sd_ratio": ratio,
+            "sd_ratio_error": 0.02,
         },
         index=NAMES,
     )
-    return TrustReport(coordinates, coordinates, pd.Series(), xr.Dataset(), "V.", False, [])
+    return TrustReport(coordinates, coordinates, pd.Series(), Verdict("V."))
 
 
 @pytest.fixture(scope="module")
 def runs(script):
     """Runs of known standard deviations, instead of those that take a minute."""
-    fixed, reports = schedules.constant(0.1), (report(4.0), report(1.0))
-    decreasing = schedules.polynomial(a=1, b=1, gamma=0.6)
+    fixed, reports = schedules.constant(0.1), (report(2.0), report(1.0))
     of_sgld = run(fixed, 1, sd=2.0), run(fixed, 2)
-    return script.Runs(*of_sgld, run(fixed, 3), run(decreasing, 4), *reports)
+    return script.Runs(*of_sgld, run(fixed, 3), *reports)
 
 
 def test_all_pictures_are_drawn_as_files_that_are_stored_and_shown(script, runs, tmp_path):
@@ -104,10 +104,10 @@ def test_the_picture_of_the_readme_shows_what_was_measured(script, runs):
 def test_the_same_picture_is_the_same_file(script, runs, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        for picture in ("phases.svg", "rank.png"):
+        for picture in ("bias.svg", "rank.png"):
             figure = script.PICTURES[picture](runs).get_viz("figure")
             script.save(figure, tmp_path / name / picture)
-    for picture in ("phases.svg", "rank.png"):
+    for picture in ("bias.svg", "rank.png"):
         one, other = (tmp_path / name / picture for name in ("a", "b"))
         assert one.read_bytes() == other.read_bytes()
 
@@ -118,10 +118,6 @@ def test_the_page_repeats_what_the_script_prints(script, runs, capsys):
     lines = capsys.readouterr().out.splitlines()
     page = (DOCS / "plots.md").read_text()
     assert lines[1] in page  # the columns
-    assert lines[-3] == (
-        "textbook: No transition, as the step size is constant: gradient noise is 2 times injected "
-        "noise"
-    )
-    shown = re.search(r"```text\n(.*?)```", page, re.DOTALL)[1].splitlines()
-    skeleton = [re.sub(r"[\d.,]+", "#", line) for line in lines[-3:]]
-    assert [re.sub(r"[\d.,]+", "#", line) for line in shown[-3:]] == skeleton
+    shown = re.search(r"```text\n(.*?)```", page, re.DOTALL)[1]
+    for name in ("textbook", "default"):
+        assert f"{name}: " in shown and any(line.startswith(f"{name}: ") for line in lines)

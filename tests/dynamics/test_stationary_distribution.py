@@ -13,7 +13,7 @@ import pytest
 from arviz_stats.base.array import array_stats
 
 from pymc_sgld import SGLD
-from pymc_sgld.dynamics import euler_maruyama
+from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.gradients.estimators import ESTIMATORS, Estimate
 from tests.graphs import TEXTBOOK
 
@@ -124,17 +124,15 @@ def test_informative_prior():
 # each defect that the tests above are for, and that they do see
 
 
-def double_noise(position, gradient, noise, step_size, temperature):
-    return position + step_size / 2 * gradient + (2 * temperature * step_size) ** 0.5 * noise
+@pytest.mark.parametrize("times", [2, 1.1])
+def test_wrong_noise_is_caught(times, monkeypatch):
+    update = EulerMaruyama.update
 
+    def wrong(self, state, target, noise, step_size, temperature):
+        return update(self, state, target, noise, step_size, times * temperature)
 
-def more_noise(position, gradient, noise, step_size, temperature):
-    return position + step_size / 2 * gradient + (1.1 * temperature * step_size) ** 0.5 * noise
-
-
-def test_wrong_noise_is_caught(monkeypatch):
-    for wrong in (double_noise, more_noise):
-        monkeypatch.setattr(euler_maruyama, "update", wrong)
+    with monkeypatch.context() as patched:
+        patched.setattr(EulerMaruyama, "update", wrong)
         draws, precision = sample("full", 5e-4, count=6000)
         with pytest.raises(AssertionError):
             check(draws, 0.0, expected_variance("full", 5e-4, 1.0, precision))

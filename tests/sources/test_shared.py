@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -20,20 +19,8 @@ from tests.graphs import QUICK
 VALUES = np.arange(20_000.0).reshape(4, 5000)
 
 
-def nameless():
-    """Return the descriptors of shared memory that this process has."""
-    return [link.name for link in Path("/proc/self/fd").iterdir() if _is_shared(link)]
-
-
-def _is_shared(link):
-    try:
-        return "pymc_sgld" in os.readlink(link)
-    except FileNotFoundError:  # that of the listing itself
-        return False
-
-
 @pytest.fixture(params=[True, False], ids=["nameless", "named"])
-def segments(request, monkeypatch):
+def segments(request, monkeypatch, nameless):
     """Return the names of the segments of either kind that are there."""
     if request.param and not shared.NAMELESS:
         pytest.skip("files without a name are Linux's")
@@ -109,7 +96,7 @@ def test_the_pickle_of_a_step_holds_no_data(large):
     assert all(np.array_equal(found[name], value) for name, value in expected.items())
 
 
-def test_chains_in_forkserver_workers():
+def test_chains_in_forkserver_workers(nameless):
     """The same draws, and no memory left."""
     rng = np.random.default_rng(1)
     before = nameless()

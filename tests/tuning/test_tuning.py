@@ -6,12 +6,9 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 import pytest
-from scipy.special import digamma, polygamma
 
 from pymc_sgld import SGLD, SettingError, SGLDWarning
-from pymc_sgld.batching.epochs import Reshuffle, independent
-from pymc_sgld.dynamics import euler_maruyama, leimkuhler_matthews
-from pymc_sgld.dynamics.gaussian_law import LARGEST, GaussianLaw, WideGaussianLaw
+from pymc_sgld.dynamics.gaussian_law import LARGEST, WideGaussianLaw
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import laplace
@@ -99,105 +96,6 @@ def test_group_effects_without_a_mode():
     assert found.settled
     assert -1.5 < found.mean[1 if model.value_vars[0].name == "mean" else 0] < 1.5
     assert np.linalg.eigvalsh(found.shape.precision)[0] > 0
-
-
-@pytest.mark.parametrize("averaged", [False, True])
-@pytest.mark.parametrize("step_size", [1e-4, 5e-4, 1e-3])
-def test_predicted_inflation_of_a_gaussian_mean(step_size, averaged):
-    """N = 1000, n = 50, standardised data, sd of the prior 5: design figures of the closed form."""
-    precision = 1000 + 1 / 25
-    noise = np.array([[1000**2 / 50]])
-    prediction = GaussianLaw(np.array([[precision]]), noise, np.eye(1), averaged)
-    found = prediction.inflation(step_size)
-    euler = (1 + step_size * noise[0, 0] / 4) / (1 - step_size * precision / 4)
-    if not averaged:
-        np.testing.assert_allclose(found, euler, rtol=1e-10)
-        figures = {1e-4: 1.538, 5e-4: 4.0, 1e-3: 8.0}
-        np.testing.assert_allclose(found, figures[step_size], rtol=1e-3)
-    else:
-        assert 1 < found < euler
-
-
-def test_step_size_for_a_target():
-    """In any coordinates: the worst direction is at the target, unless the step is at its cap."""
-    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
-    precision = (turn * [1.0, 30, 900]) @ turn.T
-    noise = 20 * (turn * [1.0, 2, 3000]) @ turn.T
-    for factor in (np.eye(3), np.linalg.inv(np.linalg.cholesky(precision)).T):
-        for averaged in (False, True):
-            prediction = GaussianLaw(precision, noise, factor, averaged)
-            steps = [prediction.step_size(target) for target in (0.01, 0.05, 0.2)]
-            assert steps == sorted(steps) and steps[0] < steps[1]
-            for step, target in zip(steps, (0.01, 0.05, 0.2), strict=True):
-                at_cap = step >= LARGEST / prediction.rates[-1] * 0.999
-                np.testing.assert_allclose(
-                    prediction.inflation(step) - 1, target, rtol=0.01 if not at_cap else 1
-                )
-
-
-def test_share_of_the_noise_that_reshuffling_leaves():
-    """In one dimension, with any preconditioner: what the order of the rows says."""
-    order, step_size = Reshuffle(1000, 50), 1e-4
-    noise = np.full((2, 1, 1), 3000.0)
-    prediction = GaussianLaw(np.array([[900.0]]), noise, np.eye(1), True, order.accumulated)
-    left = np.array([1 - step_size * 900 / 2])
-    expected = order.accumulated(left)[0, 0] / independent(left)[0, 0]
-    np.testing.assert_allclose(prediction.remains(step_size), expected)
-    assert 0.1 < expected < 0.9
-    plain = GaussianLaw(np.array([[900.0]]), noise, np.eye(1), True)
-    np.testing.assert_allclose(plain.remains(step_size), 1)
-    added = prediction.inflation(step_size) - 1
-    np.testing.assert_allclose(added, expected * (plain.inflation(step_size) - 1))
-
-
-def test_averaged_noise_is_exact_on_a_gaussian():
-    """Without gradient noise the variance is that of the target, at steps where Euler's is not."""
-    rng, step_size, draws = np.random.default_rng(1), 1.0, 200_000
-    z = rng.standard_normal((draws + 1, 1))
-    variances = []
-    for noise in (z[1:], leimkuhler_matthews.average(z[1:], z[0])):
-        position, path = 0.0, np.empty(draws)
-        for i in range(draws):
-            path[i] = position = position * (1 - step_size / 2) + noise[i, 0]
-        variances.append(path.var())
-    error = 6 * np.sqrt(2 / draws * (1 + 0.25) / (1 - 0.25))
-    np.testing.assert_allclose(variances[0], 1 / (1 - step_size / 4), rtol=error)
-    np.testing.assert_allclose(variances[1], 1, rtol=error)
-
-
-def second_moments(step_sizes, averaged, chains=200_000, updates=160):
-    """Return E x^2 of a skewed target for steps that halve, on one Brownian path."""
-    rng = np.random.default_rng(5)
-    positions = [np.zeros(chains) for _ in step_sizes]
-    previous = [rng.standard_normal(chains) for _ in step_sizes]
-    totals = np.zeros((len(step_sizes), chains))
-    for update in range(updates):
-        fine = rng.standard_normal((4, chains))
-        paths = [fine.sum(axis=0, keepdims=True) / 2, (fine[::2] + fine[1::2]) / np.sqrt(2), fine]
-        for i, (step_size, path) in enumerate(zip(step_sizes, paths, strict=True)):
-            for z in path:
-                noise, previous[i] = (z + previous[i]) / 2 if averaged else z, z
-                gradient = 1.2 - np.exp(positions[i] / 2)
-                positions[i] = euler_maruyama.update(positions[i], gradient, noise, step_size, 1.0)
-        if update >= 40:
-            totals += np.square(positions) / (updates - 40)
-    return totals.mean(axis=1)
-
-
-@pytest.mark.parametrize(
-    ("averaged", "step_size", "slopes"), [(False, 0.8, (0.8, 1.5)), (True, 1.6, (1.5, 2.8))]
-)
-def test_order_of_the_integrator(averaged, step_size, slopes):
-    """First order without averaged noise, second with it; and the limit is the target."""
-    steps = step_size / np.array([1, 2, 4])
-    moments = second_moments(steps, averaged)
-    coarse, fine = moments[:-1] - moments[1:]
-    slope = np.log2(coarse / fine)
-    assert slopes[0] < slope < slopes[1]
-    # exp(x / 2) is Gamma(2.4, 2)
-    exact = 4 * (polygamma(1, 2.4) + (digamma(2.4) - np.log(2)) ** 2)
-    limit = moments[2] - fine / (2**slope - 1)
-    assert abs(limit - exact) < 0.01 * exact
 
 
 @pytest.fixture(scope="module")

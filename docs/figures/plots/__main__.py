@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from look import STYLE, save
 from runs import Runs, sample, sd_ratio
 
-from pymc_sgld import plot_comparison, plot_inflation, plot_phases
+from pymc_sgld import plot_bias, plot_comparison
 
 HERE = Path(__file__).parent
 OF_ARVIZ: dict[str, Any] = {"backend": "matplotlib"}
@@ -44,8 +44,7 @@ PICTURES: dict[str, Callable[[Runs], Any]] = {
     "forest.svg": forest,
     "trace_dist.png": trace_dist,
     "rank.png": lambda runs: az.plot_rank(runs.default, figure_kwargs=sized(9, 2.6), **OF_ARVIZ),
-    "phases.svg": lambda runs: plot_phases(runs.decreasing),
-    "inflation.svg": lambda runs: plot_inflation(runs.textbook_report),
+    "bias.svg": lambda runs: plot_bias(runs.textbook_report),
 }
 
 
@@ -61,12 +60,9 @@ def say(runs: Runs) -> None:
     """Print what the page says of the runs."""
     for name in ("textbook", "default"):
         run, report = getattr(runs, name), getattr(runs, f"{name}_report")
-        table = report.table[["r_hat", "inflation", "inflation_error", "predicted_inflation"]]
-        table = table.assign(sd_ratio=sd_ratio(run, runs.nuts))
-        print(f"{name}: {report.verdict.splitlines()[0]}\n{table.round(3).to_string()}\n")
-    for name in ("textbook", "default", "decreasing"):
-        phases = plot_phases(getattr(runs, name), backend="none")
-        print(f"{name}: {phases.viz['figure_title'].item()['string']}")
+        table = report.table[["r_hat", "sd_ratio", "sd_ratio_error"]]
+        table = table.assign(beside_nuts=sd_ratio(run, runs.nuts))
+        print(f"{name}: {report.judged.headline}\n{table.round(3).to_string()}\n")
 
 
 def main(folder: Path = HERE) -> None:

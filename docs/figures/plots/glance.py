@@ -55,8 +55,7 @@ def draw_measured(
 ) -> None:
     """Draw what a report says of each standard deviation, beside the ratio to that of NUTS."""
     place = np.arange(len(table)) + offset
-    found = np.sqrt(table["inflation"].to_numpy())
-    error = 2 * table["inflation_error"].to_numpy() / (2 * found)  # two standard errors
+    found, error = table["sd_ratio"].to_numpy(), 2 * table["sd_ratio_error"].to_numpy()
     style = {"color": colour, "ms": 5, "lw": 2}
     axes.errorbar(found, place, xerr=error, fmt="o", label=f"{name}, by diagnose (± 2 se)", **style)
     style = {"mec": colour, "mfc": "none", "ms": 9}

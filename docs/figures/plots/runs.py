@@ -9,13 +9,11 @@ import pandas as pd
 import pymc as pm
 from xarray import DataTree
 
-from pymc_sgld import SGLD, SGLDWarning, TrustReport, compare, schedules
+from pymc_sgld import SGLD, SGLDWarning, TrustReport, compare
 
 sys.path.append(str(Path(__file__).parents[3] / "examples"))
 from blind_spot import TEXTBOOK, build, judge
 
-# from 3e-4, six times that of the textbook run, to 9e-6 in 60,000 updates
-DECREASING = schedules.polynomial(a=3e-4 * 100**0.55, b=100, gamma=0.55)
 SETTINGS: dict[str, Any] = {
     "chains": 4,
     "cores": 1,
@@ -26,12 +24,11 @@ SETTINGS: dict[str, Any] = {
 
 
 class Runs(NamedTuple):
-    """Four runs of one model, and the reports on two of them."""
+    """Three runs of one model, and the reports on two of them."""
 
     textbook: DataTree
     default: DataTree
     nuts: DataTree
-    decreasing: DataTree
     textbook_report: TrustReport
     default_report: TrustReport
 
@@ -42,10 +39,8 @@ def sample() -> Runs:
         textbook = pm.sample(step=SGLD(**TEXTBOOK), tune=200, **SETTINGS)
         default = pm.sample(step=SGLD(), **SETTINGS)
         nuts = pm.sample(nuts_sampler="pymc", **SETTINGS)
-        step = SGLD(**TEXTBOOK | {"step_size": DECREASING})
-        decreasing = pm.sample(step=step, tune=0, **SETTINGS)
     reports = (judge(run, model) for run in (textbook, default))
-    return Runs(textbook, default, nuts, decreasing, *reports)
+    return Runs(textbook, default, nuts, *reports)
 
 
 def sd_ratio(run: DataTree, nuts: DataTree) -> pd.Series:

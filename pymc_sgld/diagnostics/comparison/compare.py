@@ -1,5 +1,6 @@
 """Whether a run agrees with a reference: two results in, a table and a verdict out."""
 
+import warnings
 from collections.abc import Sequence
 
 import pandas as pd
@@ -7,19 +8,14 @@ import xarray as xr
 
 from pymc_sgld.arguments import positive
 from pymc_sgld.diagnostics.comparison.joint import compare_jointly
-from pymc_sgld.diagnostics.comparison.marginal import (
-    MEAN_TOLERANCE,
-    SD_TOLERANCE,
-    Comparison,
-    Tolerance,
-    compare_draws,
-)
+from pymc_sgld.diagnostics.comparison.marginal import Comparison, compare_draws
 from pymc_sgld.diagnostics.comparison.table import ComparisonTable
-from pymc_sgld.diagnostics.comparison.verdict import describe
+from pymc_sgld.diagnostics.comparison.verdict import judge
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
-from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.diagnostics.unequal_steps.weights import has_varying_steps
-from pymc_sgld.diagnostics.untrusted import warn_if_untrusted
+from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
+from pymc_sgld.diagnostics.weights import has_varying_steps
+from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.tolerance import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance, Verdict
 
 
 def compare(
@@ -32,10 +28,10 @@ def compare(
 ) -> pd.DataFrame:
     r"""Compare a posterior with a reference, parameter by parameter and jointly.
 
-    R-hat and the effective sample size tell how well a chain explored *its* stationary law; they
-    cannot see that this law is biased. Only a comparison can. With the means :math:`m, m_r`,
-    standard deviations :math:`s, s_r` and distribution functions :math:`F, F_r` of the draws and of
-    the reference,
+    R-hat and the effective sample size tell how well a chain explored *its* stationary
+    distribution; they cannot see that it is biased. Only a comparison can. With the means
+    :math:`m, m_r`, standard deviations :math:`s, s_r` and distribution functions :math:`F, F_r` of
+    the draws and of the reference,
 
     .. math::
 
@@ -51,7 +47,7 @@ def compare(
     of each run, so far apart that they are nearly independent, are therefore compared in all
     parameters at once by a permutation test. If that finds a difference (p at most 0.01), and finds
     it still where idata's parameters are shifted and scaled to the means and standard deviations of
-    the reference, the verdict says so. Runs of one law are flagged at a rate of 0.01 at most.
+    the reference, the verdict says so. Runs of one posterior are flagged at a rate of 0.01 at most.
 
     Parameters are compared on the scale of the posterior. To compare on the unconstrained scale as
     well, sample both runs with ``idata_kwargs={"include_transformed": True}``: transformed
@@ -86,7 +82,7 @@ def compare(
             error.
         wasserstein, wasserstein_null
             First Wasserstein distance, in reference sds, and what it is on average for two such
-            samples of one law (up to a third less where draws are autocorrelated).
+            samples of one distribution (up to a third less where draws are autocorrelated).
         r_hat, ess_bulk, ess_sd, reference_r_hat, reference_ess_bulk, reference_ess_sd
             Convergence of either run: R-hat and the effective sample sizes for the bulk and for the
             standard deviation; NaN where undefined (R-hat of a single chain).
@@ -142,18 +138,22 @@ def compare(
         positive("mean_tolerance", mean_tolerance), positive("sd_tolerance", sd_tolerance)
     )
     match = match_posteriors(idata, reference, var_names)
-    warn_if_untrusted(idata, "idata")
-    warn_if_untrusted(reference, "the reference")
     table = compare_marginals(match, tolerance)
     joint = compare_jointly(match, table)
-    sentences = describe(table, match, tolerance, joint, name_missing=var_names is None)
+    judged = judge(table, match, tolerance, joint, name_missing=var_names is None)
+    doubts, notes = list(judged.doubts), list(judged.notes)
     for role, run in (("idata", idata), ("the reference", reference)):
+        said = doubts_of_chains(Stored.of(run), role)
+        if said:
+            text = f"Do not rely on the means and standard deviations of {role}."
+            warnings.warn(str(Verdict(text, said)), SGLDWarning, stacklevel=2)
+        doubts += said
         if has_varying_steps(run):
-            sentences += (
-                f" The step sizes of {role} vary, so that its draws count unequally: compare what "
+            notes.append(
+                f"The step sizes of {role} vary, so that its draws count unequally: compare what "
                 "thin_by_step_size returns instead."
             )
-    table.attrs["verdict"] = sentences
+    table.attrs["verdict"] = str(Verdict(judged.headline, doubts, notes))
     table.attrs["joint"] = None if joint is None else joint._asdict()
     table.attrs["settings"] = Stored.of(idata).settings
     table.attrs["only_in_idata"] = match.only_in_idata

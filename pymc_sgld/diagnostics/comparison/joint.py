@@ -7,14 +7,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.comparison.permutation_test import (
-    FEWEST_DRAWS,
-    LEVEL,
     MOST_DRAWS,
     MOST_PARAMETERS,
     evenly_spaced,
     permutation_test,
 )
 from pymc_sgld.diagnostics.matching import Match, Parameter
+from pymc_sgld.tolerance import FALSE_ALARMS, FEWEST_INDEPENDENT
 
 SPACING = 2.0
 """Draws are this many times as far apart as their number over the effective sample size.
@@ -38,7 +37,7 @@ class Joint(NamedTuple):
 
 
 def compare_jointly(match: Match, table: pd.DataFrame) -> Joint | None:
-    """Test whether two runs have one joint law; None where there is nothing to test.
+    """Test whether two runs have one joint distribution; None where there is nothing to test.
 
     Parameters
     ----------
@@ -52,7 +51,7 @@ def compare_jointly(match: Match, table: pd.DataFrame) -> Joint | None:
         places = places[np.linspace(0, len(places) - 1, MOST_PARAMETERS).astype(int)]
     parameters = [match.parameters[place] for place in places]
     sizes = [independent_draws(table.iloc[places], prefix) for prefix in ("", "reference_")]
-    if len(parameters) < 2 or min(sizes) < FEWEST_DRAWS:
+    if len(parameters) < 2 or min(sizes) < FEWEST_INDEPENDENT:
         return None
     draws, reference = (
         np.column_stack(
@@ -63,9 +62,9 @@ def compare_jointly(match: Match, table: pd.DataFrame) -> Joint | None:
     if any(np.ptp(values, axis=0).min() == 0 for values in (draws, reference)):
         return None  # hardly ever moved
     found, aligned_p_value = permutation_test(draws, reference), np.nan
-    if found.p_value <= LEVEL:
+    if found.p_value <= FALSE_ALARMS:
         aligned_p_value = permutation_test(align(draws, parameters), reference).p_value
-    differs = found.p_value <= LEVEL and aligned_p_value <= LEVEL
+    differs = found.p_value <= FALSE_ALARMS and aligned_p_value <= FALSE_ALARMS
     labels = [parameter.label for parameter in parameters]
     return Joint(
         found.p_value,

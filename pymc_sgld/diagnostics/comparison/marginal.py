@@ -11,35 +11,7 @@ import scipy
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
 
-MEAN_TOLERANCE = 0.1
-"""Largest shift of the mean that counts as agreement, in reference standard deviations."""
-
-SD_TOLERANCE = 0.1
-"""Largest deviation of the ratio of standard deviations from 1 that counts as agreement."""
-
-
-FEWEST_DRAWS = 4
-"""Draws per chain below which there is neither R-hat nor effective sample size, nor any figure."""
-
-
-class Tolerance(NamedTuple):
-    """Deviations that count as agreement.
-
-    Attributes
-    ----------
-    mean : float
-        Of the mean, in reference standard deviations.
-    sd : float
-        Of the ratio of standard deviations from 1.
-    """
-
-    mean: float = MEAN_TOLERANCE
-    sd: float = SD_TOLERANCE
-
-    def __str__(self) -> str:
-        """Say it as in a verdict."""
-        return f"mean within {self.mean:g} sd, sd within {100 * self.sd:g} %"
-
+from pymc_sgld.tolerance import FEWEST_DRAWS, Tolerance
 
 FLOATING_POINT_STEPS = 64
 """Draws that differ by fewer steps of floating point than this are one and the same constant."""
@@ -92,8 +64,8 @@ def compare_draws(
         \int \sqrt{F_r (1 - F_r)}\,dx .
 
     The errors account for autocorrelation. The null is what the Wasserstein distance of two samples
-    of one law is on average, for the bulk effective sample sizes :math:`n, n_r` and, by the central
-    limit theorem, many draws.
+    of one distribution is on average, for the bulk effective sample sizes :math:`n, n_r` and, by
+    the central limit theorem, many draws.
 
     Parameters
     ----------
@@ -142,8 +114,11 @@ def compare_draws(
             error, reference_error = array_stats.mcse(draws), array_stats.mcse(reference)
             mean_shift_mcse = float(np.hypot(error, reference_error) / unit)
             sd_ratio = standard_deviation(draws, resolution) / unit
-            errors = relative_sd_error(draws, own), relative_sd_error(reference, other)
-            sd_ratio_mcse = float(sd_ratio * np.hypot(*errors)) if sd_ratio else 0.0
+            error, reference_error = (
+                array_stats.mcse(values, method="sd") for values in (draws, reference)
+            )
+            sd_ratio_mcse = float(np.hypot(error, sd_ratio * reference_error) / unit)
+            sd_ratio_mcse = sd_ratio_mcse if sd_ratio else 0.0
             wasserstein = scipy.stats.wasserstein_distance(draws.ravel(), reference.ravel())
             wasserstein = float(wasserstein / unit)
             rate = np.sqrt(2 / np.pi * (1 / own.ess_bulk + 1 / other.ess_bulk))
@@ -176,13 +151,6 @@ def quality(draws: NDArray[np.floating], resolution: float) -> Quality:
             float(array_stats.ess(draws, method="bulk")),
             float(array_stats.ess(draws, method="sd")),
         )
-
-
-def relative_sd_error(draws: NDArray[np.floating], known: Quality) -> float:
-    """Give the Monte-Carlo standard error of the standard deviation over the latter, as ArviZ."""
-    squares = np.square(draws - draws.mean())
-    error = squares.std() / 2 / np.sqrt(squares.mean() * known.ess_sd)
-    return float(error * np.sqrt((1 - 1 / draws.size) / squares.mean()))
 
 
 def spread_of_ranks(draws: NDArray[np.floating]) -> float:

@@ -1,4 +1,4 @@
-"""Whether two sets of draws have one joint law: what marginals cannot show, such as correlations.
+"""Whether two sets of draws agree jointly: what marginals cannot show, such as correlations.
 
 Plain NumPy: parameters in columns, draws in rows.
 """
@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-LEVEL = 0.01
-"""Largest p-value that counts as a difference: the rate of false alarms."""
-
 MOST_DRAWS = 400
 """Draws of each run that are tested. More would find differences too small to matter."""
-
-FEWEST_DRAWS = 20
-"""Draws of each run below which the test could hardly find anything."""
 
 MOST_PARAMETERS = 1000
 """Parameters that are tested, evenly spaced where there are more."""
@@ -36,7 +30,7 @@ class Permutations(NamedTuple):
 def permutation_test(
     draws: Array, reference: Array, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> Permutations:
-    r"""Test whether independent draws of two runs have one law, in all parameters together.
+    r"""Test whether independent draws of two runs agree in distribution, all parameters together.
 
     Every parameter is replaced by the normal scores of its ranks among the draws of both runs, and
     the scores are whitened: :math:`z = (C + (d/N) I)^{-1/2} s` with their covariance :math:`C` over
@@ -49,9 +43,9 @@ def permutation_test(
         \mathrm{energy} = 2 E|x - y| - E|x - x'| - E|y - y'|, \qquad
         \mathrm{spread} = \big\| E x x^\top - E y y^\top \big\|_F^2 .
 
-    The first is zero only for equal laws, the second sees covariances sooner. Each is measured in
-    standard deviations of its permutations, and the larger is compared with those of relabelled
-    draws.
+    The first is zero only for equal distributions, the second sees covariances sooner. Each is
+    measured in standard deviations of its permutations, and the larger is compared with those of
+    relabelled draws.
 
     Parameters
     ----------
@@ -65,7 +59,7 @@ def permutation_test(
     Returns
     -------
     Permutations
-        The p-value, and the energy over :math:`2 E|x - y|`: 0 for equal laws, 1 at most.
+        The p-value, and the energy over :math:`2 E|x - y|`: 0 for equal distributions, 1 at most.
 
     References
     ----------
@@ -78,9 +72,9 @@ def permutation_test(
     >>> import numpy as np
     >>> rng = np.random.default_rng(2)
     >>> reference = rng.normal(size=(200, 2))
-    >>> one_law = rng.normal(size=(200, 2))
-    >>> correlated = one_law @ np.array([[1, 0.8], [0, 0.6]])
-    >>> permutation_test(one_law, reference).p_value > 0.05
+    >>> same = rng.normal(size=(200, 2))
+    >>> correlated = same @ np.array([[1, 0.8], [0, 0.6]])
+    >>> permutation_test(same, reference).p_value > 0.05
     True
     >>> permutation_test(correlated, reference).p_value
     0.002

@@ -36,7 +36,8 @@ class ComparisonTable(pd.DataFrame):
         if not self._is_whole:
             return super()._repr_html_()
         table = self._shown.to_html(border=0, max_rows=pd.get_option("display.max_rows"))
-        return f"{table}<p>{escape(self.attrs.get('verdict', ''))}</p>"
+        lines = self.attrs.get("verdict", "").split("\n")
+        return table + "".join(f"<p>{escape(line)}</p>" for line in lines)
 
     @property
     def _is_whole(self) -> bool:

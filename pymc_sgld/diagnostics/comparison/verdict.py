@@ -1,31 +1,27 @@
-"""A table of comparisons in, one plain sentence or two out."""
+"""A table of comparisons in, a verdict out."""
 
 import numpy as np
 import pandas as pd
 
 from pymc_sgld.diagnostics.comparison.joint import Joint
-from pymc_sgld.diagnostics.comparison.marginal import FEWEST_DRAWS, Tolerance
 from pymc_sgld.diagnostics.matching import Match, shorten
+from pymc_sgld.tolerance import ESS_LIMIT, FEWEST_DRAWS, R_HAT_LIMIT, Doubt, Tolerance, Verdict
 from pymc_sgld.wording import apart
-
-R_HAT_LIMIT = 1.01
-"""Above this R-hat the chains have not mixed (Vehtari et al. 2021, section 4)."""
-
-ESS_LIMIT = 400
-"""Below this bulk effective sample size the diagnostics are unreliable themselves (ibid.)."""
 
 DOUBTFUL = 3
 """Monte-Carlo errors by which a figure may be outside the tolerance by chance."""
 
+ROLES = (("idata", "draws", ""), ("the reference", "reference", "reference_"))
 
-def describe(
+
+def judge(
     table: pd.DataFrame,
     match: Match,
     tolerance: Tolerance,
     joint: Joint | None,
     *,
     name_missing: bool,
-) -> str:
+) -> Verdict:
     """Say whether two runs agree, where they differ most, and what to do about it.
 
     Parameters
@@ -43,29 +39,25 @@ def describe(
 
     Returns
     -------
-    str
-        One sentence, and others where the runs are too short, incomplete or not comparable.
+    Verdict
+        The doubts are those about the length of the runs: nothing is known to be wrong by them.
     """
     few = too_few(match)
     if few and not table["agrees"].all():
-        return " ".join(["cannot tell.", *few])
+        return Verdict("cannot tell: there are too few draws for any diagnostic.", few)
     first = headline(table, tolerance, joint)
-    figures = worst_figures(table, tolerance)
-    sentences = [f"{first}{figures}{not_comparable(table, match)}."]
-    failing = table[~table["agrees"]]
-    reasons = monte_carlo_reasons(failing if len(failing) else table, tolerance)
-    if not reasons and len(failing) and may_be_chance(failing, tolerance):
-        reasons = [f"no figure is outside the tolerance by more than {DOUBTFUL} of its errors"]
-    if reasons and len(failing):
-        sentences.append(f"Run longer first, this may be Monte-Carlo error: {'; '.join(reasons)}.")
-    elif reasons:
-        sentences.append(f"Run longer before you rely on it: {'; '.join(reasons)}.")
-    sentences += few or without_r_hat(match)
-    missing = {"idata": match.only_in_idata, "the reference": match.only_in_reference}
-    for role, names in missing.items():
+    sentence = f"{first}{tolerance.worst_figures(table)}{not_comparable(table, match)}."
+    notes = []
+    for role, field, _ in ROLES:
+        if len(getattr(match.parameters[0], field)) == 1:
+            notes.append(f"R-hat of {role} is not known: it takes two chains or more.")
+    for role, names in (
+        ("idata", match.only_in_idata),
+        ("the reference", match.only_in_reference),
+    ):
         if name_missing and names:
-            sentences.append(f"Not compared, only in {role}: {shorten(names)}.")
-    return " ".join(sentences)
+            notes.append(f"Not compared, only in {role}: {shorten(names)}.")
+    return Verdict(sentence, few or doubts_of_length(table, tolerance), notes)
 
 
 def headline(table: pd.DataFrame, tolerance: Tolerance, joint: Joint | None) -> str:
@@ -77,9 +69,7 @@ def headline(table: pd.DataFrame, tolerance: Tolerance, joint: Joint | None) -> 
         if joint is not None and joint.differs:
             return f"does not agree: {within} one by one, but not together ({evidence(joint)})"
         return f"agrees: {within}"
-    inside = (table["mean_shift"].abs() <= tolerance.mean) & (
-        (table["sd_ratio"] - 1).abs() <= tolerance.sd
-    )
+    inside = tolerance.excess(table["mean_shift"], table["sd_ratio"]) <= 1
     outside = int((~table["agrees"] & ~inside).sum())
     if outside:
         return f"does not agree: {count(outside, total)} outside the tolerance ({tolerance})"
@@ -109,22 +99,6 @@ def count(some: int, total: int) -> str:
     return f"{some} of {total} parameters {'is' if some == 1 else 'are'}"
 
 
-def worst_figures(table: pd.DataFrame, tolerance: Tolerance) -> str:
-    """Name the parameters that are farthest off, with their figures."""
-    shift = table["mean_shift"].abs().dropna()
-    ratio = (table["sd_ratio"] - 1).abs().dropna()
-    clauses = []
-    if len(shift):
-        text, _ = apart(shift.max(), tolerance.mean)
-        clauses.append(f"worst mean shift {text} sd ({shift.idxmax()})")
-    if len(ratio):
-        worst = ratio.idxmax()
-        found = table.loc[worst, "sd_ratio"]
-        text, _ = apart(found, 1 + tolerance.sd if found > 1 else 1 - tolerance.sd)
-        clauses.append(f"worst sd ratio {text} ({worst})")
-    return f"; {', '.join(clauses)}" if clauses else ""
-
-
 def not_comparable(table: pd.DataFrame, match: Match) -> str:
     """Name the parameters that have no figures, with the reason."""
     clauses = []
@@ -135,7 +109,7 @@ def not_comparable(table: pd.DataFrame, match: Match) -> str:
         and np.isnan(table.loc[parameter.label, "mean_shift"])
         and not table.loc[parameter.label, "agrees"]
     }
-    for role, field in (("idata", "draws"), ("the reference", "reference")):
+    for role, field, _ in ROLES:
         broken = [
             parameter.label
             for parameter in match.parameters
@@ -150,28 +124,34 @@ def not_comparable(table: pd.DataFrame, match: Match) -> str:
     return "".join(f"; {clause}" for clause in clauses)
 
 
-def monte_carlo_reasons(table: pd.DataFrame, tolerance: Tolerance) -> list[str]:
+def doubts_of_length(table: pd.DataFrame, tolerance: Tolerance) -> list[Doubt]:
     """List the figures that say that the runs are too short to judge, with the worst parameter."""
-    reasons = []
-    error = table["mean_shift_mcse"].dropna()
-    if (error > tolerance.mean).any():
-        text, _ = apart(error.max(), tolerance.mean)
-        reasons.append(f"the error of the mean shift is {text} sd ({error.idxmax()})")
-    for role, prefix in (("idata", ""), ("the reference", "reference_")):
-        r_hat = table[f"{prefix}r_hat"].dropna()
+    failing = table[~table["agrees"]]
+    some = failing if len(failing) else table
+    found = []
+    for role, _, prefix in ROLES:
+        r_hat, size = some[f"{prefix}r_hat"].dropna(), some[f"{prefix}ess_bulk"].dropna()
         if (r_hat > R_HAT_LIMIT).any():
             text, _ = apart(r_hat.max(), R_HAT_LIMIT)
-            reasons.append(f"R-hat is {text} in {role} ({r_hat.idxmax()})")
-        size = table[f"{prefix}ess_bulk"].dropna()
+            found.append((r_hat.idxmax(), f"R-hat is {text} in {role}"))
         if (size < ESS_LIMIT).any():
-            reasons.append(
-                f"the bulk ESS is {np.floor(size.min()):.0f} in {role} ({size.idxmin()})"
-            )
-    error = table["sd_ratio_mcse"].dropna()
-    if (error > tolerance.sd).any():
-        text, _ = apart(error.max(), tolerance.sd)
-        reasons.append(f"the error of the sd ratio is {text} ({error.idxmax()})")
-    return reasons
+            text = f"the bulk ESS is {np.floor(size.min()):.0f} in {role}"
+            found.append((size.idxmin(), text))
+    for name, unit, most in (
+        ("mean shift", " sd", tolerance.mean),
+        ("sd ratio", "", tolerance.sd),
+    ):
+        error = some[f"{name.replace(' ', '_')}_mcse"].dropna()
+        if (error > most).any():
+            text, _ = apart(error.max(), most)
+            found.append((error.idxmax(), f"the error of the {name} is {text}{unit}"))
+    if not found and len(failing) and may_be_chance(failing, tolerance):
+        text = f"no figure is outside the tolerance by more than {DOUBTFUL} of its errors"
+        found.append(("all parameters", text))
+    remedy = "run longer before you rely on it"
+    if len(failing):
+        remedy = "run longer first, this may be Monte-Carlo error"
+    return [Doubt(label, text, remedy, 1.0) for label, text in found]
 
 
 def may_be_chance(table: pd.DataFrame, tolerance: Tolerance) -> bool:
@@ -184,24 +164,12 @@ def may_be_chance(table: pd.DataFrame, tolerance: Tolerance) -> bool:
     return all((e <= DOUBTFUL * error).all() for e, error in zip(excess, errors, strict=True))
 
 
-RUNS = (("idata", "draws"), ("The reference", "reference"))
-
-
-def too_few(match: Match) -> list[str]:
+def too_few(match: Match) -> list[Doubt]:
     """Say which run has hardly any draws."""
-    sizes = {role: getattr(match.parameters[0], field).shape[1] for role, field in RUNS}
-    return [
-        f"{role} has only {draws} draw{'s' if draws > 1 else ''} per chain, too few for any "
-        "diagnostic: run longer."
-        for role, draws in sizes.items()
-        if draws < FEWEST_DRAWS
-    ]
-
-
-def without_r_hat(match: Match) -> list[str]:
-    """Say which run has one chain."""
-    return [
-        f"{role} has a single chain, so its R-hat is unknown: run two or more chains."
-        for role, field in RUNS
-        if len(getattr(match.parameters[0], field)) == 1
-    ]
+    found = []
+    for role, field, _ in ROLES:
+        draws = getattr(match.parameters[0], field).shape[1]
+        if draws < FEWEST_DRAWS:
+            text = f"it has only {draws} draw{'s' if draws > 1 else ''} per chain"
+            found.append(Doubt(role, text, "run longer", 1.0))
+    return found

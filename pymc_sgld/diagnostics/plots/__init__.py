@@ -1,8 +1,8 @@
 """Plots, by ArviZ.
 
 ``comparison``    densities and traces of two runs
-``inflation``     standard deviations over those of the posterior
+``bias``          means and standard deviations of one run, as far as they are off
 ``panels``        densities and traces
-``shared``        backends, colors, legends
+``shared``        backends, colors, sizes
 ``short_labels``  labels that fit
 """

@@ -9,11 +9,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.comparison.compare import compare_marginals
-from pymc_sgld.diagnostics.comparison.marginal import MEAN_TOLERANCE, SD_TOLERANCE
 from pymc_sgld.diagnostics.matching import Match, Parameter, match_posteriors
 from pymc_sgld.diagnostics.plots.shared import require_matplotlib
-from pymc_sgld.diagnostics.unequal_steps.weights import has_varying_steps
+from pymc_sgld.diagnostics.weights import has_varying_steps
 from pymc_sgld.errors import SettingError
+from pymc_sgld.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from arviz_plots.plot_collection import PlotCollection
@@ -123,8 +123,6 @@ def choose_parameters(match: Match, *, all_named: bool) -> tuple[list[Parameter]
 
 def differences(table: pd.DataFrame) -> NDArray[np.floating]:
     """Measure how far each parameter is off, in tolerances; what has no figures comes first."""
-    shift = table["mean_shift"].abs() / MEAN_TOLERANCE
-    ratio = (table["sd_ratio"] - 1).abs() / SD_TOLERANCE
-    worst = np.fmax(shift, ratio).to_numpy()
+    worst = Tolerance().excess(table["mean_shift"], table["sd_ratio"]).to_numpy()
     missing = np.where(table["agrees"], 0.0, np.inf)
     return np.where(np.isnan(worst), missing, worst)

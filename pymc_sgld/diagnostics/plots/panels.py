@@ -12,7 +12,7 @@ from arviz_stats.base.array import array_stats
 from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.matching import Parameter
-from pymc_sgld.diagnostics.plots.shared import colors_of
+from pymc_sgld.diagnostics.plots.shared import colors_of, tidy
 from pymc_sgld.diagnostics.plots.short_labels import in_two_lines
 
 LINE_STYLES = ("-", "--")
@@ -100,7 +100,7 @@ def draw_densities(
 
 
 def marginal_curve(draws: NDArray) -> NDArray[np.floating]:
-    """Give x and y of a curve of the marginal law, NaN-padded, of shape (2, GRID_POINTS).
+    """Give x and y of a curve of the marginal, NaN-padded, of shape (2, GRID_POINTS).
 
     A kernel density for real numbers, the outline of the relative frequencies for integers, a spike
     for a constant, nothing where no draw is finite.
@@ -165,4 +165,4 @@ def label_axes(collection: PlotCollection) -> None:
     figure.align_ylabels()
     for axes in figure.axes:
         axes.locator_params(axis="x", nbins=6)  # labels of long numbers would run together
-        axes.spines[["top", "right"]].set_visible(False)
+    tidy(collection)

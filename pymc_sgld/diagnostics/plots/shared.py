@@ -1,8 +1,8 @@
-"""What the pictures share: colours, sizes, legends, and what they need to be drawn."""
+"""What the plots share: colours, sizes, and what they need to be drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,24 +39,22 @@ BACKENDS = ("matplotlib", "bokeh", "plotly", "none")
 """Those of ArviZ; "none" draws nothing and keeps what would be drawn."""
 
 
-def load_backend(
-    backend: str | None, function: str, instead: str, allowed: Sequence[str] = BACKENDS
-) -> tuple[str, ModuleType]:
+def load_backend(backend: str | None, function: str, instead: str) -> tuple[str, ModuleType]:
     """Return the name of a backend of ArviZ's plots, and the module that draws with it.
 
     Raises
     ------
     SettingError
-        If `backend` is not among those `allowed`.
+        If `backend` is not one of those of ArviZ.
     ImportError
         If what it draws with is not installed.
     """
     from arviz_base import rcParams
 
     name = rcParams["plot.backend"] if backend is None else backend
-    if name not in allowed:
+    if name not in BACKENDS:
         raise SettingError(
-            f"{function}: backend={name!r} must be one of {', '.join(map(repr, allowed))}. Pass "
+            f"{function}: backend={name!r} must be one of {', '.join(map(repr, BACKENDS))}. Pass "
             'backend="matplotlib".'
         )
     try:
@@ -101,15 +99,6 @@ def figure_arguments(
     if backend == "matplotlib":
         given.setdefault("layout", "constrained")
     return given
-
-
-def add_legend(collection: PlotCollection, dimension: str, **matplotlib_only: Any) -> None:
-    """Name what colours and styles mean; where to place it is known for Matplotlib only."""
-    if collection.backend == "matplotlib":
-        place = {"loc": "outside lower center", "ncols": 2, "frameon": False}
-        collection.add_legend(dimension, title="", **place | matplotlib_only)
-    else:
-        collection.add_legend(dimension, aes="color", title="")
 
 
 def tidy(collection: PlotCollection) -> None:

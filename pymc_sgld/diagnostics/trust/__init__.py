@@ -6,7 +6,6 @@
 ``stein_identities``     what would be zero in the posterior
 ``kernel_stein``         the kernel Stein discrepancy
 ``mixing``               R-hat and effective sample sizes
-``predicted``            what theory expects of the settings
 ``unconstrained``        draws in unconstrained coordinates, and gradients there
 ``whitened``             draws in coordinates of variance one
 ``doubts``               what speaks against a run

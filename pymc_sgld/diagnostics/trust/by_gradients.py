@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from pymc_sgld.diagnostics.matching import shorten
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.doubts import (
-    Doubt,
     doubts_of_bias,
     doubts_of_direction,
     doubts_of_kernel,
     quantile,
     too_uncertain,
 )
-from pymc_sgld.diagnostics.trust.gradient_regression import FEWEST_BLOCKS, Bias, measure_bias
+from pymc_sgld.diagnostics.trust.gradient_regression import measure_bias
 from pymc_sgld.diagnostics.trust.kernel_stein import kernel_discrepancy
-from pymc_sgld.diagnostics.trust.predicted import predict
-from pymc_sgld.diagnostics.trust.report import SHOWN
+from pymc_sgld.diagnostics.trust.report import by_parameter
 from pymc_sgld.diagnostics.trust.stein_identities import identities, worst_direction
-from pymc_sgld.diagnostics.trust.unconstrained import Draws, Gradients
-from pymc_sgld.diagnostics.trust.whitened import Sample
-from pymc_sgld.errors import SettingError
+from pymc_sgld.diagnostics.trust.unconstrained import Draws, with_gradients
+from pymc_sgld.diagnostics.trust.whitened import Array, Sample
 from pymc_sgld.minibatch.placing import UNKNOWN
+from pymc_sgld.tolerance import FEWEST_INDEPENDENT, Doubt, sd_ratio_of
 
-FEWEST_DRAWS = 40
+FEWEST_GRADIENTS = 40
 """Draws of all chains together below which no bias is measured."""
 
-FEWEST_EFFECTIVE = 2 * FEWEST_BLOCKS
-"""Effective draws below which errors, those of a jackknife over blocks, are none."""
+FIGURES = ("mean_shift", "mean_shift_error", "sd_ratio", "sd_ratio_error")
+IDENTITIES = ("stein_first", "stein_first_error", "stein_second", "stein_second_error")
 
 
 class Measured:
@@ -70,75 +66,47 @@ class Measured:
         self.run: dict[str, float] = {}
         self.doubts: list[Doubt] = []
         self.notes: list[str] = []
-        self._labels = [each.parameter or each.label for each in draws.coordinates]
         self._stored = stored
         position = draws.position
         fixed = np.ptp(position, axis=(0, 1)) == 0
         reason = ""
-        if position.shape[0] * position.shape[1] < FEWEST_DRAWS:
-            reason = f"there are fewer than {FEWEST_DRAWS} draws"
+        if position.shape[0] * position.shape[1] < FEWEST_GRADIENTS:
+            reason = f"there are fewer than {FEWEST_GRADIENTS} draws"
         elif not np.isfinite(position).all():
             some = self.coordinates.index[~np.isfinite(position).all(axis=(0, 1))]
             reason = f"draws lie on the edge of their support ({shorten(list(some))})"
         elif fixed.any():
             reason = f"draws are constant ({shorten(list(self.coordinates.index[fixed]))})"
         if reason:
-            self._give_up(reason)
+            text = f"its bias cannot be measured, because {reason}"
+            self.doubts.append(Doubt("the run", text, "run longer", 0.0))
             return
-        gradients = Gradients(draws, stored.setting("placing") or 0)
-        self._check_rows(gradients)
-        sample = gradients.sample(wanted, stored.temperature)
+        placing, rows = stored.setting("placing") or 0, stored.setting("total_size")
+        if placing == UNKNOWN:
+            rows = None
+        sample = with_gradients(draws, placing, wanted, stored.temperature, rows=rows)
         self.run["gradients"] = sample.gradient.shape[0] * sample.gradient.shape[1]
-        self._describe(position)
+        self.coordinates["mean"] = position.mean(axis=(0, 1))
+        self.coordinates["sd"] = position.std(axis=(0, 1), ddof=1)
         if not np.isfinite(sample.gradient).all():
             bad = ~np.isfinite(sample.gradient).all(axis=2)
             text = f"the gradient is not finite at {bad.sum()} of {bad.size} draws"
             remedy = "see model.debug() there; a smaller step_size, or reparametrise"
             self.doubts.append(Doubt("the run", text, remedy, np.inf))
             return
-        self._measure(gradients, sample)
+        self._measure(sample)
 
-    def _give_up(self, reason: str) -> None:
-        text = f"its bias cannot be measured, because {reason}"
-        self.doubts.append(Doubt("the run", text, "run longer", 0.0))
-
-    def _check_rows(self, gradients: Gradients) -> None:
-        rows, total = gradients.data.rows, self._stored.setting("total_size")
-        known = self._stored.setting("placing") != UNKNOWN
-        if rows and total is not None and total != rows and known:
-            raise SettingError(
-                f"cannot diagnose by the gradients of the model: it has {rows} rows, and the run "
-                f"read {total}. Pass the model that was sampled, with its data as they were, and "
-                "the sources of the run as data=."
-            )
-
-    def _describe(self, position: np.ndarray) -> None:
-        self.coordinates["mean"] = position.mean(axis=(0, 1))
-        self.coordinates["sd"] = position.std(axis=(0, 1), ddof=1)
-
-    def _measure(self, gradients: Gradients, sample: Sample) -> None:
-        found = identities(sample)
+    def _measure(self, sample: Sample) -> None:
+        found = _known(sample, *identities(sample))
         bias = measure_bias(sample) if sample.is_dense else None
-        predicted = predict(gradients, sample, bias.precision if bias else None, self._stored)
-        self.run["efficiency"] = predicted.efficiency
-        table = self.coordinates
-        for name in SHOWN:
-            table[name] = np.nan
+        size = np.full((4, sample.size), np.nan)
         if bias:
-            table[list(SHOWN[:4])] = np.transpose(bias[:4])
-            self._clear(sample, SHOWN[:4])
-        if predicted.inflation is not None:
-            table["predicted_inflation"] = predicted.inflation
-        elif self._stored.is_sgld:
-            self.notes.append(f"No inflation is predicted: {predicted.reason}.")
-        for name in found._fields:
-            table[f"stein_{name}"] = getattr(found, name)
-        self._clear(sample, [f"stein_{name}" for name in found._fields])
-        self._judge(sample, bias)
+            size = _known(sample, *bias[:4])
+        self.coordinates[list(FIGURES)] = np.transpose([*size[:2], *sd_ratio_of(*size[2:])])
+        self.coordinates[list(IDENTITIES)] = found.T
+        self._judge(sample, size if bias else found, bias.blocks if bias else 0)
         discrepancy = kernel_discrepancy(sample)
-        self.run["ksd"] = np.sqrt(discrepancy.v_statistic)
-        self.run["ksd_u"] = discrepancy.u_statistic
-        self.run["ksd_p_value"], self.run["ksd_draws"] = discrepancy.p_value, discrepancy.draws
+        self.run["ksd"], self.run["ksd_p_value"], self.run["ksd_draws"] = discrepancy
         self.doubts += doubts_of_kernel(discrepancy)
         if self._stored.temperature != 1:
             self.notes.append(
@@ -146,38 +114,39 @@ class Measured:
                 "is what the temperature of the run asks for."
             )
 
-    def _clear(self, sample: Sample, names: Sequence[str]) -> None:
-        """Take out two figures, each before its error, where there are too few draws for them."""
-        figures = self.coordinates[list(names)].to_numpy()
-        few = sample.effective_of_each < FEWEST_EFFECTIVE
-        for i in (0, 2):
-            few |= too_uncertain(figures[:, i], figures[:, i + 1])
-        self.coordinates.loc[few, list(names)] = np.nan
-
-    def _judge(self, sample: Sample, bias: Bias | None) -> None:
-        degrees = bias.blocks - 1 if bias else 39
-        errors = quantile(2 * sample.size + 1, degrees)
-        table = self.coordinates
-        first, second = ("mean_shift", "inflation") if bias else ("stein_first", "stein_second")
+    def _judge(self, sample: Sample, figures: Array, blocks: int) -> None:
+        """Judge shifts and ratios of variances; without blocks, those of Stein's identities."""
+        errors = quantile(2 * sample.size + 1, blocks - 1 if blocks else 39)
+        labels = list(by_parameter(self.coordinates).index)
         self.doubts += doubts_of_bias(
-            self._labels,
-            (table[first].to_numpy(), table[f"{first}_error"].to_numpy()),
-            (table[second].to_numpy(), table[f"{second}_error"].to_numpy()),
+            labels,
+            (figures[0], figures[1]),
+            sd_ratio_of(figures[2], figures[3]),
             errors,
             self._stored,
-            only_identities=bias is None,
+            only_identities=not blocks,
         )
-        if sample.is_dense and sample.effective >= FEWEST_EFFECTIVE:
+        if sample.is_dense and sample.effective >= FEWEST_INDEPENDENT:
             worst = worst_direction(sample)
-            self.run["worst_inflation"], self.run["worst_inflation_error"] = worst[:2]
-            self.doubts += doubts_of_direction(worst, self._labels, errors, self._stored)
+            ratio = sd_ratio_of(worst.inflation, worst.error)
+            self.run["worst_sd_ratio"], self.run["worst_sd_ratio_error"] = ratio
+            self.doubts += doubts_of_direction(worst, labels, errors, self._stored)
         if not sample.is_dense:
             self.notes.append(
                 f"{int(self.run['gradients'])} gradients are too few for {sample.size} "
                 "coordinates together: each was judged on its own, by Stein's identities."
             )
-        elif bias is None:
+        elif not blocks:
             self.notes.append(
                 "The gradients are not those of one hump, so that no size is given for the bias: "
                 "Stein's identities were judged."
             )
+
+
+def _known(
+    sample: Sample, shift: Array, shift_error: Array, variance: Array, variance_error: Array
+) -> Array:
+    """Return four figures of each coordinate, NaN where there are too few draws for them."""
+    few = sample.effective_of_each < FEWEST_INDEPENDENT
+    few |= too_uncertain(shift, shift_error) | too_uncertain(variance, variance_error)
+    return np.where(few, np.nan, [shift, shift_error, variance, variance_error])

@@ -13,15 +13,15 @@ from pymc.model import Model
 
 from pymc_sgld.arguments import model_of, whole_number
 from pymc_sgld.diagnostics.matching import find_posterior
-from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.diagnostics.trust.by_gradients import FEWEST_DRAWS, Measured
-from pymc_sgld.diagnostics.trust.doubts import Doubt, doubts_of_mixing
+from pymc_sgld.diagnostics.stored import SMALLER, Stored, doubts_of_chains
+from pymc_sgld.diagnostics.trust.by_gradients import FEWEST_GRADIENTS, FIGURES, Measured
+from pymc_sgld.diagnostics.trust.doubts import doubts_of_mixing
 from pymc_sgld.diagnostics.trust.mixing import mixing_table
-from pymc_sgld.diagnostics.trust.report import SHOWN, TrustReport, write_verdict
+from pymc_sgld.diagnostics.trust.report import TrustReport, headline
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
-from pymc_sgld.diagnostics.untrusted import said_of, untrusted_chains
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.sources.bind import bind
+from pymc_sgld.tolerance import Doubt, Verdict
 
 
 def diagnose(
@@ -34,18 +34,20 @@ def diagnose(
 ) -> TrustReport:
     r"""Report whether to believe a run.
 
-    R-hat and effective sample sizes tell how well chains explored *their* stationary law. With the
-    model, the report also says how far this law is from the posterior. It needs no reference run:
-    the gradient :math:`g = \nabla \log p` of all rows, at some of the draws, is enough. Draws of
-    mean :math:`m` from the posterior satisfy Stein's identities
+    R-hat and effective sample sizes tell how well chains explored *their* stationary distribution.
+    With the model, the report also says how far this is from the posterior. It needs no reference
+    run: the gradient :math:`g = \nabla \log p` of all rows, at some of the draws, is enough. Draws
+    of mean :math:`m` from the posterior satisfy Stein's identities
 
     .. math::
 
         E\,g = 0, \qquad E (\theta - m) g^\top = -I
 
     in unconstrained coordinates, and a regression of gradients on positions gives the mean and the
-    variance that the posterior has, exactly for a Gaussian: the shift of each mean, and the
-    inflation of each variance. The kernel Stein discrepancy tests the draws as a whole.
+    variance that the posterior has, exactly for a Gaussian: the shift of each mean in posterior
+    standard deviations, and the ratio of each standard deviation to that of the posterior, the
+    root of the ratio of variances (an estimate of which may be negative: then it counts as 0). The
+    kernel Stein discrepancy tests the draws as a whole.
 
     None of this sees a mode that no chain has visited.
 
@@ -114,31 +116,24 @@ def diagnose(
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")
     ...     report = diagnose(wide, model)
-    >>> report.trusted, round(float(report.table.loc["mu", "inflation"]))
-    (False, 4)
+    >>> report.trusted, round(float(report.table.loc["mu", "sd_ratio"]), 1)
+    (False, 2.0)
     """
     model = model if model is None else model_of(model)
     posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
     if gradients is not None:
-        gradients = max(FEWEST_DRAWS, whole_number("gradients", gradients))
+        gradients = max(FEWEST_GRADIENTS, whole_number("gradients", gradients))
     table = mixing_table(posterior, var_names)
-    doubts = doubts_of_mixing(table, posterior.sizes["chain"])
-    untrusted, chains = untrusted_chains(idata)
-    run = stored.scalars()
-    if stored.is_sgld:
-        run["untrusted_chains"] = untrusted
-    run["not_finite"] = _not_finite(posterior)
-    if untrusted:
-        said, remedy = said_of(idata)
-        text = f"{untrusted} of {chains} chains were found untrusted while they ran"
-        text += f", {said}" if said else ""
-        doubts.append(Doubt("the run", text, remedy or "a smaller step_size", np.inf))
-    if run["not_finite"]:
-        text = f"{run['not_finite']:.0f} of its draws are not finite"
-        doubts.append(Doubt("the run", text, "a smaller step_size, or reparametrise", np.inf))
-    if run.get("gradients_not_finite"):
-        text = f"the gradient was not finite at {run['gradients_not_finite']:.0f} of its draws"
-        doubts.append(Doubt("the run", text, "a smaller step_size, or reparametrise", np.inf))
+    doubts = doubts_of_chains(stored, "the run")
+    doubts += doubts_of_mixing(table, posterior.sizes["chain"])
+    run = stored.scalars() | {"not_finite": _not_finite(posterior)}
+    for name, what in (
+        ("not_finite", "of its draws are not finite"),
+        ("gradients_not_finite", "of its draws had a gradient that is not finite"),
+    ):
+        if run.get(name):
+            remedy = f"{SMALLER}, or reparametrise"
+            doubts.append(Doubt("the run", f"{run[name]:.0f} {what}", remedy, np.inf))
     notes: list[str] = []
     coordinates = pd.DataFrame()
     if len(posterior["chain"]) == 1:
@@ -153,24 +148,21 @@ def diagnose(
     else:
         measured = Measured(Draws(posterior, model, bind(data)), stored, gradients)
         coordinates, run = measured.coordinates, run | measured.run
+        if any(doubt.remedy.startswith(SMALLER) for doubt in measured.doubts):  # how much smaller
+            doubts = [
+                each._replace(remedy="") if each.remedy.startswith(SMALLER) else each
+                for each in doubts
+            ]
         doubts, notes = doubts + measured.doubts, notes + measured.notes
-        table = _with_bias(table, coordinates)
+        if "sd_ratio" in coordinates:
+            own = coordinates[coordinates["parameter"] != ""].set_index("parameter")
+            table = table.join(own[list(FIGURES)])
     in_doubt = {doubt.label for doubt in doubts}
     table["trusted"] = [label not in in_doubt for label in table.index]
-    verdict = write_verdict(doubts, notes)
+    judged = Verdict(headline(table, coordinates, doubts), doubts, notes)
     if doubts:
-        warnings.warn(verdict, SGLDWarning, stacklevel=2)
-    scalars = pd.Series(run, dtype=float)
-    return TrustReport(
-        table,
-        coordinates,
-        scalars,
-        stored.series,
-        verdict,
-        not doubts,
-        notes,
-        stored.settings,
-    )
+        warnings.warn(str(judged), SGLDWarning, stacklevel=2)
+    return TrustReport(table, coordinates, pd.Series(run, dtype=float), judged, stored.settings)
 
 
 def _not_finite(posterior: xr.Dataset) -> int:
@@ -192,11 +184,3 @@ def _unmeasured(stored: Stored) -> str:
         "The bias was not measured: this run has no statistics of SGLD, and no model was passed. "
         "R-hat and effective sample size cannot see it."
     )
-
-
-def _with_bias(table: pd.DataFrame, coordinates: pd.DataFrame) -> pd.DataFrame:
-    """Give the parameters that are one coordinate its figures."""
-    columns = [name for shown in SHOWN for name in (shown, f"{shown}_error") if name in coordinates]
-    columns = list(dict.fromkeys(columns))
-    own = coordinates[coordinates["parameter"] != ""].set_index("parameter")
-    return table.join(own[columns]) if columns else table

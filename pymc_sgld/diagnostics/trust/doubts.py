@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import scipy
 from numpy.typing import NDArray
 
-from pymc_sgld.diagnostics.comparison.marginal import MEAN_TOLERANCE, SD_TOLERANCE
-from pymc_sgld.diagnostics.comparison.verdict import ESS_LIMIT, R_HAT_LIMIT
-from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.stored import SMALLER, Stored
 from pymc_sgld.diagnostics.trust.kernel_stein import Discrepancy
 from pymc_sgld.diagnostics.trust.stein_identities import Direction
 from pymc_sgld.diagnostics.trust.whitened import Array
+from pymc_sgld.tolerance import (
+    ESS_LIMIT,
+    FALSE_ALARMS,
+    MEAN_TOLERANCE,
+    R_HAT_LIMIT,
+    SD_TOLERANCE,
+    Doubt,
+    sd_ratio_of,
+)
 from pymc_sgld.wording import apart
 
-FALSE_ALARMS = 0.01
-"""Probability that exact draws of chains that mix raise any doubt."""
-
 ONE_OF_THREE = FALSE_ALARMS / 3
-"""That of each kind of test: of all means and variances, of the kernel test, of all R-hats."""
+"""That of each kind of test: of all means and sds, of the kernel test, of all R-hats."""
 
-
-@dataclass(frozen=True)
-class Doubt:
-    """One reason not to believe a run.
-
-    Attributes
-    ----------
-    label : str
-        The parameter, or what else is meant.
-    text : str
-        The figure and its error.
-    remedy : str
-        What to do.
-    size : float
-        In tolerances, to put the worst first.
-    """
-
-    label: str
-    text: str
-    remedy: str
-    size: float
+_CHECK_MODEL = "run longer, and check that the model is the one that was sampled"
 
 
 def quantile(tests: int, degrees: int) -> float:
@@ -55,20 +38,20 @@ def quantile(tests: int, degrees: int) -> float:
 def doubts_of_bias(
     labels: Sequence[str],
     shift: tuple[Array, Array],
-    inflation: tuple[Array, Array],
+    ratio: tuple[Array, Array],
     errors: float,
     stored: Stored,
     *,
     only_identities: bool,
 ) -> list[Doubt]:
-    """Judge shifts and inflations, each given with its standard error.
+    """Judge the shift of each mean and the ratio of each sd to that of the posterior.
 
     Parameters
     ----------
     labels : sequence of str
         Of the coordinates.
-    shift, inflation : tuple of two ndarray, shape (d,)
-        Estimate and error; NaN where there are too few draws for them.
+    shift, ratio : tuple of two ndarray, shape (d,)
+        Estimate and standard error; NaN where there are too few draws for them.
     errors : float
         How many errors beyond the tolerance are beyond doubt.
     stored : Stored
@@ -77,33 +60,30 @@ def doubts_of_bias(
         Whether the figures are those of Stein's identities, and no sizes of a bias.
     """
     found = []
-    for label, mean, mean_error, variance, variance_error in zip(
-        labels, *shift, *inflation, strict=True
-    ):
-        if np.isnan(mean) or np.isnan(variance):
+    for label, mean, mean_error, width, width_error in zip(labels, *shift, *ratio, strict=True):
+        if np.isnan(mean) or np.isnan(width):
             what = "cannot tell: its draws are too few to measure its bias"
             found.append(Doubt(label, what, "run longer", 1.0))
             continue
-        ratio, ratio_error = _ratio(variance, variance_error)
         over = (abs(mean) - errors * mean_error) / MEAN_TOLERANCE
         if over > 1:
             what = f"the mean is {mean:+.2f} (± {mean_error:.2f}) sd off"
             remedy = f"run longer, and with {_smaller(stored)}" if stored.is_sgld else _CHECK_MODEL
             found.append(Doubt(label, what, remedy, over))
-        wide = (abs(ratio - 1) - errors * ratio_error) / SD_TOLERANCE
+        wide = (abs(width - 1) - errors * width_error) / SD_TOLERANCE
         if wide > 1:
-            what = _width(ratio, ratio_error)
+            what = _too_wide(width, width_error)
             if only_identities:
                 what = (
-                    f"Stein's second identity reads {variance:.2f} (± {variance_error:.2f}) "
+                    f"the root of Stein's second identity reads {width:.2f} (± {width_error:.2f}) "
                     "where 1 is right"
                 )
-            found.append(Doubt(label, what, _narrow_or_wide(ratio, stored), wide))
-        error = max(mean_error / MEAN_TOLERANCE, ratio_error / SD_TOLERANCE)
+            found.append(Doubt(label, what, _narrow_or_wide(width, stored), wide))
+        error = max(mean_error / MEAN_TOLERANCE, width_error / SD_TOLERANCE)
         if max(over, wide) <= 1 and not error <= 1:
             what = (
                 f"cannot tell: the error of its mean is {mean_error:.2f} sd, that of its sd "
-                f"{100 * ratio_error:.0f} %"
+                f"{100 * width_error:.0f} %"
             )
             found.append(Doubt(label, what, "run longer", min(float(np.nan_to_num(error)), 1)))
     return found
@@ -153,7 +133,7 @@ def doubts_of_mixing(table: pd.DataFrame, chains: int) -> list[Doubt]:
             found.append(Doubt(str(label), text, "run longer, or reparametrise", size))
         if least < ESS_LIMIT:
             text = f"its effective sample size is {np.floor(least):.0f}, below {ESS_LIMIT}"
-            found.append(Doubt(str(label), text, "run longer", ESS_LIMIT / max(least, 1)))
+            found.append(Doubt(str(label), text, "run longer", 1.0))
     return found
 
 
@@ -161,13 +141,13 @@ def doubts_of_direction(
     direction: Direction, labels: Sequence[str], errors: float, stored: Stored
 ) -> list[Doubt]:
     """Judge the direction in which the second identity is worst."""
-    ratio, error = _ratio(direction.inflation, direction.error)
+    ratio, error = sd_ratio_of(direction.inflation, direction.error)
     size = (abs(ratio - 1) - errors * error) / SD_TOLERANCE
     if not size > 1:
         return []
     most = np.argsort(-np.abs(direction.loadings), kind="stable")[:2]
     names = " and ".join(labels[i] for i in most)
-    text = f"along the worst direction {_width(ratio, error)}"
+    text = f"along the worst direction {_too_wide(ratio, error)}"
     return [Doubt(f"a combination of {names}", text, _narrow_or_wide(ratio, stored), size)]
 
 
@@ -176,25 +156,16 @@ def doubts_of_kernel(discrepancy: Discrepancy) -> list[Doubt]:
     if discrepancy.p_value >= ONE_OF_THREE:
         return []
     text = (
-        f"the kernel Stein discrepancy is {discrepancy.v_statistic**0.5:.2g}, and as large in "
+        f"the kernel Stein discrepancy is {discrepancy.size:.2g}, and as large in "
         f"{100 * discrepancy.p_value:.2g} % of exact samples of {discrepancy.draws}"
     )
-    return [Doubt("the draws as a whole", text, "see the parameters, or compare with NUTS", 1.0)]
+    beyond_doubt = 1.01  # in no tolerances: after what has a size
+    return [Doubt("the draws as a whole", text, "compare with NUTS", beyond_doubt)]
 
 
-def _ratio(inflation: float, error: float) -> tuple[float, float]:
-    """Return the ratio of standard deviations, and its error."""
-    ratio = float(np.sqrt(max(inflation, 0.0)))
-    most = float(np.sqrt(error))  # that of a square root near zero
-    return ratio, min(error / 2 / ratio, most) if ratio else most
-
-
-def _width(ratio: float, error: float) -> str:
+def _too_wide(ratio: float, error: float) -> str:
     side = "large" if ratio > 1 else "small"
     return f"the sd is {100 * abs(ratio - 1):.0f} % (± {100 * error:.0f} %) too {side}"
-
-
-_CHECK_MODEL = "run longer, and check that the model is the one that was sampled"
 
 
 def _narrow_or_wide(ratio: float, stored: Stored) -> str:
@@ -208,5 +179,5 @@ def _narrow_or_wide(ratio: float, stored: Stored) -> str:
 
 
 def _smaller(stored: Stored) -> str:
-    last = float(stored.series["step_size"].isel(draw=-1).max())
-    return f"a smaller step_size (now {last:.2g})"
+    last = float(stored.greatest("step_size").isel(draw=-1).max())
+    return f"{SMALLER} (now {last:.2g})"

@@ -1,7 +1,7 @@
 r"""How far off means and variances are, from the gradients at the draws.
 
 A regression of gradients on positions gives the precision of the posterior, and where its mean is:
-exactly so for a Gaussian, whatever law the draws follow. In the coordinates :math:`z` in which
+exactly so for a Gaussian, whatever the draws follow. In the coordinates :math:`z` in which
 the draws have mean 0 and covariance :math:`I`, with gradients :math:`s`,
 
 .. math::
@@ -60,8 +60,6 @@ class Bias(NamedTuple):
         Variance of the draws over that of the posterior.
     blocks : int
         Of the jackknife: the errors have one degree of freedom less.
-    precision : ndarray, shape (d, d)
-        Of the posterior, in unconstrained coordinates.
     """
 
     shift: Array
@@ -69,7 +67,6 @@ class Bias(NamedTuple):
     inflation: Array
     inflation_error: Array
     blocks: int
-    precision: Array
 
 
 class _Block(NamedTuple):
@@ -122,13 +119,11 @@ def measure_bias(sample: Sample) -> Bias | None:
     ]
     if any(part is None for part in parts):
         return None
-    without = np.array([part[0] for part in parts if part])  # (blocks, 2, d)
+    without = np.array(parts)  # (blocks, 2, d)
     rest = len(blocks) - 1
-    estimate = (rest + 1) * whole[0] - rest * without.mean(axis=0)
+    estimate = (rest + 1) * whole - rest * without.mean(axis=0)
     error = np.sqrt(rest * without.var(axis=0))
-    unwhiten = np.linalg.inv(sample.factor)
-    precision = unwhiten.T @ whole[1] @ unwhiten
-    return Bias(estimate[0], error[0], estimate[1], error[1], len(blocks), precision)
+    return Bias(estimate[0], error[0], estimate[1], error[1], len(blocks))
 
 
 def _blocks(sample: Sample) -> list[_Block]:
@@ -146,8 +141,8 @@ def _blocks(sample: Sample) -> list[_Block]:
     return found
 
 
-def _estimate(blocks: list[_Block], factor: Array, share: float) -> tuple[Array, Array] | None:
-    """Return shifts and inflations along the coordinates, shape (2, d), and ``A``.
+def _estimate(blocks: list[_Block], factor: Array, share: float) -> Array | None:
+    """Return shifts and inflations along the coordinates, shape (2, d), or None without a hump.
 
     ``share`` is that of the draws which are effective.
     """
@@ -178,4 +173,4 @@ def _estimate(blocks: list[_Block], factor: Array, share: float) -> tuple[Array,
     exact = np.einsum("ji,ji->j", factor @ variance, factor)
     shift = -(factor @ (variance @ at_mean)) / np.sqrt(exact)
     inflation = np.einsum("ji,ji->j", factor @ covariance, factor) / exact
-    return np.array([shift, inflation]), precision
+    return np.array([shift, inflation])

@@ -26,22 +26,19 @@ _SEED = 20170703  # fixed: a report of the same run is the same report
 
 
 class Discrepancy(NamedTuple):
-    """Squared kernel Stein discrepancies, and how probable they are for exact draws.
+    """The kernel Stein discrepancy, and how probable it is for exact draws.
 
     Attributes
     ----------
-    u_statistic : float
-        Unbiased: about 0 for exact draws, also below it.
-    v_statistic : float
-        The squared discrepancy of the draws themselves; positive.
+    size : float
+        The discrepancy; positive.
     p_value : float
-        Share of the bootstrap that is as large as the V-statistic; not below 1 / 2001.
+        Share of the bootstrap that is as large; not below 1 / 2001.
     draws : int
         How many were used.
     """
 
-    u_statistic: float
-    v_statistic: float
+    size: float
     p_value: float
     draws: int
 
@@ -103,15 +100,14 @@ def kernel_discrepancy(sample: Sample) -> Discrepancy:
     lengths = white.shape[:2]
     kernel = stein_kernel(white.reshape(-1, sample.size), slope.reshape(-1, sample.size))
     count = len(kernel)
-    total, diagonal = kernel.sum(), np.trace(kernel)
+    total = kernel.sum()
     rng = np.random.default_rng(_SEED)
     flips = rng.random((REPLICATES, *lengths)) < FLIP
     flips[:, :, 0] = rng.random((REPLICATES, lengths[0])) < 0.5
     weights = np.where(np.cumsum(flips, axis=2) % 2, -1.0, 1.0).reshape(REPLICATES, count)
     bootstrap = np.einsum("ri,ri->r", weights @ kernel, weights)
     return Discrepancy(
-        float((total - diagonal) / (count * max(1, count - 1))),
-        float(total / count**2),
+        float(np.sqrt(total) / count),
         float((1 + (bootstrap >= total).sum()) / (1 + REPLICATES)),
         count,
     )

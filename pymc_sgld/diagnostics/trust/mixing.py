@@ -16,8 +16,7 @@ from pymc_sgld.diagnostics.comparison.marginal import (
     is_constant,
     is_finite,
 )
-from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, shorten
-from pymc_sgld.diagnostics.trust.unconstrained import labels_of
+from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of, require_numbers, shorten
 from pymc_sgld.errors import SettingError
 
 MIXING = ("mean", "sd", "r_hat", "ess_bulk", "ess_tail")
@@ -48,12 +47,7 @@ def mixing_table(posterior: xr.Dataset, var_names: str | Sequence[str] | None) -
                 f"{shorten(known)}. Name some of them in var_names, or leave it out."
             )
         array = posterior[name]
-        if array.dtype.kind not in "biuf" or not set(SAMPLE_DIMENSIONS) <= set(array.dims):
-            raise SettingError(
-                f"cannot diagnose {name!r}: it is {array.dtype} with the dimensions "
-                f"{list(array.dims)}. It must be numbers with the dimensions chain and draw; name "
-                "other variables in var_names."
-            )
+        require_numbers(name, array, "idata")
         draws = array.transpose(..., *SAMPLE_DIMENSIONS).to_numpy()
         entries = draws.reshape(-1, *draws.shape[-2:])
         for label, entry in zip(labels_of(posterior, name), entries, strict=True):

@@ -2,86 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from pymc_sgld.diagnostics.trust.doubts import Doubt
+from pymc_sgld.tolerance import Doubt, Tolerance, Verdict
 from pymc_sgld.wording import with_error
 
 MOST_ROWS = 20
 """Parameters of the table as it is shown."""
 
-MOST_SENTENCES = 5
-"""Parameters that the verdict names."""
-
-SHOWN = ("mean_shift", "mean_shift_error", "inflation", "inflation_error", "predicted_inflation")
-
-_NAMES = {
-    "variance_inflation": "variance inflation that the chains read (1: none)",
-    "sampling_threshold_first_half": "sampling threshold α, mean of the first half of the draws",
-    "sampling_threshold_second_half": "that of the second half (must be far below 1)",
-    "step_size": "step size at the end",
-    "epochs": "epochs a chain",
-    "rows_seen": "rows a chain read",
-    "efficiency": "noise of the plain gradient over that of the estimator",
-    "worst_inflation": "variance inflation of the worst direction",
-    "worst_inflation_error": "its error",
-    "ksd": "kernel Stein discrepancy",
-    "ksd_u": "its square, without bias (0 for exact draws)",
-    "ksd_p_value": "its p-value",
-    "ksd_draws": "draws of the test",
-    "gradients": "draws with a gradient of all rows",
-    "untrusted_chains": "chains that distrust themselves",
-    "not_finite": "draws that are not finite",
-    "gradients_not_finite": "draws whose last gradient was not finite",
-}
-
-
-_COUNTS = {
-    "ksd_draws",
-    "gradients",
-    "untrusted_chains",
-    "not_finite",
-    "rows_seen",
-    "gradients_not_finite",
-}
-
 
 @dataclass(frozen=True, repr=False)
 class TrustReport:
-    """Whether to believe a run, and why. It prints as tables and words, in notebooks too.
+    """Whether to believe a run, and why. It prints as a table and a verdict, in notebooks too.
 
     Attributes
     ----------
     table : DataFrame
         One row per scalar parameter, labelled as in ArviZ, with ``mean``, ``sd``, ``r_hat``,
-        ``ess_bulk`` and ``ess_tail``; with a model also ``mean_shift`` (in posterior sds) and
-        ``inflation`` (the variance over that of the posterior), each followed by its standard error
-        (``_error``), and ``predicted_inflation``, all of them on the unconstrained scale and NaN
-        where a parameter is not one coordinate of it or has too few draws. ``trusted`` says whether
-        nothing speaks against the parameter.
+        ``ess_bulk`` and ``ess_tail``; with a model also ``mean_shift`` (of the mean, in posterior
+        sds) and ``sd_ratio`` (the sd over that of the posterior), each followed by its standard
+        error (``_error``), on the unconstrained scale and NaN where a parameter is not one
+        coordinate of it or has too few draws. ``trusted`` says whether nothing speaks against the
+        parameter.
     coordinates : DataFrame
         With a model, one row per unconstrained coordinate (``sigma_log__``), with its ``parameter``
         (empty where it is not a transform of one number), ``mean`` and ``sd`` on its own scale, the
         figures of the table, and what Stein's identities read: ``stein_first`` (0 for a posterior),
         ``stein_second`` (1 for a posterior), each with its error.
     run : Series
-        The scalars of the run, by name. The printed report explains them.
-    series : Dataset
-        What the run read at every draw, of dimensions chain and draw: ``sampling_threshold``,
-        ``variance_inflation``, ``step_size``, ``gradient_norm``. Empty for other step methods.
-    verdict : str
-        Whether to believe it, and a sentence for each parameter in doubt.
-    trusted : bool
-        Whether nothing that was measured speaks against the run.
-    notes : list of str
-        What was not measured, and why.
+        Numbers of the run as a whole. Of SGLD, as means over chains: ``step_size`` at the end,
+        ``sampling_threshold`` (gradient noise over injected noise), ``rows_seen`` and ``epochs``;
+        ``untrusted_chains``. Of any run: draws that are ``not_finite``, and those whose gradient is
+        not (``gradients_not_finite``). With a model: how many ``gradients`` of all rows there are,
+        ``worst_sd_ratio``, that of the direction in which it is farthest off, with its
+        ``worst_sd_ratio_error``, and ``ksd``, the kernel Stein
+        discrepancy, with its ``ksd_p_value`` from ``ksd_draws`` draws.
+    judged : Verdict
+        A headline, what speaks against the run, and what was not measured.
     settings : dict
         Of the run, as :func:`~pymc_sgld.run_settings` reads them; empty for other step methods.
     """
@@ -89,31 +52,34 @@ class TrustReport:
     table: pd.DataFrame
     coordinates: pd.DataFrame
     run: pd.Series
-    series: xr.Dataset
-    verdict: str
-    trusted: bool
-    notes: list[str]
+    judged: Verdict
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nothing that was measured speaks against the run."""
+        return not self.judged.doubts
+
+    @property
+    def verdict(self) -> str:
+        """Whether to believe the run, what speaks against it, and what to do."""
+        return str(self.judged)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not measured, and why."""
+        return list(self.judged.notes)
 
     def __repr__(self) -> str:
         """Return the report as text."""
         shown, left_out = self._shown()
-        parts = [shown.to_string()]
-        parts += [left_out] if left_out else []
-        lines = list(self._lines())
-        width = max((len(name) for name, _ in lines), default=0)
-        parts.append("\n".join(f"{name:{width}}  {value}" for name, value in lines))
-        return "\n\n".join([*parts, self.verdict])
+        return "\n\n".join(part for part in (shown.to_string(), left_out, self.verdict) if part)
 
     def _repr_html_(self) -> str:
         shown, left_out = self._shown()
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{value}</td></tr>"
-            for name, value in self._lines()
-        )
         words = [left_out, *self.verdict.split("\n")]
         paragraphs = "".join(f"<p>{escape(each)}</p>" for each in words if each)
-        return f"{shown.to_html(border=0)}<table>{rows}</table>{paragraphs}"
+        return f"{shown.to_html(border=0)}{paragraphs}"
 
     def _shown(self) -> tuple[pd.DataFrame, str]:
         """Return the table as it is shown, and what is left out of it."""
@@ -136,12 +102,6 @@ class TrustReport:
         shown["trusted"] = np.where(table["trusted"], "yes", "NO")
         return shown, left_out
 
-    def _lines(self) -> Iterator[tuple[str, str]]:
-        for name, explained in _NAMES.items():
-            if name in self.run and not np.isnan(self.run[name]):
-                value = self.run[name]
-                yield explained, f"{value:.0f}" if name in _COUNTS else f"{value:.4g}"
-
 
 def _number(name: str, value: float) -> str:
     if np.isnan(value):
@@ -149,23 +109,31 @@ def _number(name: str, value: float) -> str:
     return f"{value:.0f}" if name.startswith("ess") else f"{value:#.4g}".rstrip(".")
 
 
-def write_verdict(doubts: Sequence[Doubt], notes: Sequence[str]) -> str:
-    """Say whether to believe a run: a headline, and a line for each parameter in doubt."""
+def headline(table: pd.DataFrame, coordinates: pd.DataFrame, doubts: Sequence[Doubt]) -> str:
+    """Say in one sentence whether to believe a run, and where it is farthest off.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of the parameters, with the column ``trusted``.
+    coordinates : DataFrame
+        With ``mean_shift`` and ``sd_ratio``, where they were measured, and ``parameter``.
+    doubts : sequence of Doubt
+        What speaks against the run.
+    """
+    figures = ""
+    if "sd_ratio" in coordinates:
+        figures = Tolerance().worst_figures(by_parameter(coordinates))
     if not doubts:
-        return "\n".join(["Trusted: nothing that was measured speaks against this run.", *notes])
-    by_label: dict[str, list[Doubt]] = {}
-    for doubt in sorted(doubts, key=lambda each: -each.size):
-        by_label.setdefault(doubt.label, []).append(doubt)
-    lines = ["Not trusted."]
-    for label, of_one in list(by_label.items())[:MOST_SENTENCES]:
-        given = dict.fromkeys(doubt.remedy for doubt in of_one)
-        remedies = [
-            one
-            for one in given
-            if not any(other != one and other.startswith(one) for other in given)
-        ]
-        texts = ", ".join(doubt.text for doubt in of_one)
-        lines.append(f"{label}: {texts}. Remedy: {'; '.join(remedies)}.")
-    if len(by_label) > MOST_SENTENCES:
-        lines.append(f"{len(by_label) - MOST_SENTENCES} more are in doubt: see the table.")
-    return "\n".join([*lines, *notes])
+        return f"Trusted: nothing that was measured speaks against this run{figures}."
+    some, total = int((~table["trusted"]).sum()), len(table)
+    whose = f"{some} of {total} parameter{'' if total == 1 else 's'}" if some else "the run"
+    if all(doubt.size <= 1 for doubt in doubts):
+        return f"Cannot tell: there are too few draws to judge {whose}{figures}."
+    return f"Not trusted: {whose} {'are' if some > 1 else 'is'} in doubt{figures}."
+
+
+def by_parameter(coordinates: pd.DataFrame) -> pd.DataFrame:
+    """Label coordinates by their parameters, where they are one."""
+    own = coordinates["parameter"]
+    return coordinates.set_axis(own.where(own != "", coordinates.index), axis=0)

@@ -1,4 +1,4 @@
-r"""Stein's identities at the draws of a run: what holds of a posterior, and of no other law.
+r"""Stein's identities at the draws of a run: what holds of a posterior only.
 
 For draws of mean :math:`m` and covariance :math:`\Sigma` that follow the posterior, whose gradient
 is :math:`g = \nabla \log p`,

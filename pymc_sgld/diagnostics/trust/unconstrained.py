@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pytensor
 import xarray as xr
-from arviz_base.labels import BaseLabeller
-from arviz_base.sel_utils import xarray_sel_iter
 from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.graph.basic import Variable
@@ -17,7 +15,7 @@ from pytensor.graph.replace import clone_replace
 
 from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, shorten
+from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of, shorten
 from pymc_sgld.diagnostics.trust.whitened import DRAWS_A_COORDINATE, LARGEST_SIZE, Array, Sample
 from pymc_sgld.errors import MinibatchError, SettingError
 from pymc_sgld.minibatch.blocks import BLOCK
@@ -36,8 +34,7 @@ ENTRIES = 2e9
 """Numbers of the data that these gradients may read."""
 
 
-@dataclass(frozen=True)
-class Coordinate:
+class Coordinate(NamedTuple):
     """One unconstrained coordinate.
 
     Attributes
@@ -144,12 +141,6 @@ class Draws:
             yield Coordinate(f"{value.name}{entry}", "")
 
 
-def labels_of(posterior: xr.Dataset, name: str) -> list[str]:
-    """Return the labels of the entries of a variable, as in ArviZ."""
-    entries = xarray_sel_iter(posterior, var_names=[name], skip_dims=set(SAMPLE_DIMENSIONS))
-    return [BaseLabeller().make_label_flat(*entry) for entry in entries]
-
-
 def _unconstrain(posterior: xr.Dataset, model: Model) -> dict[str, np.ndarray]:
     """Return the values of the value variables at every draw."""
     values = {}
@@ -184,63 +175,70 @@ def _unconstrain(posterior: xr.Dataset, model: Model) -> dict[str, np.ndarray]:
     return points
 
 
-class Gradients:
-    """Gradients of the log posterior of all data, at draws.
+def with_gradients(
+    draws: Draws,
+    placing: int = 0,
+    wanted: int | None = None,
+    temperature: float = 1.0,
+    *,
+    rows: int | None = None,
+) -> Sample:
+    """Return draws with gradients of the log posterior of all rows at evenly spaced ones of them.
 
     Parameters
     ----------
     draws : Draws
-        Where to take them.
+        Of a run.
     placing : int
         Where the run placed the terms of the model: the sum is the same, the rows are not.
+    wanted : int, optional
+        How many gradients; by default few enough for the size of the data.
+    temperature : float
+        That of the run: the gradients are those of the posterior to the power 1/T.
+    rows : int, optional
+        That the run read.
+
+    Raises
+    ------
+    SettingError
+        If the model has another number of rows.
     """
+    at = draws.point(0, -1)
+    places = places_of(draws.model, placing)
+    rows_of = Minibatcher(draws.model, draws.moved, at, *places, sources=draws.sources)
+    rows_of.check_sources()
+    try:
+        density: LogDensity = rows_of.blocks(BLOCK)
+    except MinibatchError:  # all rows at once needs no batches
+        density = rows_of.density(rows_of.tables(None).largest)
+    data = FullData(density)
+    if data.rows and rows is not None and data.rows != rows:
+        raise SettingError(
+            f"cannot diagnose by the gradients of the model: it has {data.rows} rows, and the run "
+            f"read {rows}. Pass the model that was sampled, with its data as they were, and "
+            "the sources of the run as data=."
+        )
+    chains, length = draws.shape
+    wanted = wanted or _how_many(density, draws.position.shape[2])
+    stretches = min(length, -(-wanted // chains))
+    every = length // stretches
+    first = length - every * stretches
+    position = draws.position[:, first:]
+    gradient = np.empty((chains, stretches, position.shape[2]))
+    passes = progress("gradients of all rows at draws", chains * stretches)
+    with np.errstate(all="ignore"), one_thread(), passes as update:
+        for chain, stretch in np.ndindex(chains, stretches):
+            last = (stretch + 1) * every - 1
+            point = draws.point(chain, first + last)
+            others = [np.asarray(point[name], v.type.dtype) for name, v in density.others.items()]
+            parts = data.gradients(position[chain, last], others)[1]
+            gradient[chain, stretch] = parts.sum(axis=0)
+            update()
+    return Sample(position, gradient / temperature, every)
 
-    def __init__(self, draws: Draws, placing: int) -> None:
-        self._draws, model = draws, draws.model
-        at, places = draws.point(0, -1), places_of(model, placing)
-        self.rows = Minibatcher(model, draws.moved, at, *places, sources=draws.sources)
-        self.rows.check_sources()
-        try:
-            self.density: LogDensity = self.rows.blocks(BLOCK)
-        except MinibatchError:  # all rows at once needs no batches
-            self.density = self.rows.density(self.rows.tables(None).largest)
-        self.data = FullData(self.density)
 
-    def others(self, chain: int, draw: int) -> list[np.ndarray]:
-        """Return the values of discrete variables at a draw."""
-        point = self._draws.point(chain, draw)
-        return [np.asarray(point[name], v.type.dtype) for name, v in self.density.others.items()]
-
-    def how_many(self) -> int:
-        """Return at how many draws to take them, for the size of the data."""
-        entries = max(1, sum(item.array.size for item in self.density.data))
-        size = self._draws.position.shape[2]
-        enough = DRAWS_A_COORDINATE * size if size <= LARGEST_SIZE else 0
-        return int(np.clip(ENTRIES / entries, FEWEST, max(MOST, enough)))
-
-    def sample(self, wanted: int | None = None, temperature: float = 1.0) -> Sample:
-        """Return the draws with gradients at evenly spaced ones of them.
-
-        Parameters
-        ----------
-        wanted : int, optional
-            How many gradients; by default few enough for the size of the data.
-        temperature : float
-            That of the run: the gradients are those of the posterior to the power 1/T.
-        """
-        chains, draws = self._draws.shape
-        stretches = min(draws, -(-(wanted or self.how_many()) // chains))
-        every = draws // stretches
-        first = draws - every * stretches
-        position = self._draws.position[:, first:]
-        gradient = np.empty((chains, stretches, position.shape[2]))
-        passes = progress("gradients of all rows at draws", chains * stretches)
-        with np.errstate(all="ignore"), one_thread(), passes as update:
-            for chain in range(chains):
-                for stretch in range(stretches):
-                    draw = first + (stretch + 1) * every - 1
-                    here = position[chain, draw - first]
-                    parts = self.data.gradients(here, self.others(chain, draw))[1]
-                    gradient[chain, stretch] = parts.sum(axis=0)
-                    update()
-        return Sample(position, gradient / temperature, every)
+def _how_many(density: LogDensity, size: int) -> int:
+    """Return at how many draws to take gradients, for the size of the data."""
+    entries = max(1, sum(item.array.size for item in density.data))
+    enough = DRAWS_A_COORDINATE * size if size <= LARGEST_SIZE else 0
+    return int(np.clip(ENTRIES / entries, FEWEST, max(MOST, enough)))

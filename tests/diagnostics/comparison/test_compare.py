@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 
 from pymc_sgld.diagnostics import compare, thin_by_step_size
-from pymc_sgld.diagnostics.comparison.marginal import MEAN_TOLERANCE, compare_draws
+from pymc_sgld.diagnostics.comparison.marginal import compare_draws
 from pymc_sgld.errors import SettingError
+from pymc_sgld.tolerance import MEAN_TOLERANCE
 
 COLUMNS = [
     "mean_shift",
@@ -143,7 +144,7 @@ def test_an_error_too_large_to_tell_is_no_agreement(shift):
     assert abs(table.loc["mu", "mean_shift"]) < 0.1 < table.loc["mu", "mean_shift_mcse"]
     assert not table.loc["mu", "agrees"]
     assert table.attrs["verdict"].startswith("cannot tell: the only parameter is within")
-    assert "Run longer first" in table.attrs["verdict"]
+    assert "run longer first" in table.attrs["verdict"]
 
 
 # --- the tolerance ---------------------------------------------------------------------------
@@ -369,7 +370,7 @@ def test_a_single_chain_has_no_r_hat_and_the_verdict_says_so():
     table = compare(posterior(mu=normal(1, 1, 4000)), posterior(mu=normal(2, 4, 1000)))
     assert np.isnan(table.loc["mu", "r_hat"])
     assert table.loc["mu", "agrees"]
-    assert "idata has a single chain, so its R-hat is unknown" in table.attrs["verdict"]
+    assert "R-hat of idata is not known: it takes two chains or more." in table.attrs["verdict"]
 
 
 @pytest.mark.parametrize("draws", [1, 2, 3])
@@ -378,7 +379,8 @@ def test_very_few_draws_give_no_diagnostics(draws):
     assert table.loc["mu", ["mean_shift", "sd_ratio", "wasserstein", "r_hat"]].isna().all()
     assert not table.loc["mu", "agrees"]
     verdict = table.attrs["verdict"]
-    assert verdict.startswith(f"cannot tell. idata has only {draws} draw") and "sd" not in verdict
+    assert verdict.startswith("cannot tell: ") and "sd" not in verdict
+    assert f"- idata: it has only {draws} draw" in verdict
 
 
 def test_figures_just_beyond_a_limit_are_told_from_it():
@@ -470,10 +472,8 @@ def test_the_verdict_of_chains_that_have_not_mixed_says_to_run_longer(biased_run
         runs.reverse()
     verdict = compare(*runs).attrs["verdict"]
     assert verdict.startswith("does not agree: the only parameter is outside the tolerance")
-    assert "Run longer first, this may be Monte-Carlo error: " in verdict
-    assert f"in {biased_run} (mu)" in verdict
-    assert "R-hat is 1." in verdict
-    assert "the bulk ESS is " in verdict
+    assert "What to do: run longer first, this may be Monte-Carlo error." in verdict
+    assert "- mu: R-hat is 1." in verdict and f"in {biased_run}, the bulk ESS is " in verdict
 
 
 @pytest.mark.parametrize(("factor", "by_chance"), [(1.15, True), (1.5, False)])
@@ -498,7 +498,8 @@ def test_an_agreement_of_chains_that_have_not_mixed_is_qualified():
     verdict = table.attrs["verdict"]
     assert table.loc["mu", "agrees"]
     assert verdict.startswith("agrees: the only parameter is within the tolerance")
-    assert "Run longer before you rely on it: R-hat is 1." in verdict
+    assert "- mu: R-hat is 1." in verdict
+    assert "What to do: run longer before you rely on it." in verdict
 
 
 def test_a_clear_bias_is_not_blamed_on_the_chains_of_another_parameter():

@@ -7,12 +7,12 @@ from scipy.stats import kstest, norm
 
 from pymc_sgld import compare
 from pymc_sgld.diagnostics.comparison.permutation_test import (
-    LEVEL,
     evenly_spaced,
     mean_pairs,
     permutation_test,
     whitened_products,
 )
+from pymc_sgld.tolerance import FALSE_ALARMS
 
 
 def normal(rng, correlation, *shape):
@@ -137,7 +137,7 @@ def test_what_the_tolerance_allows_is_no_difference_of_the_joint_law():
     runs = posterior(0.15 + 1.15 * draws), posterior(reference)
     table = compare(*runs, mean_tolerance=0.3, sd_tolerance=0.3)
     assert table["agrees"].all()
-    assert table.attrs["joint"]["p_value"] <= LEVEL < table.attrs["joint"]["aligned_p_value"]
+    assert table.attrs["joint"]["p_value"] <= FALSE_ALARMS < table.attrs["joint"]["aligned_p_value"]
     assert table.attrs["verdict"].startswith("agrees: ")
 
 

@@ -1,4 +1,4 @@
-"""Draws of unequal step sizes: weighted summaries, thinning, and the labels of cycles."""
+"""Draws of unequal step sizes: their weights, thinning, and the labels of cycles."""
 
 import arviz as az
 import numpy as np
@@ -7,16 +7,9 @@ import pytest
 import xarray as xr
 from arviz_stats.base.array import array_stats
 
-from pymc_sgld import (
-    SGLD,
-    SettingError,
-    schedules,
-    thin_by_step_size,
-    weighted_summary,
-)
-from pymc_sgld.diagnostics.unequal_steps.statistics import error, figures, rank_r_hat
-from pymc_sgld.diagnostics.unequal_steps.thinning import systematic_draws
-from pymc_sgld.diagnostics.unequal_steps.weights import step_size_weights
+from pymc_sgld import SGLD, SettingError, schedules, thin_by_step_size
+from pymc_sgld.diagnostics.thinning import systematic_draws
+from pymc_sgld.diagnostics.weights import step_size_weights
 from tests.graphs import QUICK
 
 DECREASING = schedules.polynomial(20.0, 20.0, 0.6)(np.arange(600))  # from 3.3 to 0.42
@@ -44,99 +37,6 @@ def run(step_size, draws=None, **groups):
 def equal(step_size, chains=1):
     weights = np.tile(step_size, (chains, 1))
     return weights / weights.sum()
-
-
-# --- the summary -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("draws", [400, 401])
-def test_a_constant_step_size_gives_the_table_of_arviz(draws):
-    rng = np.random.default_rng(2)
-    idata = run(np.full(draws, 0.3), diffusion(rng, np.full(draws, 0.3), 2))
-    posterior = idata["posterior"].to_dataset()
-    posterior["count"] = (posterior["mu"] * 2).round()
-    posterior["x"] = (("chain", "draw", "row"), rng.gamma(2, size=(2, draws, 3)))
-    idata["posterior"].dataset = posterior.assign_coords(row=["a", "b", "c"])
-    expected = az.summary(idata, round_to="none", ci_kind="eti")
-    table = weighted_summary(idata)
-    assert list(table.index) == ["mu", "count", "x[a]", "x[b]", "x[c]"] == list(expected.index)
-    assert list(table.columns) == list(expected.columns)
-    # Ranks are another matter: ArviZ ranks an odd number of draws without the middle one, and
-    # rounding decides whether draws at the same distance from the median are tied.
-    ranked = ["ess_bulk", "r_hat"]
-    np.testing.assert_allclose(table.drop(columns=ranked), expected.drop(columns=ranked), rtol=1e-9)
-    np.testing.assert_allclose(
-        table[ranked], expected[ranked], rtol=5 / draws if draws % 2 else 1 / draws
-    )
-    np.testing.assert_allclose(table.attrs["kish_size"], 2 * draws)
-
-
-def test_chains_count_alike_whatever_their_constant_steps():
-    idata = run(np.ones(100))
-    idata["sample_stats"]["step_size"] = idata["sample_stats"]["step_size"] * [[0.1], [0.4]]
-    plain = az.summary(idata, round_to="none", ci_kind="eti")
-    np.testing.assert_allclose(weighted_summary(idata), plain, rtol=1e-3)
-
-
-def test_moments_and_quantiles_are_those_of_repeated_draws():
-    # A draw of weight 3 is three draws of weight 1. An unweighted mean is far off: 0.5 to 1.16.
-    rng = np.random.default_rng(3)
-    times = np.array([1, 3] * 300)
-    draws = rng.normal(size=(1, 600)) + (times == 3)
-    found = figures(draws, equal(times), 0.8, 0.8)
-    many = np.repeat(draws, times)
-    np.testing.assert_allclose(found.mean, many.mean(), rtol=1e-12)
-    np.testing.assert_allclose(found.sd, many.std(), rtol=5e-3)  # the divisors differ
-    error_of_ranks = 5 * np.sqrt(0.1 * 0.9 / 600) / 0.15
-    np.testing.assert_allclose(
-        [found.lower, found.upper], np.quantile(many, [0.1, 0.9]), atol=error_of_ranks / 10
-    )
-    assert abs(draws.mean() - many.mean()) > 0.2
-
-
-@pytest.mark.parametrize("step_sizes", [DECREASING, schedules.cyclical(2.0, 60)(np.arange(600))])
-def test_the_error_of_a_weighted_mean_is_its_error(step_sizes):
-    # Standardised means of independent runs have sd 1, with a standard error of 4 % over 300 runs.
-    # Kish's size alone, without autocorrelation, makes it about 1.9.
-    rng = np.random.default_rng(4)
-    weights = equal(step_sizes, 2)
-    runs = [diffusion(rng, step_sizes, 2) for _ in range(300)]
-    means = np.array([(weights * values).sum() for values in runs])
-    errors = np.array([error(values, weights) for values in runs])
-    assert abs(np.std(means / errors) - 1) < 5 / np.sqrt(2 * len(runs))
-    assert np.std(means) > 1.5 * np.sqrt((weights**2).sum())
-    error_of_sd = [figures(values, weights, 0.8, 0.8) for values in runs]
-    spread = [(found.sd - 1) / found.mcse_sd for found in error_of_sd]
-    assert abs(np.std(spread) - 1) < 6 / np.sqrt(2 * len(runs))  # and its skewness, about n^(-1/2)
-
-
-def test_independent_draws_have_the_size_of_kish():
-    # The size of a run is estimated with a relative error of about 10 %: five of it, over 40 runs.
-    rng = np.random.default_rng(5)
-    weights = equal(DECREASING, 4)
-    sizes = [figures(rng.normal(size=(4, 600)), weights, 0.8, 0.8).ess_bulk for _ in range(40)]
-    np.testing.assert_allclose(np.mean(sizes), 1 / (weights**2).sum(), rtol=5 * 0.1 / np.sqrt(40))
-    assert 1 / (weights**2).sum() < 0.8 * weights.size
-
-
-def test_r_hat_sees_chains_apart_and_chains_that_drift():
-    rng = np.random.default_rng(6)
-    weights = equal(DECREASING, 4)
-    draws = rng.normal(size=(4, 600))
-    assert rank_r_hat(draws, weights) < 1.01
-    assert rank_r_hat(draws + np.array([[0], [0], [0], [2]]), weights) > 1.2
-    assert rank_r_hat(draws * [[1], [1], [1], [3]], weights) > 1.05
-    assert rank_r_hat(draws + np.cumsum(weights[0]) * 8, weights) > 1.1
-    assert np.isnan(rank_r_hat(draws[:1], equal(DECREASING)))
-
-
-def test_draws_without_figures():
-    broken = np.ones((2, 50))
-    assert np.isnan(weighted_summary(run(np.ones(50), broken))["r_hat"]).all()
-    broken[0, 3] = np.inf
-    assert weighted_summary(run(np.ones(50), broken)).isna().all(axis=None)
-    short = weighted_summary(run(np.ones(2)))
-    assert short[["mean", "sd"]].notna().all(axis=None) and short["ess_bulk"].isna().all()
 
 
 # --- thinning --------------------------------------------------------------------------------
@@ -168,8 +68,8 @@ def test_means_of_thinned_draws_are_weighted_means():
     error = np.std(means) / np.sqrt(len(means))
     assert abs(np.mean(means) - weighted) < 5 * error
     assert abs(DECREASING.mean() - weighted) > 50 * error
-    summary = weighted_summary(idata)
-    np.testing.assert_allclose(summary.loc["mu", "mean"], weighted, rtol=1e-12)
+    weights = step_size_weights(idata)
+    np.testing.assert_allclose((weights * idata.posterior["mu"]).sum("draw"), weighted, rtol=1e-12)
 
 
 def test_the_law_of_thinned_draws():
@@ -187,6 +87,13 @@ def test_the_law_of_thinned_draws():
     assert abs(np.std(ratios) - 1) < 5 / np.sqrt(2 * len(ratios))
     assert abs(np.mean(spreads) - 1) < 5 * np.sqrt(2 / (300 * 100))
     assert thinned.shape == (2, int(DECREASING.sum() / DECREASING.max()))
+
+
+def test_chains_count_alike_whatever_their_constant_steps():
+    idata = run(np.ones(100))
+    idata["sample_stats"]["step_size"] = idata["sample_stats"]["step_size"] * [[0.1], [0.4]]
+    np.testing.assert_allclose(step_size_weights(idata), 1 / 100)
+    assert thin_by_step_size(idata, 1).posterior.sizes["draw"] == 100
 
 
 def test_a_constant_step_size_keeps_every_draw():
@@ -254,31 +161,15 @@ def test_the_choice_follows_the_seed():
 # --- what is refused, and what is said -------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", [weighted_summary, thin_by_step_size])
-def test_results_without_step_sizes_of_sgld_are_refused(function):
+def test_results_without_step_sizes_of_sgld_are_refused():
     idata = run(DECREASING)
     del idata["sample_stats"]["sampling_threshold"]  # as NUTS: a step size, but not ours
     with pytest.raises(SettingError, match=r"pm\.sample returns with an SGLD step"):
-        function(idata)
+        thin_by_step_size(idata)
     with pytest.raises(SettingError, match="cannot read the step sizes of idata"):
-        function(idata["posterior"].to_dataset())
+        thin_by_step_size(idata["posterior"].to_dataset())
     with pytest.raises(SettingError, match="kept its draws in proportion"):
-        function(thin_by_step_size(run(DECREASING), 1))
-
-
-def test_bad_arguments():
-    idata = run(DECREASING)
-    with pytest.raises(SettingError, match="cannot summarise 'nu': the posterior has"):
-        weighted_summary(idata, "nu")
-    with pytest.raises(SettingError, match="ci_prob=89 must be a probability"):
-        weighted_summary(idata, ci_prob=89)
-    idata["posterior"]["name"] = idata["posterior"]["mu"].astype(str)
-    with pytest.raises(SettingError, match="dtype <U"):
-        weighted_summary(idata)
-    assert list(weighted_summary(idata, ["mu"], ci_prob=0.5).columns[2:4]) == [
-        "eti50_lb",
-        "eti50_ub",
-    ]
+        thin_by_step_size(thin_by_step_size(run(DECREASING), 1))
 
 
 def test_a_group_with_draws_of_its_own_is_refused():
@@ -325,7 +216,9 @@ def test_cycles_are_labelled_in_the_stats_of_a_run():
     np.testing.assert_allclose(stats["step_size"], step.schedule(np.tile(last, (2, 1))))
     late = (stats["cycle_position"][0] > 0.5).values
     sampled = idata.isel(draw=late)
-    weights = stats["step_size"].values[:, late] / stats["step_size"].values[0, late].sum() / 2
-    expected = (weights * idata.posterior["mu"].values[:, late]).sum()
-    np.testing.assert_allclose(weighted_summary(sampled).loc["mu", "mean"], expected)
-    assert thin_by_step_size(sampled, 1).posterior.sizes["draw"] < late.sum()
+    thinned = thin_by_step_size(sampled, 1)
+    assert 0 < thinned.posterior.sizes["draw"] < late.sum()
+    assert (thinned.sample_stats["cycle_position"] > 0.5).all()
+    kept = thinned.sample_stats["kept_draw"].values
+    draws = np.take_along_axis(idata.posterior["mu"].values, kept, axis=1)
+    assert np.array_equal(thinned.posterior["mu"], draws)

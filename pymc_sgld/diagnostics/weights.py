@@ -37,7 +37,7 @@ def step_size_weights(idata: Any) -> xr.DataArray:
     ----------
     Welling and Teh (2011), Bayesian learning via stochastic gradient Langevin dynamics, eq. 11.
     """
-    step_size = sgld_step_size(idata)
+    step_size = _step_size(idata)
     if idata["sample_stats"].attrs.get(THINNED):
         raise SettingError(
             "cannot weight idata by its step sizes: thin_by_step_size kept its draws in "
@@ -46,7 +46,7 @@ def step_size_weights(idata: Any) -> xr.DataArray:
     return step_size / step_size.sum("draw")
 
 
-def sgld_step_size(idata: Any) -> xr.DataArray:
+def _step_size(idata: Any) -> xr.DataArray:
     """Return the step sizes of a run with SGLD, with the dimensions (chain, draw)."""
     stats = idata.children.get("sample_stats") if isinstance(idata, xr.DataTree) else None
     if stats is None or not {"step_size", "sampling_threshold"} <= set(stats.data_vars):

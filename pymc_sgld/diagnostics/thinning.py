@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pymc.util import RandomGenerator
 
-from pymc_sgld.diagnostics.unequal_steps.weights import THINNED, step_size_weights
+from pymc_sgld.diagnostics.weights import THINNED, step_size_weights
 from pymc_sgld.errors import SettingError
 
 OTHER_DRAWS = ("prior", "warmup")

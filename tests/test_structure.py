@@ -1,0 +1,47 @@
+"""Rules that the files of the repository keep."""
+
+import ast
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+
+
+def imported(code):
+    """Return the full names of all that some code imports."""
+    names = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module or ''}.{alias.name}" for alias in node.names]
+    return names
+
+
+def of_test_modules(names):
+    """Return the names with a test module, or a test, in them."""
+    return [name for name in names if any(part.startswith("test_") for part in name.split("."))]
+
+
+def test_no_file_imports_from_a_module_of_tests():
+    """Else a test module that moves breaks others, and what it shares is hard to find."""
+    found = {
+        str(path.relative_to(TESTS)): names
+        for path in sorted(TESTS.rglob("*.py"))
+        if (names := of_test_modules(imported(path.read_text())))
+    }
+    assert not found, f"move to tests/models.py, tests/graphs.py or tests/conftest.py: {found}"
+
+
+def test_every_form_of_such_an_import_is_seen():
+    code = """
+import tests.test_step
+from tests.test_step import X
+from tests import test_step
+from .test_step import X
+from . import test_step
+def later():
+    import tests.chain.test_draw as other
+from tests.models import X
+import numpy
+"""
+    assert len(of_test_modules(imported(code))) == 6
