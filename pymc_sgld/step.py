@@ -37,6 +37,7 @@ from pymc_sgld.arguments import (
     value_variables,
     whole_number,
 )
+from pymc_sgld.backends.backend import Backend
 from pymc_sgld.batching.epochs import ORDERS, independent, make_order
 from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.chain.failures import check_finite
@@ -44,7 +45,6 @@ from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.messages import LastWords, install
 from pymc_sgld.chain.parameters import ParameterValues
 from pymc_sgld.chain.state import Chain, Draw
-from pymc_sgld.compiled.backend import Backend
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.base import Dynamics

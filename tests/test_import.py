@@ -1,14 +1,20 @@
-"""What `import pymc_sgld` brings along, and that all of it is there when it is asked for."""
+"""What `import pymc_sgld` brings along, its public names, and which part may import which."""
 
+import ast
 import json
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import pymc_sgld
+
+PACKAGE = Path(pymc_sgld.__file__).parent
 
 FRESH = """
 import json, sys
@@ -42,3 +48,112 @@ def test_what_the_progress_bar_of_pymc_needs_is_a_dependency():
     """It imports matplotlib, which PyMC does not require: the quickstart would crash."""
     project = tomllib.loads((Path(pymc_sgld.__file__).parents[1] / "pyproject.toml").read_text())
     assert any(each.startswith("matplotlib") for each in project["project"]["dependencies"])
+
+
+PUBLIC = {
+    "pymc_sgld": """
+        DataError MALA MinibatchError NonFiniteError SGHMC SGLD SGLDWarning SGNHT SettingError
+        TrustReport __version__ compare diagnose minibatch plot_bias plot_comparison
+        run_settings schedules thin_by_step_size
+    """,
+    "pymc_sgld.diagnostics": """
+        TrustReport compare diagnose plot_bias plot_comparison run_settings thin_by_step_size
+    """,
+    "pymc_sgld.minibatch": "Report report",
+    "pymc_sgld.schedules": "constant cyclical polynomial",
+    "pymc_sgld.sources": "Source batches parquet shuffled",
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names(module):
+    """A name that comes or goes is meant: change the list, `docs/api.md` and the changelog."""
+    assert sorted(import_module(module).__all__) == sorted(PUBLIC[module].split())
+
+
+MAY_IMPORT = {  # and all of them the modules in no folder but `step`, `samplers`
+    "backends": "",
+    "batching": "",
+    "sources": "batching",
+    "dynamics": "batching",
+    "minibatch": "backends sources",
+    "gradients": "minibatch",
+    "compiled": "backends batching dynamics gradients minibatch sources",
+    "tuning": "backends batching chain dynamics gradients minibatch sources",
+    "chain": "backends compiled dynamics minibatch tuning",
+    "step": "backends batching chain compiled dynamics gradients minibatch sources tuning",
+    "samplers": "dynamics step tuning",
+    "diagnostics": "backends chain compiled minibatch sources",
+}
+MODULES = "modules"  # those that are in no folder
+KNOWN_CIRCLES = [{"chain", "tuning"}]
+
+
+def test_which_folder_imports_which():
+    """The table is all there is, and no more than there is. Imports within functions count."""
+    found = defaultdict(set)
+    for name, imported in imports().items():
+        for other in imported:
+            if folder(other) not in (folder(name), MODULES):
+                found[folder(name)].add(folder(other))
+    assert found[MODULES] == set()
+    assert found.pop("pymc_sgld") == {"minibatch", "samplers", "step"}
+    del found[MODULES]
+    assert found == {name: set(others.split()) for name, others in MAY_IMPORT.items() if others}
+
+
+def test_folders_import_each_other_in_one_direction():
+    """But for circles that are known, and that are to go."""
+    table = {name: set(others.split()) for name, others in MAY_IMPORT.items()}
+    for circle in KNOWN_CIRCLES:
+        assert all(table[name] & circle for name in circle)  # it is still there
+        for name in circle:
+            table[name] -= circle
+    check_no_circle(table)
+
+
+def test_modules_import_each_other_in_one_direction():
+    check_no_circle(imports())
+
+
+def check_no_circle(graph):
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' <- '.join(error.args[1])}")
+
+
+def imports():
+    """Return the modules of the package that each of them imports.
+
+    What is imported for type checkers only is left out: it is not there when the code runs.
+    """
+    files = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    found = {}
+    for name, path in files.items():
+        names = set(imported_names(ast.parse(path.read_text())))
+        modules = {each if each in files else each.rpartition(".")[0] for each in names}
+        found[name] = modules & set(files) - {name}
+    return found
+
+
+def imported_names(node):
+    """Give the full names that a syntax tree imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+        for child in ast.iter_child_nodes(node):
+            yield from imported_names(child)
+
+
+def folder(module):
+    """Return the folder of a module; those that users import stand for themselves."""
+    first = module.split(".")[1] if "." in module else module
+    if first in ("pymc_sgld", "samplers", "step") or (PACKAGE / first).is_dir():
+        return first
+    return MODULES

@@ -19,9 +19,10 @@ from pymc_sgld.batching.epochs import make_order
 from pymc_sgld.compiled.normals import standard_normal
 from pymc_sgld.compiled.updates import Plan, Updates
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
-from pymc_sgld.gradients.base import Center, Estimate
+from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.gradients.control_variates import control_variate
 from pymc_sgld.gradients.minibatch import minibatch
+from pymc_sgld.minibatch.full_data import Center
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import Dense, Identity, Preconditioner
 from speed import same_dynamics

@@ -18,7 +18,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.scan.op import Scan
 from pytensor.tensor.random.type import RandomType
 
-from pymc_sgld.compiled.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.minibatch.graph.named_dimensions import lower
 
 MOST_ENTRIES = 1000  # of all Deterministics that are compared

@@ -16,11 +16,11 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
 
+from pymc_sgld.backends.backend import Backend
+from pymc_sgld.backends.function_cache import cached
 from pymc_sgld.batching.epochs import StoredOrder
 from pymc_sgld.batching.order import Reads, RowOrder
-from pymc_sgld.compiled.backend import Backend
 from pymc_sgld.compiled.data import DataInputs
-from pymc_sgld.compiled.function_cache import cached
 from pymc_sgld.dynamics.base import Dynamics, Evaluation, State
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.base import Estimate

@@ -9,9 +9,10 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
-from pymc_sgld.gradients.base import Center, Estimate, gradient_of
+from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.gradients.minibatch import minibatch
-from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.density import LogDensity, gradient_of
+from pymc_sgld.minibatch.full_data import Center
 
 
 def control_variate(density: LogDensity, center: Center) -> Estimate:

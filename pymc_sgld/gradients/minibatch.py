@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytensor.tensor as pt
 
-from pymc_sgld.gradients.base import Center, Estimate, gradient_of
-from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.gradients.base import Estimate
+from pymc_sgld.minibatch.density import LogDensity, gradient_of
+from pymc_sgld.minibatch.full_data import Center
 
 
 def minibatch(density: LogDensity, center: Center | None = None) -> Estimate:

@@ -12,7 +12,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.gradient import NullTypeGradError, grad
 from pytensor.graph.basic import Variable
 
-from pymc_sgld.compiled.numpy_mode import run_by_numpy
+from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.minibatch.selection.rows import Data
@@ -53,6 +53,10 @@ class Table:
     def scale(self) -> float:
         """N/n, by which the log-likelihood of a batch estimates that of all rows."""
         return self.total_size / self.batch_size
+
+
+Place = tuple[np.ndarray, Sequence[np.ndarray]]
+"""A position, shape (d,), and values of the variables that the step does not move."""
 
 
 @dataclass(frozen=True)
@@ -216,3 +220,9 @@ def total(terms: Sequence[Variable], dtype: str) -> Variable:
     if not terms:
         return pt.constant(0.0, dtype=dtype)
     return pt.add(*[pt.sum(term) for term in terms]) if len(terms) > 1 else pt.sum(terms[0])
+
+
+def gradient_of(graphs: list[Variable], density: LogDensity) -> Variable:
+    """Return the gradient of a sum of scalars by the position."""
+    parts = density.gradient(pt.add(*graphs) if len(graphs) > 1 else graphs[0], density.pieces)
+    return pt.concatenate([part.flatten() for part in parts]).astype(density.position.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,16 +13,37 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.utils import MethodNotDefined
 
-from pymc_sgld.compiled.backend import NUMPY, Backend, is_compiled, seconds
+from pymc_sgld.backends.backend import NUMPY, Backend, is_compiled, seconds
 from pymc_sgld.errors import SettingError
-from pymc_sgld.gradients.base import Center, gradient_of
 from pymc_sgld.minibatch.blocks import read_blocks, sum_over_blocks
-from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Table
+from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Place, Table, gradient_of
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.sources.source import Source
 
 _SEED = 20190706  # fixed: what is found is a property of the model, not of a chain
 PASSES, PASSES_A_COORDINATE = 400, 30  # that a search takes, about
+
+
+@dataclass(frozen=True)
+class Center:
+    """A point, and the derivatives of the log density of all rows there.
+
+    Attributes
+    ----------
+    position : ndarray, shape (d,)
+        The point.
+    others : list of ndarray
+        Values of the variables that the step does not move.
+    gradients : ndarray, shape (parts, d)
+        Gradient of the prior, then of each table's log-likelihood.
+    hessians : ndarray, shape (parts, d, d), or None
+        Their Hessians, which only the second order needs.
+    """
+
+    position: np.ndarray
+    others: list[np.ndarray]
+    gradients: np.ndarray
+    hessians: np.ndarray | None = None
 
 
 class _Block(NamedTuple):
@@ -43,7 +64,7 @@ class _Block(NamedTuple):
     is_first: bool = True
 
 
-_Product = Callable[[np.ndarray, np.ndarray, Sequence[np.ndarray], _Block], np.ndarray]
+_Product = Callable[[Place, np.ndarray, _Block], np.ndarray]
 
 
 class FullData:
@@ -146,7 +167,7 @@ class FullData:
         values = np.zeros(len(self._sums))
         gradients = np.zeros((len(self._sums), len(position)))
         for i, parts in self._together():
-            sums = self._sum(i, partial(self._of_block, i, position, others))
+            sums = self._sum(i, partial(self._of_block, i, (position, others)))
             values[parts], gradients[parts] = sums[:, 0], sums[:, 1:]
         return values, gradients
 
@@ -168,7 +189,7 @@ class FullData:
         rows : sequence of ndarray
             The data of as many rows as a block has.
         """
-        return self._gradients_of(i, position, others, rows)[i]
+        return self._gradients_of(i, (position, others), rows)[i]
 
     def without_rows(
         self,
@@ -188,38 +209,30 @@ class FullData:
         found = np.zeros(len(position))
         for i, _ in self._together():
             block = rows.get(i) or [item.array for item in self.density.tables[i - 1].data]
-            gradients = self._gradients_of(i, position, others, block)
+            gradients = self._gradients_of(i, (position, others), block)
             found += sum(part for k, part in gradients.items() if k not in rows)
         return found
 
     def _gradients_of(
-        self,
-        i: int,
-        position: np.ndarray,
-        others: Sequence[np.ndarray],
-        rows: Sequence[np.ndarray],
+        self, i: int, place: Place, rows: Sequence[np.ndarray]
     ) -> dict[int, np.ndarray]:
         """Return the gradients of the parts that are evaluated with some rows."""
         once = np.ones(self.density.tables[i - 1].batch_size, self.dtype)
-        found = self._evaluate(i, position, others, _Block(rows, [once]))
+        found = self._evaluate(i, place, _Block(rows, [once]))
         return {part: gradient for part, (_, gradient) in found.items()}
 
-    def _of_block(
-        self, i: int, position: np.ndarray, others: Sequence[np.ndarray], block: _Block
-    ) -> np.ndarray:
+    def _of_block(self, i: int, place: Place, block: _Block) -> np.ndarray:
         """Return what a block adds to the values and gradients of parts, shape (parts, 1 + d)."""
-        found = self._evaluate(i, position, others, block)
+        found = self._evaluate(i, place, block)
         added = np.array([np.append(*pair) for pair in found.values()], dtype=float)
         if not block.is_first:
             added[[part == 0 for part in found]] = 0  # the prior counts once
         return added
 
-    def _evaluate(
-        self, i: int, position: np.ndarray, others: Sequence[np.ndarray], block: _Block
-    ) -> dict[int, list[Any]]:
+    def _evaluate(self, i: int, place: Place, block: _Block) -> dict[int, list[Any]]:
         """Return the value and the gradient of the parts that are evaluated with a block."""
         parts = dict(self._together())[i]
-        found = self._function(i, parts)(position, others, block.rows, block.counted)
+        found = self._function(i, parts)(*place, block.rows, block.counted)
         return {part: found[2 * k : 2 * k + 2] for k, part in enumerate(parts)}
 
     def _sum(self, i: int, function: Callable[[_Block], np.ndarray]) -> np.ndarray:
@@ -243,20 +256,20 @@ class FullData:
             if calls is None:
                 size = self.density.position.type.shape[0]
                 calls = (PASSES + PASSES_A_COORDINATE * size) * self._blocks_of(i)
-            make = partial(self._backend.function, calls=calls)
-            self._functions[i] = self._make(i, self._outputs(parts), make)
+            self._functions[i] = self._make(i, self._outputs(parts), calls)
         return self._functions[i]
 
     def _make(
         self,
         i: int,
         outputs: Sequence[Variable],
-        make: Callable[..., Any],
+        calls: float,
         more: Sequence[Variable] = (),
     ) -> DensityFunction:
         """Return a function of blocks of a table, or of the prior alone (0)."""
         table = self.density.tables[i - 1] if i else None
         counted = self._counted[i - 1 : i] if i else []
+        make = partial(self._backend.function, calls=calls)
         return self.density.function(outputs, table, extra=[*counted, *more], make=make)
 
     def _outputs(self, parts: Sequence[int]) -> list[Variable]:
@@ -278,8 +291,7 @@ class FullData:
         size = len(position)
         hessians = np.zeros((len(self._sums), size, size))
         for i in range(len(self._sums)):
-            of_block = partial(_hessian, self._product(i), position, others)
-            hessians[i] = self._sum(i, of_block)
+            hessians[i] = self._sum(i, partial(_hessian, self._product(i), (position, others)))
         return (hessians + hessians.swapaxes(1, 2)) / 2
 
     def _product(self, i: int) -> _Product:
@@ -289,11 +301,10 @@ class FullData:
                 graph = pt.sum(self._gradients[i] * self._tangent)
                 product = self.density.gradient(graph, self.density.position)
                 calls = self._blocks_of(i) * self.density.position.type.shape[0]
-                make = partial(self._backend.function, calls=calls)
-                evaluate = self._make(i, [product], make, [self._tangent])
+                evaluate = self._make(i, [product], calls, [self._tangent])
                 self._products[i] = partial(_exact, evaluate)
             except (MethodNotDefined, SettingError):
-                gradient = self._make(i, [self._gradients[i]], partial(NUMPY.function, calls=1))
+                gradient = self._make(i, [self._gradients[i]], calls=0)
                 self._products[i] = partial(_by_difference, gradient)
         return self._products[i]
 
@@ -319,34 +330,24 @@ class FullData:
             seen = start + table.batch_size
 
 
-def _hessian(
-    product: _Product, position: np.ndarray, others: Sequence[np.ndarray], block: _Block
-) -> np.ndarray:
+def _hessian(product: _Product, place: Place, block: _Block) -> np.ndarray:
     """Return the Hessian for a block, one column after the other."""
-    tangents = np.eye(len(position), dtype=position.dtype)
-    columns = [product(position, tangent, others, block) for tangent in tangents]
-    return np.array(columns, dtype=float).T
+    tangents = np.eye(len(place[0]), dtype=place[0].dtype)
+    return np.array([product(place, tangent, block) for tangent in tangents], dtype=float).T
 
 
 def _exact(
-    product: DensityFunction,
-    position: np.ndarray,
-    tangent: np.ndarray,
-    others: Sequence[np.ndarray],
-    block: _Block,
+    product: DensityFunction, place: Place, tangent: np.ndarray, block: _Block
 ) -> np.ndarray:
     """Return the Hessian for a block times a vector."""
-    return product(position, others, block.rows, [*block.counted, tangent])[0]
+    return product(*place, block.rows, [*block.counted, tangent])[0]
 
 
 def _by_difference(
-    gradient: DensityFunction,
-    position: np.ndarray,
-    tangent: np.ndarray,
-    others: Sequence[np.ndarray],
-    block: _Block,
+    gradient: DensityFunction, place: Place, tangent: np.ndarray, block: _Block
 ) -> np.ndarray:
     """Return the Hessian for a block times a vector, by a difference of gradients."""
+    position, others = place
     scale = np.cbrt(np.finfo(position.dtype).eps) * max(1.0, np.abs(position @ tangent))
     above, below = (
         gradient(position + s * tangent, others, block.rows, block.counted)[0]

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pymc_sgld.batching.epochs import StoredOrder, make_order
-from pymc_sgld.gradients.base import Center
 from pymc_sgld.minibatch.density import Table
-from pymc_sgld.minibatch.full_data import FullData
+from pymc_sgld.minibatch.full_data import Center, FullData
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.sources.source import Source

@@ -15,9 +15,9 @@ from pymc_sgld.dynamics.base import Overdamped
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.gradients import ESTIMATORS
-from pymc_sgld.gradients.base import Center, Estimate
+from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.minibatch.density import LogDensity
-from pymc_sgld.minibatch.full_data import FullData
+from pymc_sgld.minibatch.full_data import Center, FullData
 from pymc_sgld.preconditioners import Preconditioner
 from pymc_sgld.tuning.batch_noise import (
     BATCHES,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pymc_sgld.backends.backend import Backend
 from pymc_sgld.chain.messages import Message
-from pymc_sgld.compiled.backend import Backend
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.gradients.base import Estimate

@@ -30,9 +30,8 @@ import numpy as np
 import scipy
 
 from pymc_sgld.errors import SGLDWarning
-from pymc_sgld.gradients.base import Center
 from pymc_sgld.minibatch.density import LogDensity, Table
-from pymc_sgld.minibatch.full_data import FullData
+from pymc_sgld.minibatch.full_data import Center, FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.sources.reader import window_order
 from pymc_sgld.tuning.batch_noise import BATCHES, BatchGradients, noise_samples

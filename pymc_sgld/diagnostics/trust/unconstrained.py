@@ -13,7 +13,7 @@ from pymc.model import Model
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
-from pymc_sgld.compiled.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of, shorten
 from pymc_sgld.diagnostics.trust.whitened import DRAWS_A_COORDINATE, LARGEST_SIZE, Array, Sample

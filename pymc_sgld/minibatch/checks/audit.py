@@ -19,9 +19,9 @@ from pymc.logprob.utils import ParameterValueError
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import toposort
 
-from pymc_sgld.compiled.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.errors import MinibatchError
-from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.minibatch.density import LogDensity, Place, Table
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.integers import INTEGERS, widen
 from pymc_sgld.minibatch.selection.rows import Data
@@ -84,9 +84,6 @@ def compare_one_batch(
                 f"{theirs[i]:.6g}. {INTEGERS} If there are none, this is a defect of pymc_sgld: "
                 "please report it."
             )
-
-
-_At = tuple[np.ndarray, list[np.ndarray]]  # a position, and values of the other variables
 
 
 class _Expected(NamedTuple):
@@ -185,7 +182,7 @@ def _compare_rows(
     name: str,
     table: Table,
     density: LogDensity,
-    at: _At,
+    at: Place,
     expected: _Expected,
 ) -> None:
     """Compare the rows of all batches, and the sum of their gradients."""
@@ -224,7 +221,7 @@ def _compare_sums(
     label: str,
     graph: Variable,
     density: LogDensity,
-    at: _At,
+    at: Place,
     expected: Sequence[_Expected],
 ) -> None:
     """Compare what every update evaluates in full."""

@@ -10,7 +10,7 @@ from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.xtensor.type import XTensorType
 
-from pymc_sgld.compiled.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.reporting import data_of
 from pymc_sgld.minibatch.tables import Placement, Tables

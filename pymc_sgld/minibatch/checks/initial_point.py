@@ -10,7 +10,7 @@ from pymc.blocking import PointType
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.compiled.numpy_mode import STABLE
+from pymc_sgld.backends.numpy_mode import STABLE
 from pymc_sgld.errors import DataError
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.integers import INTEGERS

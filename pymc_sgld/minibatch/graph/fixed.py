@@ -20,7 +20,7 @@ from pytensor.tensor.type import TensorType
 from pytensor.xtensor.basic import TensorFromXTensor
 from pytensor.xtensor.type import XTensorType
 
-from pymc_sgld.compiled.numpy_mode import AS_IT_IS, STABLE
+from pymc_sgld.backends.numpy_mode import AS_IT_IS, STABLE
 from pymc_sgld.minibatch.graph.dispatch import has_rule
 from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
 from pymc_sgld.minibatch.graph.sparse import is_product, is_sparse, product

@@ -70,6 +70,11 @@ class RowSelection(ABC):
         The variables at which the position enters the graphs, with their names.
     total_size, batch_size : int
         Rows of the data, and those that are selected.
+
+    Attributes
+    ----------
+    data : list of Data
+        What an update reads by the row.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class RowSelection(ABC):
         self.parameters = parameters
         self.total_size = total_size
         self.batch_size = batch_size
+        self.data: list[Data] = []
         self._selected: dict[tuple[Variable, int], Variable] = {}
 
     @abstractmethod
@@ -163,23 +169,7 @@ class RowSelection(ABC):
 
 
 class BatchSelection(RowSelection):
-    """The selection of the rows of a batch, which is another one at every update.
-
-    Attributes
-    ----------
-    data : list of Data
-        What the selection reached: an update reads it by the row.
-    """
-
-    def __init__(
-        self,
-        fixed: FixedValues,
-        parameters: Mapping[Variable, str],
-        total_size: int,
-        batch_size: int,
-    ) -> None:
-        super().__init__(fixed, parameters, total_size, batch_size)
-        self.data: list[Data] = []
+    """The selection of the rows of a batch, which is another one at every update."""
 
     @abstractmethod
     def leftover(self, graph: Variable) -> str | None:

@@ -9,7 +9,7 @@ from pymc.blocking import DictToArrayBijection
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.linalg.decomposition.cholesky import Cholesky
 
-from pymc_sgld.compiled.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.gradients.minibatch import minibatch
 from pymc_sgld.minibatch.model import Minibatcher
 

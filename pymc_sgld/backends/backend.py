@@ -25,9 +25,9 @@ from pytensor.scan.op import Scan
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import Elemwise
 
-from pymc_sgld.compiled.function_cache import cached
-from pymc_sgld.compiled.numpy_mode import QUICK
-from pymc_sgld.compiled.products_as_sums import with_sums
+from pymc_sgld.backends.function_cache import cached
+from pymc_sgld.backends.numpy_mode import QUICK
+from pymc_sgld.backends.products_as_sums import with_sums
 
 # seconds, measured on the models of benchmarks/first_draw.py
 _COMPILE_NODE = 0.02  # from 0.005, where all is in the caches, to 0.06

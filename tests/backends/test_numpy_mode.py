@@ -10,7 +10,7 @@ from pytensor.compile.mode import predefined_linkers
 from pytensor.link.c.op import COp
 from pytensor.link.vm import VMLinker
 
-from pymc_sgld.compiled.numpy_mode import AS_IT_IS, QUICK, STABLE, is_by_entries
+from pymc_sgld.backends.numpy_mode import AS_IT_IS, QUICK, STABLE, is_by_entries
 from pymc_sgld.minibatch.model import Minibatcher
 from tests.zoo.families import FAMILIES
 

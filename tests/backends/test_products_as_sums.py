@@ -8,7 +8,7 @@ from pytensor.compile.mode import Mode
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.math import Dot
 
-from pymc_sgld.compiled.products_as_sums import with_sums
+from pymc_sgld.backends.products_as_sums import with_sums
 
 PLAIN = Mode("py", "fast_run").excluding("BlasOpt")  # as for Numba, but nothing to compile
 

@@ -1,0 +1,7 @@
+"""How a graph is run: by compiled code, or by NumPy where compiling takes longer.
+
+``backend``           Numba, C or JAX; or NumPy
+``numpy_mode``        graphs that NumPy runs, without compiling
+``products_as_sums``  products with vectors, as loops
+``function_cache``    the same graph is not compiled twice
+"""
