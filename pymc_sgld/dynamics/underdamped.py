@@ -11,6 +11,8 @@ import numpy as np
 from pymc_sgld.dynamics.base import Dynamics, Evaluation, State, Target
 from pymc_sgld.dynamics.operators import functions_for
 
+_LEAST_APART = 1e-4  # of eigenvalues, in their distance from one: its square is the error
+
 
 @dataclass(frozen=True)
 class BAOAB(Dynamics):
@@ -109,8 +111,11 @@ class BAOAB(Dynamics):
         :math:`\lambda_a` of the update.
         """
         values = self._eigenvalues(rates, step_size)
-        apart = values[0] - values[1]
-        apart = np.where(np.abs(apart) < 1e-6, 1e-6, apart)  # critical damping
+        middle, half = values.mean(axis=0), (values[0] - values[1]) / 2
+        # at critical damping both are one: apart by what changes little, and can be divided by
+        least = _LEAST_APART * np.abs(1 - middle)
+        half = np.where(np.abs(half) < least, least, half)
+        values, apart = np.stack([middle + half, middle - half]), 2 * half
         kept = np.exp(-self.friction * step_size)
         weight = step_size**2 * (1 + kept) / 2 / apart
         found = accumulated(np.concatenate([values[0], values[1]]))
