@@ -10,9 +10,9 @@ import xarray as xr
 
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
 from pymc_sgld.errors import SettingError
-from pymc_sgld.stats import MEASURED, SETTINGS, WORDS
+from pymc_sgld.stats import MEASURED, OF_SOME, SETTINGS, WORDS
 
-OWN = frozenset(MEASURED | SETTINGS)
+OWN = frozenset(MEASURED | SETTINGS | OF_SOME)
 _SERIES = ("step_size", "sampling_threshold", "variance_inflation", "gradient_norm")
 
 
@@ -64,7 +64,8 @@ class Stored:
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings that all draws share, by name."""
-        found = {name: self.setting(name) for name in SETTINGS if name != "placing"}
+        found = {name: self.setting(name) for name in (*SETTINGS, "friction")}
+        del found["placing"]
         return {name: value for name, value in found.items() if value is not None}
 
     @property

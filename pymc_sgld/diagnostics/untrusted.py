@@ -26,6 +26,7 @@ FOUND = {
         _OTHERWISE,
     ),
     Reason.UNSTABLE: ("the density or a gradient overflowed while sampling", _OTHERWISE),
+    Reason.STUCK: ("hardly any proposal was accepted", f"{_SMALLER}, or more tuning draws"),
     Reason.SHORT: ("a chain is too short to tell", "more draws, or reparametrise"),
 }
 """What is off, and what to change."""

@@ -12,7 +12,15 @@
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.dynamics.leimkuhler_matthews import LeimkuhlerMatthews
+from pymc_sgld.dynamics.mala import MetropolisAdjusted
+from pymc_sgld.dynamics.underdamped import BAOAB
 
 INTEGRATORS: dict[str, Dynamics] = {
     dynamics.name: dynamics for dynamics in (EulerMaruyama(), LeimkuhlerMatthews())
 }
+
+
+def dynamics_of(name: str, friction: float | None = None) -> Dynamics:
+    """Return the dynamics of a run, by what it stores of it."""
+    others: tuple[Dynamics, ...] = (MetropolisAdjusted(), BAOAB(friction or 1.0))
+    return (INTEGRATORS | {dynamics.name: dynamics for dynamics in others})[name]

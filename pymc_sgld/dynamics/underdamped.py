@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ class BAOAB(Dynamics):
     name = "baoab"
     order = 2
     is_exact = True
+    reads = 3
 
     def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         r"""Return a momentum, :math:`u \sim N(0, T M)`."""
@@ -90,13 +91,35 @@ class BAOAB(Dynamics):
         """Return the spectral radius of the update of position and momentum."""
         return np.abs(self._eigenvalues(np.atleast_1d(rates), step_size)).max(axis=0)
 
-    def gradient_kept(self, step_size: Any) -> Any:
-        """Return one: by how much a position moves depends on the momentum, not on where it is."""
-        return 1.0
+    def differences(
+        self, step_sizes: np.ndarray, gradients: np.ndarray, matched: bool
+    ) -> np.ndarray:
+        r"""Return combinations of three, in which the momentum is not: its way is not noise.
+
+        .. math::
+
+            \hat g_{k+1} - (1 + c) (1 - \tfrac{\varepsilon^2}{2}) \hat g_k + c\, \hat g_{k-1},
+
+        without :math:`\varepsilon^2 / 2` where rates are not one, times what makes the variance
+        twice that of the noise. Where the last update moves nothing, the last difference is all
+        noise, and alone.
+        """
+        if len(step_sizes) < 3 or not step_sizes[-1]:
+            return gradients[-1:] - gradients[-2:-1]
+        moved = step_sizes[1:-1, None]
+        kept = np.exp(-self.friction * moved)
+        left = (1 + kept) * (1 - moved**2 / 2 * matched)
+        found = gradients[2:] - left * gradients[1:-1] + kept * gradients[:-2]
+        return found * np.sqrt(2 / (1 + left**2 + kept**2))
 
     def limit(self, largest: float, rate: float) -> float:
         r"""Return :math:`\varepsilon` with :math:`\varepsilon^2 r` as large."""
         return float(np.sqrt(largest / rate))
+
+    def heated(self, step_size: Any, temperature: float) -> tuple[Dynamics, Any]:
+        r"""Return the friction :math:`\gamma / \sqrt T`, and :math:`\sqrt T \varepsilon`."""
+        root = float(np.sqrt(temperature))
+        return replace(self, friction=self.friction / root), root * step_size
 
     def gained(
         self,

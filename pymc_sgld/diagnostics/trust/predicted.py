@@ -9,7 +9,7 @@ import numpy as np
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import Gradients
 from pymc_sgld.diagnostics.trust.whitened import Array, Sample
-from pymc_sgld.dynamics import INTEGRATORS
+from pymc_sgld.dynamics import dynamics_of
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.gradients.estimators import Center
@@ -91,19 +91,22 @@ def predict(
     if matrix is None:
         reason = f'a run does not store its preconditioner, "{settings["preconditioner"]}"'
         return Predicted(None, efficiency, reason)
+    steps = stored.stats["step_size"].to_numpy().ravel()
+    some = np.quantile(steps, (np.arange(STEP_SIZES) + 0.5) / STEP_SIZES)
+    dynamics, some = dynamics_of(settings["integrator"], stored.setting("friction")).heated(
+        some, temperature
+    )
     prediction = GaussianLaw(
         precision,
         noise / temperature**2,
         np.asarray(matrix.factor(np.eye(sample.size)), dtype=float).T,
-        INTEGRATORS[settings["integrator"]],
+        dynamics,
         *([] if density.full else [slowest_order(density, settings["batching"]).accumulated]),
     )
     exact = np.diag(np.linalg.inv(precision))
-    steps = stored.stats["step_size"].to_numpy().ravel()
-    some = np.quantile(steps, (np.arange(STEP_SIZES) + 0.5) / STEP_SIZES)
-    if not temperature * some[-1] * prediction.rates[-1] < 4:
+    if dynamics.acceptance is None and not some[-1] < dynamics.limit(4, prediction.rates[-1]):
         return Predicted(None, efficiency, "no law is stationary at its largest step size")
-    variances = [np.diag(prediction.covariance(temperature * step)) for step in np.unique(some)]
+    variances = [np.diag(prediction.covariance(step)) for step in np.unique(some)]
     counts = np.unique(some, return_counts=True)[1]
     return Predicted(np.average(variances, axis=0, weights=counts) / exact, efficiency)
 
