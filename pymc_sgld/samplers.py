@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import field
 from typing import Any, ClassVar
 
-import numpy as np
+from pymc.step_methods.state import dataclass_state
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.arguments import number, positive
@@ -15,8 +16,16 @@ from pymc_sgld.dynamics.mala import MetropolisAdjusted
 from pymc_sgld.dynamics.underdamped import BAOAB, Thermostat
 from pymc_sgld.errors import SettingError
 from pymc_sgld.schedules import Schedule
-from pymc_sgld.step import SGLD
+from pymc_sgld.stats import OF_SOME
+from pymc_sgld.step import SGLD, SGLDState
 from pymc_sgld.tuning.settings import Settings
+
+
+@dataclass_state
+class SGHMCState(SGLDState):
+    """That of SGLD, and the friction."""
+
+    friction: float = field(metadata={"frozen": True})
 
 
 class SGHMC(SGLD):
@@ -68,8 +77,9 @@ class SGHMC(SGLD):
     """
 
     name = "sghmc"
+    _state_class = SGHMCState
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = SGLD.stats_dtypes_shapes | {
-        "friction": (np.float64, [])
+        "friction": OF_SOME["friction"]
     }
 
     def __init__(
@@ -196,7 +206,7 @@ class MALA(SGLD):
     name = "mala"
     _reads_all_rows = True
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = SGLD.stats_dtypes_shapes | {
-        "acceptance_rate": (np.float64, [])
+        "acceptance_rate": OF_SOME["acceptance_rate"]
     }
 
     def __init__(self, vars: Variable | Sequence[Variable] | None = None, **settings: Any) -> None:
@@ -221,7 +231,13 @@ class MALA(SGLD):
 
 
 def refuse(settings: dict[str, Any], reasons: dict[str, str], sampler: str) -> None:
-    """Refuse settings of SGLD that another sampler does not have."""
+    """Refuse settings of SGLD that another sampler does not have, and those that SGLD has not."""
+    for name in settings:
+        if name not in inspect.signature(SGLD).parameters:
+            raise TypeError(
+                f"{sampler}() got an unexpected keyword argument {name!r}: help({sampler}) lists "
+                "what it takes."
+            )
     for name, reason in reasons.items():
         if name in settings:
             raise SettingError(

@@ -45,6 +45,12 @@ SETTINGS: dict[str, Any] = {
 }
 """What is the same in all draws: a saved result explains itself."""
 
+OF_SOME: dict[str, Any] = {
+    "friction": (np.float64, []),
+    "acceptance_rate": (np.float64, []),
+}
+"""What only some samplers have: a setting, and what differs from draw to draw."""
+
 WORDS: dict[str, tuple[str, ...]] = {
     "gradient": ("minibatch", "control_variate", "taylor"),
     "preconditioner": (

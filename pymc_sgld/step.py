@@ -296,7 +296,9 @@ class SGLD(BlockedStep):
         at_once, places = names("full", full), placed(potentials)
         self.placing = number_of(model, places, at_once)
         backend, target = Backend(compile_kwargs), self.bias_target
-        asked = Asked(self.gradient, preconditioner, batching, dynamics, target, backend)
+        asked = Asked(
+            self.gradient, preconditioner, batching, dynamics, target, backend, self._called
+        )
         shown = flag("progressbar", progressbar) is not False
         with progress("checking the model", shown=shown) as tell, one_thread():
             rows = Minibatcher(model, self.vars, point, places, at_once, sources)
@@ -305,7 +307,7 @@ class SGLD(BlockedStep):
                 warnings.warn(sentence, SGLDWarning, stacklevel=2)
             tell("comparing batches with all rows")
             if self._reads_all_rows:
-                size = rows.tables(None).largest
+                size = rows.tables(None).largest or None  # None without rows
             density = rows.density(size, flag("audit", audit))
             rows.check_sources()
             self.coordinates = density.coordinates
@@ -324,6 +326,11 @@ class SGLD(BlockedStep):
         if schedule is None:
             self.default_tune_steps = TUNE
         self.setup_seconds = time.perf_counter() - began
+
+    @property
+    def _called(self) -> str:
+        """The name by which the user knows this sampler."""
+        return type(self).__name__
 
     @property
     def schedule(self) -> Schedule:
@@ -359,7 +366,7 @@ class SGLD(BlockedStep):
             return self._values(self._point(position, point))
 
         position, others = self._inputs(point)
-        check_finite(self.coordinates, position)
+        check_finite(self.coordinates, position, self._called)
         draw = self._transition.draw(self.chain, self.rng, position, others, parameters)
         return self._point(draw.position, point), [self._stats(draw)]
 
@@ -440,6 +447,7 @@ class SGLD(BlockedStep):
             judge,
             is_covariance,
             settings.doubts,
+            self._called,
         )
 
     def _point(self, position: np.ndarray, point: PointType) -> PointType:
@@ -467,7 +475,8 @@ class SGLD(BlockedStep):
         chain, messages = self.chain, self._transition.verdict(self.chain)
         warning = None
         if messages:
-            words = LastWords.of(messages, ", ".join(c.name for c in self.coordinates))
+            names = ", ".join(c.name for c in self.coordinates)
+            words = LastWords.of(messages, names, self._called)
             warning = SamplerWarning(WarningType.BAD_PARAMS, words, "warn")
         cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
         return (
@@ -494,7 +503,7 @@ class SGLD(BlockedStep):
         names = ", ".join(c.name for c in self.coordinates)
         rows = " + ".join(f"{n} of {total} rows" for n, total in self.tables.values()) or "no rows"
         return (
-            f"{type(self).__name__}(vars=[{names}], batch_size={rows}, "
+            f"{self._called}(vars=[{names}], batch_size={rows}, "
             f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
             f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r}, "

@@ -31,6 +31,7 @@ OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
 JUDGED = 20  # draws after which the noise is judged, and again after as many
 _ENTRIES_OF_A_PART = 2**17  # updates times coordinates that are run at once: some MB
 _LEAST_OF_A_PART = 4  # updates, so that no part has one
+STUCK, CREEPS = 0.1, 0.9  # acceptance rates below and above which a step size is far off
 ATTEMPTS = 12  # to start, or to go on, each with half the step size
 
 
@@ -62,6 +63,8 @@ class Transition:
         Whether the preconditioner is the covariance of the posterior.
     doubts : sequence of Message
         What is to be said of every chain, whatever its readings.
+    sampler : str
+        As the user calls it.
     """
 
     run: Updates
@@ -74,6 +77,7 @@ class Transition:
     judge: Judge
     is_covariance: bool
     doubts: Sequence[Message] = ()
+    sampler: str = "SGLD"
 
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile, by a call that moves nothing, where all chains profit from it."""
@@ -88,7 +92,7 @@ class Transition:
         if not is_finite(gradients):
             names = quoted(self.coordinates, ~np.isfinite(gradients[-1]))
             raise NonFiniteError(
-                f"SGLD: the gradient of {names} is not finite at the initial point: see "
+                f"{self.sampler}: the gradient of {names} is not finite at the initial point: see "
                 "model.debug(), or pass another initial_point."
             )
 
@@ -141,13 +145,15 @@ class Transition:
             chain.overflows += not chain.is_tuning
         else:
             raise NonFiniteError(
-                "SGLD: found no step size at which the gradients do not explode. Pass initvals to "
-                "pm.sample, or center= at a point where the density is finite all around."
+                f"{self.sampler}: found no step size at which the gradients do not explode. Pass "
+                "initvals to pm.sample, or center= at a point where the density is finite all "
+                "around."
             )
         self._adapt(chain, draw)
         chain.reading.include(draw.reading)
         if not chain.is_tuning:
             chain.mixing.include(draw.position)
+            chain.accepted += draw.stats.get("acceptance_rate", np.nan)
         chain.draw += 1
         return draw
 
@@ -186,6 +192,8 @@ class Transition:
         if self.gaussian is not None and not self._is_adjusted:
             expected = self.temperature * self.gaussian.shape.variances
         told = chain.mixing.messages(self.judge.names, expected, self.judge.chosen)
+        if self._is_adjusted:
+            told = self._of_acceptance(chain, told)
         if chain.overflows:
             text = (
                 f"{chain.overflows} attempts at a draw overflowed after tuning, and steps became "
@@ -194,6 +202,29 @@ class Transition:
             )
             told.append(Message(Reason.UNSTABLE, chain.overflows, text))
         return [*self.doubts, *told]
+
+    def _of_acceptance(self, chain: Chain, told: list[Message]) -> list[Message]:
+        """Return what was told, and what a step size does that is far off the best."""
+        rate, wanted = chain.accepted / chain.draws, self.run.dynamics.acceptance
+        now = f"(now {chain.last_step_size:.2g})"
+        what = f"{rate:.2g} of the proposals were accepted, and about {wanted} is best:"
+        if rate < STUCK and chain.draws >= JUDGED:
+            remedy = (
+                "tune longer, pass a step_size, or reparametrise the model"
+                if self.judge.chosen
+                else f"pass a smaller step_size {now} or none"
+            )
+            text = f"{what} the chain hardly moves. To mend that, {remedy}."
+            return [Message(Reason.STUCK, STUCK / max(rate, 1e-9), text)]
+        if rate > CREEPS and not self.judge.chosen:
+            text = f"{what} the chain creeps, and is too short to tell. Pass a larger step_size"
+            return [
+                message._replace(text=f"{text} {now} or none, or sample more draws.")
+                if message.reason == Reason.SHORT
+                else message
+                for message in told
+            ]
+        return told
 
     def _new_coupled(self, length: int) -> CoupledDifference:
         order = 1 if self.run.orders else self.run.dynamics.order  # gradient noise: the first
@@ -250,17 +281,20 @@ class Transition:
         may_fail = self.judge.chosen and (chain.is_tuning or chain.overflows < ATTEMPTS)
         before = copy(chain.coupled) if may_fail else chain.coupled
         state: State = (start, *chain.extra)
-        began = None
-        for part in self._parts(updates, len(start)):
+        began, said, parts = None, [], self._parts(updates, len(start))
+        for part in parts:
             plan, halves = self._plan(chain, rng, part, step_sizes, paired, others)
             outcome = self.run(state, plan)
             chain.batches += len(plan.step_sizes)
+            said.append(self.run.dynamics.stats(outcome.state[1:], len(plan.step_sizes)))
             began = began or _ends(outcome, 0)
             # a gradient that is not finite moves the position for good
             finite = is_finite(outcome.position, outcome.log_density)
             if not finite and not (may_fail and attempts < ATTEMPTS):
                 first = chain.updates + part.start
-                raise explain(self.run, self.coordinates, first, state, plan, attempts)
+                raise explain(
+                    self.run, self.coordinates, first, state, plan, attempts, self.sampler
+                )
             watched = finite and chain.is_tuning
             swings = watched and not is_stable(step_sizes[0], began, _ends(outcome, -1))
             if may_fail and (swings or not finite):
@@ -275,7 +309,8 @@ class Transition:
         chain.updates += updates
         chain.last_step_size = float(step_sizes[-1])
         chain.extra = state[1:]
-        stats = self.run.dynamics.stats(state[1:], updates)
+        shares = [len(step_sizes[part]) / updates for part in parts]
+        stats = {name: float(np.dot(shares, [each[name] for each in said])) for name in said[0]}
         return Draw(state[0], outcome.gradients[-1], reading, stats)
 
     def _plan(
@@ -310,8 +345,8 @@ class Transition:
     ) -> Reading:
         """Read the gradients of the last updates: of one, and of one more that moves nothing."""
         step_sizes, gradients, products = plan.step_sizes, outcome.gradients, outcome.preconditioned
-        if len(step_sizes) == 1:
-            rows = self.run.starts(rng, chain.row_seed, chain.updates + 1, 1)
+        if len(step_sizes) < self.run.dynamics.reads:
+            rows = self.run.starts(rng, chain.row_seed, chain.updates + len(step_sizes), 1)
             more = self.run(outcome.state, self._idle(rows, plan.others))
             step_sizes = np.append(step_sizes, 0)
             gradients = np.concatenate([gradients, more.gradients])

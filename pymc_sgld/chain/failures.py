@@ -12,12 +12,14 @@ from pymc_sgld.errors import DataError, NonFiniteError
 from pymc_sgld.minibatch.position import Coordinates
 
 
-def check_finite(coordinates: Sequence[Coordinates], position: np.ndarray) -> None:
+def check_finite(
+    coordinates: Sequence[Coordinates], position: np.ndarray, sampler: str = "SGLD"
+) -> None:
     """Refuse to start a draw where a variable is not finite."""
     wrong = ~np.isfinite(position)
     if wrong.any():
         raise NonFiniteError(
-            f"SGLD: {quoted(coordinates, wrong)} is not finite where a draw starts: look at "
+            f"{sampler}: {quoted(coordinates, wrong)} is not finite where a draw starts: look at "
             "initvals of pm.sample, and at the other step methods of this run."
         )
 
@@ -29,6 +31,7 @@ def explain(
     state: State,
     plan: Plan,
     attempts: int = 1,
+    sampler: str = "SGLD",
 ) -> NonFiniteError | DataError:
     """Return the error for updates that did not stay finite.
 
@@ -44,6 +47,8 @@ def explain(
         As ``run`` takes them.
     attempts : int
         How many there were, each with half the step size of the one before.
+    sampler : str
+        As the user calls it.
     """
     for i in range(len(plan.step_sizes)):
         one = plan.at(i)
@@ -56,9 +61,9 @@ def explain(
     if missing:
         names = " and ".join(f'"{name}"' for name in missing)
         return DataError(
-            f"SGLD: the rows of {names} that update {first_update + i} read have NaN. They had a "
-            "finite density when this SGLD was made: the data changed while sampling. Restore "
-            "them, and make a new SGLD."
+            f"{sampler}: the rows of {names} that update {first_update + i} read have NaN. They "
+            f"had a finite density when this {sampler} was made: the data changed while sampling. "
+            f"Restore them, and make a new {sampler}."
         )
     wrong = ~np.isfinite(gradient) | ~np.isfinite(new)
     concerned = wrong if wrong.any() else ~wrong
@@ -80,11 +85,13 @@ def explain(
             f"{attempts} attempts with ever smaller steps ended so, and a smaller step_size will "
             "not help. Where a density ends at a parameter, as that of Uniform(0, t) at t, its "
             "gradient does not keep a chain inside: sample that parameter with another step "
-            "method, SGLD(vars=[...]) beside it, or write a density that falls off. Elsewhere, "
-            "initvals= of pm.sample or center= take a point where the density is finite all around."
+            f"method, {sampler}(vars=[...]) beside it, or write a density that falls off. "
+            "Elsewhere, initvals= of pm.sample or center= take a point where the density is finite "
+            "all around."
         )
     return NonFiniteError(
-        f"SGLD: {what} at update {first_update + i} (step_size={plan.step_sizes[i]:.3g}). {advice}"
+        f"{sampler}: {what} at update {first_update + i} (step_size={plan.step_sizes[i]:.3g}). "
+        f"{advice}"
     )
 
 

@@ -28,6 +28,7 @@ class Reason(IntFlag):
     WIDTH = 32
     SHORT = 64
     UNSTABLE = 128
+    STUCK = 256
 
 
 class Message(NamedTuple):
@@ -55,21 +56,27 @@ class LastWords(str):
     messages : sequence of Message
     step : str
         Which of the step methods of the chain.
+    sampler : str
+        As the user calls it.
     """
 
     messages: Sequence[Message]
     step: str
+    sampler: str
 
-    def __new__(cls, text: str, messages: Sequence[Message] = (), step: str = "") -> LastWords:
+    def __new__(
+        cls, text: str, messages: Sequence[Message] = (), step: str = "", sampler: str = ""
+    ) -> LastWords:
         """Keep the parts beside the text; a pickle has the text only, and they follow."""
         new = super().__new__(cls, text)
-        new.messages, new.step = messages, step
+        new.messages, new.step, new.sampler = messages, step, sampler
         return new
 
     @classmethod
-    def of(cls, messages: Sequence[Message], step: str) -> LastWords:
+    def of(cls, messages: Sequence[Message], step: str, sampler: str = "SGLD") -> LastWords:
         """Return the words of a chain."""
-        return cls("\n".join(f"SGLD: {message.text}" for message in messages), messages, step)
+        text = "\n".join(f"{sampler}: {message.text}" for message in messages)
+        return cls(text, messages, step, sampler)
 
 
 class OneVoice(logging.Filter):
@@ -113,13 +120,14 @@ def in_one_voice(kept: Sequence[LastWords], run: str) -> list[str]:
     grouped: dict[Any, list[Message]] = {}
     for words in kept:
         for message in words.messages:
-            grouped.setdefault((words.step, message.reason), []).append(message)
+            key = (words.sampler, words.step, message.reason)
+            grouped.setdefault(key, []).append(message)
     lines = []
-    for alike in grouped.values():
+    for (sampler, *_), alike in grouped.items():
         chains = f"{len(alike)}{of_all} chain{'' if len(alike) == 1 and not number else 's'}"
         worst = ", the worst of them" if len(alike) > 1 else ""
         text = max(alike, key=lambda message: message.excess).text
-        lines.append(f"SGLD, {chains}{worst}: {text}")
+        lines.append(f"{sampler}, {chains}{worst}: {text}")
     return lines
 
 

@@ -122,12 +122,13 @@ class NoiseMonitor(Comparable):
         step_sizes = step_sizes[-READ:]
         gradients, multiplied = gradients[-READ:], multiplied[-READ:]
         moving, size = step_sizes[:-1], gradients.shape[1]
-        left = self.dynamics.gradient_kept(moving[:, None]) if self.matched else 1
-        weights = self.dynamics.noise_weight(moving)
-        weights = weights * (self.share / (2 * self.temperature * len(moving)))
         with np.errstate(over="ignore", invalid="ignore"):  # on its way to infinity
-            apart = gradients[1:] - left * gradients[:-1]
-            moved = multiplied[1:] - left * multiplied[:-1]
+            apart, moved = (
+                self.dynamics.differences(step_sizes, each, self.matched)
+                for each in (gradients, multiplied)
+            )
+            weights = self.dynamics.noise_weight(moving[-len(apart) :])
+            weights = weights * (self.share / (2 * self.temperature * len(apart)))
             if self.dynamics.is_exact:
                 added = (weights @ (apart * moved)).sum() / size
             else:

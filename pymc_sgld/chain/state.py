@@ -42,6 +42,8 @@ class Chain(Comparable):
         By which step sizes are multiplied, after what the chain met while tuning.
     last_step_size : float
         Of the last update.
+    accepted : float
+        Sum of the acceptance rates of the draws that count; NaN where nothing is rejected.
     overflows : int
         Attempts at draws after tuning that did not stay finite.
     findings : Findings
@@ -63,6 +65,7 @@ class Chain(Comparable):
     batches: int = 0
     refinement: float = 1.0
     last_step_size: float = np.nan
+    accepted: float = 0.0
     overflows: int = 0
     findings: Findings = field(default_factory=Findings)
     reasons: int = 0

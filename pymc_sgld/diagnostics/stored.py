@@ -31,6 +31,7 @@ FOUND = {
         _OTHERWISE,
     ),
     Reason.UNSTABLE: ("the density or a gradient overflowed while sampling", _OTHERWISE),
+    Reason.STUCK: ("hardly any proposal was accepted", f"{SMALLER}, or more tuning draws"),
     Reason.SHORT: ("a chain is too short to tell", "run longer, or reparametrise"),
 }
 """What a chain was off by, and what to change."""
@@ -76,7 +77,8 @@ class Stored:
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings that all draws share, by name."""
-        found = {name: self.setting(name) for name in SETTINGS if name != "placing"}
+        found = {name: self.setting(name) for name in (*SETTINGS, "friction")}
+        del found["placing"]
         return {name: value for name, value in found.items() if value is not None}
 
     @property

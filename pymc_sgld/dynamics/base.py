@@ -63,6 +63,8 @@ class Dynamics(ABC):
         Vectors :math:`L z` and single numbers :math:`z` that an update takes.
     takes_duals : bool
         Whether it takes :math:`L^{-\top} z`, too, for each of the vectors.
+    reads : int
+        Consecutive gradients from which their noise is known.
     acceptance : float or None
         The acceptance rate that a chosen step size is tuned to, where there is an accept step.
     """
@@ -73,6 +75,7 @@ class Dynamics(ABC):
     vectors: ClassVar[int] = 1
     scalars: ClassVar[int] = 0
     takes_duals: ClassVar[bool] = False
+    reads: ClassVar[int] = 2
     acceptance: ClassVar[float | None] = None
 
     def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
@@ -146,8 +149,27 @@ class Dynamics(ABC):
         """Return how much of where it was an update leaves in a direction of that rate."""
 
     @abstractmethod
-    def gradient_kept(self, step_size: Any) -> Any:
-        """Return how much of a gradient is left at the next update, at the rate one."""
+    def differences(
+        self, step_sizes: np.ndarray, gradients: np.ndarray, matched: bool
+    ) -> np.ndarray:
+        """Return combinations of consecutive gradients that have twice the variance of their noise.
+
+        As little as can be is left in them of how the position moved.
+
+        Parameters
+        ----------
+        step_sizes : ndarray, shape (k,)
+            Of at least two updates; the last may be zero, of one that moves nothing.
+        gradients : ndarray, shape (k, d)
+            That they used, or a linear function of each.
+        matched : bool
+            Whether the rates of all directions are one.
+
+        Returns
+        -------
+        ndarray, shape (m, d)
+            At least one combination.
+        """
 
     @abstractmethod
     def limit(self, largest: float, rate: float) -> float:
@@ -195,9 +217,12 @@ class Overdamped(Dynamics):
         r"""Return :math:`1 - \varepsilon r / 2`."""
         return 1 - step_size * rates / 2
 
-    def gradient_kept(self, step_size: Any) -> Any:
-        r"""Return :math:`1 - \varepsilon / 2`."""
-        return self.memory(1.0, step_size)
+    def differences(
+        self, step_sizes: np.ndarray, gradients: np.ndarray, matched: bool
+    ) -> np.ndarray:
+        r"""Return :math:`\hat g_{k+1} - (1 - \tfrac\varepsilon2) \hat g_k`, or differences."""
+        left = self.memory(1.0, step_sizes[:-1, None]) if matched else 1
+        return gradients[1:] - left * gradients[:-1]
 
     def limit(self, largest: float, rate: float) -> float:
         """Return the step size of that rate."""

@@ -80,8 +80,8 @@ class MetropolisAdjusted(Overdamped):
         of_both = preconditioned + found.preconditioned
         ratio = (
             (proposed_density - density)
-            - (both * diffusion).sum() / 2
-            - (step_size / 8) * (both * of_both).sum()
+            - (both * diffusion).sum(axis=0) / 2
+            - (step_size / 8) * (both * of_both).sum(axis=0)
         ) / temperature
         probability = xp.exp(xp.minimum(xp.where(xp.isnan(ratio), -np.inf, ratio), 0))
         takes = uniform(chance) < probability

@@ -11,6 +11,8 @@ import numpy as np
 from pymc_sgld.dynamics.base import Dynamics, Evaluation, State, Target
 from pymc_sgld.dynamics.operators import functions_for
 
+_LEAST_APART = 1e-4  # of eigenvalues, in their distance from one: its square is the error
+
 
 @dataclass(frozen=True)
 class BAOAB(Dynamics):
@@ -57,6 +59,7 @@ class BAOAB(Dynamics):
     name = "baoab"
     order = 2
     is_exact = True
+    reads = 3
 
     def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         r"""Return a momentum, :math:`u \sim N(0, T M)`."""
@@ -88,9 +91,26 @@ class BAOAB(Dynamics):
         """Return the spectral radius of the update of position and momentum."""
         return np.abs(self._eigenvalues(np.atleast_1d(rates), step_size)).max(axis=0)
 
-    def gradient_kept(self, step_size: Any) -> Any:
-        """Return one: by how much a position moves depends on the momentum, not on where it is."""
-        return 1.0
+    def differences(
+        self, step_sizes: np.ndarray, gradients: np.ndarray, matched: bool
+    ) -> np.ndarray:
+        r"""Return combinations of three, in which the momentum is not: its way is not noise.
+
+        .. math::
+
+            \hat g_{k+1} - (1 + c) (1 - \tfrac{\varepsilon^2}{2}) \hat g_k + c\, \hat g_{k-1},
+
+        without :math:`\varepsilon^2 / 2` where rates are not one, times what makes the variance
+        twice that of the noise. Where the last update moves nothing, the last difference is all
+        noise, and alone.
+        """
+        if len(step_sizes) < 3 or not step_sizes[-1]:
+            return gradients[-1:] - gradients[-2:-1]
+        moved = step_sizes[1:-1, None]
+        kept = np.exp(-self.friction * moved)
+        left = (1 + kept) * (1 - moved**2 / 2 * matched)
+        found = gradients[2:] - left * gradients[1:-1] + kept * gradients[:-2]
+        return found * np.sqrt(2 / (1 + left**2 + kept**2))
 
     def limit(self, largest: float, rate: float) -> float:
         r"""Return :math:`\varepsilon` with :math:`\varepsilon^2 r` as large."""
@@ -109,8 +129,11 @@ class BAOAB(Dynamics):
         :math:`\lambda_a` of the update.
         """
         values = self._eigenvalues(rates, step_size)
-        apart = values[0] - values[1]
-        apart = np.where(np.abs(apart) < 1e-6, 1e-6, apart)  # critical damping
+        middle, half = values.mean(axis=0), (values[0] - values[1]) / 2
+        # at critical damping both are one: apart by what changes little, and can be divided by
+        least = _LEAST_APART * np.abs(1 - middle)
+        half = np.where(np.abs(half) < least, least, half)
+        values, apart = np.stack([middle + half, middle - half]), 2 * half
         kept = np.exp(-self.friction * step_size)
         weight = step_size**2 * (1 + kept) / 2 / apart
         found = accumulated(np.concatenate([values[0], values[1]]))

@@ -139,7 +139,7 @@ def choose(
     parents = set().union(*above.values())
     top = {name for name in parents if not above.get(name)}
     gaussian = approximate(data, search, top)
-    doubts = doubts_about(gaussian, data.coordinates, search, parents)
+    doubts = doubts_about(gaussian, data.coordinates, search, parents, asked)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     rough = max(gaussian.fisher_divergence, gaussian.worst)

@@ -11,7 +11,7 @@ from pymc_sgld.chain.messages import Message, Reason
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.tuning.posterior.variational import Gaussian
-from pymc_sgld.tuning.settings import Search
+from pymc_sgld.tuning.settings import Asked, Search
 
 UNLIKE = 0.15
 """Fisher divergence from which a posterior is not like its Gaussian approximation.
@@ -25,7 +25,11 @@ _COLLAPSED = np.log(1e-3)  # of the logarithm of a scale, from where the search 
 
 
 def doubts_about(
-    gaussian: Gaussian, coordinates: Sequence[Coordinates], search: Search, parents: Collection[str]
+    gaussian: Gaussian,
+    coordinates: Sequence[Coordinates],
+    search: Search,
+    parents: Collection[str],
+    asked: Asked,
 ) -> list[Message]:
     """Return why no chain is to be trusted, if there is a reason, and warn of it.
 
@@ -39,6 +43,8 @@ def doubts_about(
         Where the search began.
     parents : collection of str
         Variables that the priors of others depend on.
+    asked : Asked
+        It has the dynamics: with an accept step a poor Gaussian costs time, and no trust.
 
     Warns
     -----
@@ -47,10 +53,14 @@ def doubts_about(
     """
     if search.center is not None:  # the user's own: the draws will tell
         return []
-    text = _collapse(gaussian, coordinates, search, parents) or _misfit(gaussian)
+    text = _collapse(gaussian, coordinates, search, parents) or _misfit(gaussian, asked)
     if not text:
         return []
-    warnings.warn(f"SGLD: {text} Chains are marked as untrusted.", SGLDWarning, stacklevel=4)
+    exact = asked.dynamics.acceptance is not None
+    then = "Draws are exact all the same." if exact else "Chains are marked as untrusted."
+    warnings.warn(f"{asked.sampler}: {text} {then}", SGLDWarning, stacklevel=4)
+    if exact:
+        return []
     return [Message(Reason.GAUSSIAN, gaussian.fisher_divergence, text)]
 
 
@@ -72,7 +82,7 @@ def _collapse(
     return ""
 
 
-def _misfit(gaussian: Gaussian) -> str:
+def _misfit(gaussian: Gaussian, asked: Asked) -> str:
     """Return what to say of a posterior that is unlike the Gaussian."""
     if gaussian.settled and gaussian.fisher_divergence < UNLIKE:
         return ""
@@ -82,8 +92,13 @@ def _misfit(gaussian: Gaussian) -> str:
         if gaussian.settled
         else "the search for the center of the posterior did not settle"
     )
+    poor = (
+        "the preconditioner may be poor, and the chain slow"
+        if asked.dynamics.acceptance is not None
+        else "step size and preconditioner may be poor, and predictions of the bias wrong"
+    )
     return (
-        f"{what}: step size and preconditioner may be poor, and predictions of the bias wrong. "
+        f"{what}: {poor}. "
         "Reparametrise the model (a non-centered or a centered parametrisation of group effects), "
         "pass a point as center=, or compare with NUTS."
     )

@@ -81,9 +81,10 @@ class EstimatorNoise:
         if ratio <= 1:
             return asked
         warnings.warn(
-            f'SGLD: the gradient with gradient="{asked}" has {ratio:.2g} times the variance of the '
-            'plain minibatch gradient, which is used instead (gradient="minibatch"). The posterior '
-            "is too wide around its center for the expansion: a reparametrisation may help, or "
+            f'{self._asked.sampler}: the gradient with gradient="{asked}" has {ratio:.2g} times '
+            "the variance of the plain minibatch gradient, which is used instead "
+            '(gradient="minibatch"). The posterior is too wide around its center for the '
+            "expansion: a reparametrisation may help, or "
             "center= at a point nearer to its mean.",
             SGLDWarning,
             stacklevel=4,
@@ -241,10 +242,10 @@ class EstimatorNoise:
         worst = int(np.argmax(missing))
         if missing[worst] > _MISSING:
             warnings.warn(
-                f"SGLD: what the data say of {self._names[worst]} is in rows so rare that batches "
-                "hardly ever read them: its standard deviation may be far off, and no diagnostic "
-                'would see it. Pass gradient="taylor" or a larger batch_size, and compare with '
-                "NUTS.",
+                f"{self._asked.sampler}: what the data say of {self._names[worst]} is in rows so "
+                "rare that batches hardly ever read them: its standard deviation may be far off, "
+                'and no diagnostic would see it. Pass gradient="taylor" or a larger batch_size, '
+                "and compare with NUTS.",
                 SGLDWarning,
                 stacklevel=4,
             )

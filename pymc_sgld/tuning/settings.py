@@ -36,6 +36,8 @@ class Asked:
         Tolerated relative inflation of the variance.
     backend : Backend
         What runs the updates, and what takes long before them.
+    sampler : str
+        As the user calls it.
     """
 
     gradient: str
@@ -44,6 +46,7 @@ class Asked:
     dynamics: Dynamics
     bias_target: float
     backend: Backend
+    sampler: str = "SGLD"
 
     @property
     def by_laplace(self) -> bool:
