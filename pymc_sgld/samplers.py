@@ -227,6 +227,11 @@ class MALA(SGLD):
         super().__init__(vars, gradient="minibatch", **settings)
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
+        if getattr(schedule, "exploration", 0):
+            raise SettingError(
+                "MALA cannot explore without noise: its accept step is for the temperature above "
+                "zero. Use SGLD or SGHMC with this schedule, or exploration=0."
+            )
         return MetropolisAdjusted()
 
 

@@ -118,7 +118,10 @@ class cyclical:
         \left[1 + \cos\left(\pi\, (t \bmod P) / P\right)\right]
 
     Each cycle starts with large steps that look for a mode and ends with small ones that sample it.
-    The stats ``cycle`` and ``cycle_position`` of every draw say where its last update stood.
+    In the first part of a cycle, ``exploration``, no noise is injected: the temperature is zero.
+    The stats ``cycle`` and ``cycle_position`` of every draw say where its last update stood, and
+    ``explores`` whether it is one of that part, of which
+    :func:`~pymc_sgld.thin_by_step_size` keeps none.
 
     Parameters
     ----------
@@ -126,11 +129,13 @@ class cyclical:
         :math:`\varepsilon_0`, the largest step size, taken at the start of a cycle.
     period : int
         :math:`P`, updates in a cycle.
+    exploration : float
+        Share of a cycle without noise, below 1. Only for samplers without an accept step.
 
     References
     ----------
     Zhang, Li, Zhang, Chen and Wilson (2020), Cyclical stochastic gradient MCMC for Bayesian deep
-    learning, equation 1.
+    learning, equation 1 and algorithm 1.
 
     Examples
     --------
@@ -141,9 +146,16 @@ class cyclical:
 
     step_size: float
     period: int
+    exploration: float = 0.0
 
     def __post_init__(self) -> None:
         _positive("schedules.cyclical", step_size=self.step_size, period=self.period)
+        share = self.exploration
+        if not (isinstance(share, numbers.Real) and 0 <= share < 1):
+            raise SettingError(
+                "schedules.cyclical: exploration is a share of a cycle, at least 0 and below 1, "
+                f"got {share!r}"
+            )
         if not isinstance(self.period, numbers.Integral):
             raise SettingError(
                 f"schedules.cyclical: period must be a whole number of updates, got {self.period!r}"
@@ -158,6 +170,15 @@ class cyclical:
         """Return the cycles of the updates ``count``, from 0, and the positions, in [0, 1)."""
         cycle, update = np.divmod(np.asarray(count), self.period)
         return cycle, update / self.period
+
+
+def explores(schedule: Schedule, count: np.ndarray) -> np.ndarray | None:
+    """Return which updates explore, shape (k,): None where a schedule has no such part."""
+    share = getattr(schedule, "exploration", 0.0)
+    if not share:
+        return None
+    _, position = schedule.cycle(count)  # type: ignore[attr-defined]
+    return position < share
 
 
 def cycle_of(schedule: Schedule, update: int) -> tuple[int, float]:

@@ -18,6 +18,7 @@ MEASURED: dict[str, Any] = {
     "updates": (np.int64, []),
     "cycle": (np.int64, []),
     "cycle_position": (np.float64, []),
+    "explores": (np.int64, []),
     "mean_shift": (np.float64, []),
     "mean_shift_error": (np.float64, []),
     "sd_ratio": (np.float64, []),

@@ -59,7 +59,7 @@ from pymc_sgld.minibatch.placing import number_of
 from pymc_sgld.minibatch.selection.pm_minibatch import check_all_sampled
 from pymc_sgld.orphans import end_with_parent
 from pymc_sgld.progress import progress
-from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of
+from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of, explores
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of, settings_of
 from pymc_sgld.tuning.choices import choose, choose_integrator
@@ -479,6 +479,7 @@ class SGLD(BlockedStep):
             words = LastWords.of(messages, names, self._called)
             warning = SamplerWarning(WarningType.BAD_PARAMS, words, "warn")
         cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
+        without_noise = explores(self.schedule, np.array([chain.updates - 1]))
         return (
             self._settings
             | draw.stats
@@ -493,6 +494,7 @@ class SGLD(BlockedStep):
                 "updates": chain.updates,
                 "cycle": cycle,
                 "cycle_position": cycle_position,
+                "explores": int(without_noise is not None and without_noise[0]),
                 "steps_per_draw": self._transition.updates_of_draw(chain),
                 "warning": warning,
             }

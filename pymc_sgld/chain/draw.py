@@ -22,7 +22,7 @@ from pymc_sgld.compiled.updates import Outcome, Plan, Updates
 from pymc_sgld.dynamics.base import State
 from pymc_sgld.errors import NonFiniteError
 from pymc_sgld.minibatch.position import Coordinates
-from pymc_sgld.schedules import Schedule, evaluate
+from pymc_sgld.schedules import Schedule, evaluate, explores
 from pymc_sgld.tuning.choices import refine
 from pymc_sgld.tuning.posterior.variational import Gaussian
 
@@ -329,6 +329,9 @@ class Transition:
         sizes, run = step_sizes[part], self.run
         number, first = len(sizes), chain.updates + part.start
         noise = standard_normal(rng, ((1 + paired) * number, run.normals), run.dtype)
+        without_noise = explores(self.schedule, np.arange(first, first + number))
+        if without_noise is not None:
+            noise[np.repeat(without_noise, 1 + paired)] = 0
         rows = run.starts(rng, chain.row_seed, first, number)
         if not paired:
             return Plan(sizes, noise, rows, others), []

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from pymc_sgld.diagnostics.stored import over_steps
 from pymc_sgld.errors import SettingError
 
 THINNED = "thinned_by_step_size"
@@ -17,6 +18,8 @@ def step_size_weights(idata: Any) -> xr.DataArray:
     The estimate of :math:`E f` from a chain with decreasing steps is the time average
     :math:`\sum_t \varepsilon_t f(\theta_t) / \sum_t \varepsilon_t`.
 
+    Draws of the part of a cycle that explores count nothing.
+
     Parameters
     ----------
     idata : DataTree
@@ -25,7 +28,7 @@ def step_size_weights(idata: Any) -> xr.DataArray:
     Returns
     -------
     DataArray, dimensions (chain, draw)
-        Positive, with a sum of 1 in every chain: chains count alike.
+        Not negative, with a sum of 1 in every chain: chains count alike.
 
     Raises
     ------
@@ -38,6 +41,9 @@ def step_size_weights(idata: Any) -> xr.DataArray:
     Welling and Teh (2011), Bayesian learning via stochastic gradient Langevin dynamics, eq. 11.
     """
     step_size = _step_size(idata)
+    if "explores" in idata["sample_stats"]:  # without noise: not draws of the posterior
+        explores = over_steps(idata["sample_stats"]["explores"]).max("steps")
+        step_size = step_size.where(explores == 0, 0.0)
     if idata["sample_stats"].attrs.get(THINNED):
         raise SettingError(
             "cannot weight idata by its step sizes: thin_by_step_size kept its draws in "
