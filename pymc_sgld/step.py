@@ -42,7 +42,6 @@ from pymc_sgld.batching.epochs import ORDERS, independent, make_order
 from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.chain.failures import check_finite
 from pymc_sgld.chain.judge import Judge
-from pymc_sgld.chain.messages import LastWords, install
 from pymc_sgld.chain.parameters import ParameterValues
 from pymc_sgld.chain.state import Chain, Draw
 from pymc_sgld.compiled.threads import one_thread
@@ -51,6 +50,7 @@ from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.gradients import ESTIMATORS
+from pymc_sgld.messages import LastWords, install
 from pymc_sgld.minibatch.checks import costs
 from pymc_sgld.minibatch.checks.guard import Guard
 from pymc_sgld.minibatch.checks.negative_indices import negative_indices

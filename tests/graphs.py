@@ -70,7 +70,7 @@ def mean_gradient(updates, position, number, together=100):
     sums = np.zeros(len(position))
     for first in range(0, number, together):
         count = min(together, number - first)
-        reads = updates.starts(np.random.default_rng(0), 3, first, count)
+        reads = updates.reads(np.random.default_rng(0), 3, first, count)
         plan = Plan(np.full(count, 1e-300), np.zeros((count, updates.normals)), reads, [])
         sums += updates((position,), plan).gradients.sum(axis=0)
     return sums / number

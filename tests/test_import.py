@@ -79,14 +79,13 @@ MAY_IMPORT = {  # and all of them the modules in no folder but `step`, `samplers
     "minibatch": "backends sources",
     "gradients": "minibatch",
     "compiled": "backends batching dynamics gradients minibatch sources",
-    "tuning": "backends batching chain dynamics gradients minibatch sources",
+    "tuning": "backends batching dynamics gradients minibatch sources",
     "chain": "backends compiled dynamics minibatch tuning",
     "step": "backends batching chain compiled dynamics gradients minibatch sources tuning",
     "samplers": "dynamics step tuning",
-    "diagnostics": "backends chain compiled minibatch sources",
+    "diagnostics": "backends compiled minibatch sources",
 }
 MODULES = "modules"  # those that are in no folder
-KNOWN_CIRCLES = [{"chain", "tuning"}]
 
 
 def test_which_folder_imports_which():
@@ -103,12 +102,7 @@ def test_which_folder_imports_which():
 
 
 def test_folders_import_each_other_in_one_direction():
-    """But for circles that are known, and that are to go."""
     table = {name: set(others.split()) for name, others in MAY_IMPORT.items()}
-    for circle in KNOWN_CIRCLES:
-        assert all(table[name] & circle for name in circle)  # it is still there
-        for name in circle:
-            table[name] -= circle
     check_no_circle(table)
 
 

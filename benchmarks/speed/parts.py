@@ -59,7 +59,7 @@ def python_parts(problem: Problem, batch_size: int, model: pm.Model) -> dict[str
         state["point"], _ = step.step(state["point"])
 
     def order() -> None:
-        updates.starts(rng, 0, next(draws) * UPDATES_OF_A_DRAW, UPDATES_OF_A_DRAW)
+        updates.reads(rng, 0, next(draws) * UPDATES_OF_A_DRAW, UPDATES_OF_A_DRAW)
 
     work = {
         "a draw": draw,
@@ -95,7 +95,7 @@ def compiled_parts(problem: Problem, batch_size: int, model: pm.Model) -> dict[s
         draws = count()
 
         def work() -> None:  # rows that are not in the processor's caches since the last turn
-            rows = updates.starts(rng, 0, next(draws) * shape[0], shape[0])
+            rows = updates.reads(rng, 0, next(draws) * shape[0], shape[0])
             updates((start,), Plan(step_sizes, noise, rows, []))
 
         return by_draw(work, problem)

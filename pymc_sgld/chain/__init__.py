@@ -6,7 +6,6 @@
 ``noise_monitor``  gradient noise: the variance that it adds, and Welling and Teh's threshold
 ``mixing``         effective sample size, and the width of the draws
 ``judge``          from the readings of a chain to words
-``messages``       the words of all chains of a run, said once
 ``failures``       what is not finite, explained
 ``parameters``     the parameters of the model at a position
 """

@@ -12,7 +12,6 @@ import numpy as np
 from pymc_sgld.chain.coupled import TUNING_SHARE, CoupledDifference, coupled_draws
 from pymc_sgld.chain.failures import explain, is_finite, is_stable, quoted
 from pymc_sgld.chain.judge import Judge
-from pymc_sgld.chain.messages import Message, Reason
 from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.chain.state import Chain, Draw
@@ -21,9 +20,9 @@ from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Outcome, Plan, Updates
 from pymc_sgld.dynamics.base import State
 from pymc_sgld.errors import NonFiniteError
+from pymc_sgld.messages import Message, Reason
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.schedules import Schedule, evaluate, explores
-from pymc_sgld.tuning.choices import refine
 from pymc_sgld.tuning.posterior.variational import Gaussian
 
 MOST_STEPS_PER_DRAW = 1000
@@ -87,7 +86,7 @@ class Transition:
         standard_normal(rng, (min(of_a_draw, WORTHWHILE),), self.run.dtype)
         state = (position, *self.run.start(rng))
         gradients = self.run(
-            state, self._idle(self.run.starts(rng, 0, 0, updates), others, updates)
+            state, self._idle(self.run.reads(rng, 0, 0, updates), others, updates)
         ).gradients
         if not is_finite(gradients):
             names = quoted(self.coordinates, ~np.isfinite(gradients[-1]))
@@ -261,7 +260,7 @@ class Transition:
         if chain.draw == chain.tune:
             if self.judge.chosen and chain.reading.draws:
                 bias, step_size = chain.coupled.bias(), chain.last_step_size
-                chain.refinement *= refine(self.judge, chain.reading, bias, step_size)
+                chain.refinement *= self.judge.refine(chain.reading, bias, step_size)
             chain.reading = Reading.none(len(self.origin))
             chain.coupled = self._new_coupled(coupled_draws(chain.draws) if self.temperature else 0)
 
@@ -332,13 +331,13 @@ class Transition:
         without_noise = explores(self.schedule, np.arange(first, first + number))
         if without_noise is not None:
             noise[np.repeat(without_noise, 1 + paired)] = 0
-        rows = run.starts(rng, chain.row_seed, first, number)
+        rows = run.reads(rng, chain.row_seed, first, number)
         if not paired:
             return Plan(sizes, noise, rows, others), []
         plan = Plan(sizes, run.dynamics.coarse(noise[::2], noise[1::2], sizes), rows, others)
         seed, begins, halves = chain.row_seed ^ 1 << 61, chain.coupled.updates, []
         for half in (slice(None, number), slice(number, None)):
-            rows = run.starts(rng, seed, begins, number)
+            rows = run.reads(rng, seed, begins, number)
             halves.append(Plan(np.repeat(sizes / 2, 2)[half], noise[half], rows, others))
             begins += number
         return plan, halves
@@ -349,7 +348,7 @@ class Transition:
         """Read the gradients of the last updates: of one, and of one more that moves nothing."""
         step_sizes, gradients, products = plan.step_sizes, outcome.gradients, outcome.preconditioned
         if len(step_sizes) < self.run.dynamics.reads:
-            rows = self.run.starts(rng, chain.row_seed, chain.updates + len(step_sizes), 1)
+            rows = self.run.reads(rng, chain.row_seed, chain.updates + len(step_sizes), 1)
             more = self.run(outcome.state, self._idle(rows, plan.others))
             step_sizes = np.append(step_sizes, 0)
             gradients = np.concatenate([gradients, more.gradients])

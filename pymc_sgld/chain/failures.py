@@ -57,7 +57,7 @@ def explain(
         if not is_finite(new, gradient, outcome.log_density):
             break
         state = outcome.state
-    missing = run.missing(one.starts)
+    missing = run.missing(one.reads)
     if missing:
         names = " and ".join(f'"{name}"' for name in missing)
         return DataError(
@@ -69,7 +69,7 @@ def explain(
     concerned = wrong if wrong.any() else ~wrong
     listing = quoted(coordinates, concerned)
     if not wrong.any() or wrong.all():
-        terms = run.outside(new if is_finite(new) else state[0], one.starts, one.others)
+        terms = run.outside(new if is_finite(new) else state[0], one.reads, one.others)
         where = f"the density of {', '.join(terms)}" if terms else "a density"
         what = f"{where} ended or overflowed: a parameter ({listing}) left the support,"
     elif is_finite(gradient):

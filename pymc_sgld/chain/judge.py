@@ -11,13 +11,14 @@ import scipy
 from numpy.typing import ArrayLike
 
 from pymc_sgld.chain.coupled import GROUPS, Bias
-from pymc_sgld.chain.messages import Message, Reason
 from pymc_sgld.chain.noise_monitor import Reading
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
+from pymc_sgld.messages import Message, Reason
 from pymc_sgld.tolerance import CHAIN_FALSE_ALARMS, MEAN_TOLERANCE, SD_TOLERANCE
 from pymc_sgld.wording import apart
 
 SLACK = 2.0  # times the bias target that a reading may show
+_LEAST_FACTOR = 0.01  # of a refinement
 
 
 class Findings(NamedTuple):
@@ -145,6 +146,25 @@ class Judge:
             'a larger batch_size, or gradient="taylor".'
         )
         return Message(Reason.NOISE, float(added[worst]), text)
+
+    def refine(self, reading: Reading, bias: Bias | None, step_size: float) -> float:
+        """Return the factor by which a step size is to be smaller, after what a chain has read.
+
+        The noise is to be within the bias target; what half the step size changed is to be half of
+        what would be reported.
+        """
+        factor = 1.0
+        if bias is not None:
+            excess = self.excess(bias)[0]
+            factor = min(1.0, 0.5 / excess) if excess > 1 else 1.0
+        if np.max(self.added(reading, step_size, factor)) <= 1.25 * self.bias_target:
+            return max(factor, _LEAST_FACTOR)
+        low, high = 0.0, factor
+        for _ in range(20):
+            middle = (low + high) / 2
+            within = np.max(self.added(reading, step_size, middle)) <= self.bias_target
+            low, high = (middle, high) if within else (low, middle)
+        return max(low, _LEAST_FACTOR)
 
     def findings(self, reading: Reading, bias: Bias | None, step_size: float) -> Findings:
         """Return the bias of the worst parameter: of the one that is off beyond most doubt."""

@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy
 
-from pymc_sgld.chain.messages import Message, Reason
 from pymc_sgld.equality import Comparable
+from pymc_sgld.messages import Message, Reason
 from pymc_sgld.tolerance import CHAIN_ESS_LIMIT as NEEDED  # effective draws of a chain
 from pymc_sgld.tolerance import CHAIN_FALSE_ALARMS, FEWEST_JUDGED
 

@@ -85,21 +85,21 @@ class Plan(NamedTuple):
         One for every update.
     noise : ndarray, shape (k, n)
         Standard normal numbers: ``n`` is that of `Updates.normals`.
-    starts : sequence
-        What the updates read, from each of ``orders``, as `Updates.starts` gives it.
+    reads : sequence
+        What the updates read, from each of ``orders``, as `Updates.reads` gives it.
     others : list of ndarray
         Values of the variables that the step does not move.
     """
 
     step_sizes: np.ndarray
     noise: np.ndarray
-    starts: Sequence[Reads]
+    reads: Sequence[Reads]
     others: list[np.ndarray]
 
     def at(self, update: int) -> Plan:
         """Return the plan of one of the updates alone."""
         one = slice(update, update + 1)
-        rows = [of_order[one] for of_order in self.starts]
+        rows = [of_order[one] for of_order in self.reads]
         return Plan(self.step_sizes[one], self.noise[one], rows, self.others)
 
 
@@ -198,11 +198,11 @@ class Updates:
                 *[np.asarray(array, self.dtype) for array in state],
                 plan.step_sizes.astype(self.dtype, copy=False),
                 *self._inputs_of(plan.noise),
-                *[self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.starts)],
+                *[self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.reads)],
                 *plan.others,
                 *self._preconditioner.arrays,
                 *self._constants,
-                *self._inputs.arrays(plan.starts),
+                *self._inputs.arrays(plan.reads),
             )
         *new, gradients, preconditioned, density = map(np.asarray, found)  # JAX has its own
         return Outcome(tuple(new), gradients, preconditioned, density)
@@ -255,20 +255,20 @@ class Updates:
         return max(self.orders, key=lambda o: o.total_size / o.batch_size, default=None)
 
     def outside(
-        self, position: np.ndarray, starts: Sequence[Reads], others: list[np.ndarray]
+        self, position: np.ndarray, reads: Sequence[Reads], others: list[np.ndarray]
     ) -> list[str]:
         """Return the terms whose density is zero or not finite, for the rows of one update."""
         data = [variable for variable, _ in self._inputs.items]
         function = self._density.function(list(self._inside.values()), extra=data)
         with np.errstate(all="ignore"):
-            found = function(position, others, extra=self._inputs.batch(starts))
+            found = function(position, others, extra=self._inputs.batch(reads))
         return [name for name, inside in zip(self._inside, found, strict=True) if not inside]
 
-    def missing(self, starts: Sequence[Reads]) -> list[str]:
+    def missing(self, reads: Sequence[Reads]) -> list[str]:
         """Return the sources that have NaN in the rows of one update."""
-        return self._inputs.missing(starts)
+        return self._inputs.missing(reads)
 
-    def starts(
+    def reads(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
     ) -> list[Reads]:
         """Return what the updates read, for each of ``orders``."""

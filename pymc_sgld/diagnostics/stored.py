@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pymc_sgld.chain.messages import Reason
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
 from pymc_sgld.errors import SettingError
+from pymc_sgld.messages import Reason
 from pymc_sgld.stats import SETTINGS, WORDS
 from pymc_sgld.tolerance import Doubt
 

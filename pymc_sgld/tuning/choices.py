@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from pymc_sgld.arguments import choice
-from pymc_sgld.chain.coupled import Bias
-from pymc_sgld.chain.judge import Judge
-from pymc_sgld.chain.noise_monitor import Reading
 from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, largest_step
@@ -32,7 +29,6 @@ _ALL_ROWS = 0.005  # seconds for all rows by NumPy, of which compiled updates ta
 _LARGEST_BATCH_SIZE = 1024
 _LARGEST_OF_MANY = 8192  # where many effects move what they share: their update costs much anyway
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
-_LEAST_FACTOR = 0.01  # of a refinement
 _LARGEST_HESSIAN = 3000  # coordinates: 72 MB a matrix
 
 
@@ -68,27 +64,6 @@ def choose_integrator(integrator: str | None, schedule: Schedule | None, gradien
             '"euler_maruyama" with a schedule.'
         )
     return INTEGRATORS[integrator]
-
-
-def refine(judge: Judge, reading: Reading, bias: Bias | None, step_size: float) -> float:
-    """Return the factor by which a step size is to be smaller, after what a chain has read.
-
-    The noise is to be within the bias target; what half the step size changed is to be half of
-    what would be reported.
-    """
-    factor = 1.0
-    if bias is not None:
-        excess = judge.excess(bias)[0]
-        factor = min(1.0, 0.5 / excess) if excess > 1 else 1.0
-    target = judge.bias_target
-    if np.max(judge.added(reading, step_size, factor)) <= 1.25 * target:
-        return max(factor, _LEAST_FACTOR)
-    low, high = 0.0, factor
-    for _ in range(20):
-        middle = (low + high) / 2
-        within = np.max(judge.added(reading, step_size, middle)) <= target
-        low, high = (middle, high) if within else (low, middle)
-    return max(low, _LEAST_FACTOR)
 
 
 def choose(

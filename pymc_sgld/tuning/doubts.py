@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from pymc_sgld.chain.messages import Message, Reason
 from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.messages import Message, Reason
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.tuning.posterior.variational import Gaussian
 from pymc_sgld.tuning.settings import Asked, Search

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pymc_sgld.backends.backend import Backend
-from pymc_sgld.chain.messages import Message
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.gradients.base import Estimate
+from pymc_sgld.messages import Message
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner
 from pymc_sgld.tuning.posterior.variational import Gaussian

@@ -13,11 +13,11 @@ from pymc_sgld import SGLD, SGLDWarning, compare
 from pymc_sgld.batching.epochs import Reshuffle, WithReplacement, independent
 from pymc_sgld.chain.coupled import CoupledDifference, coupled_draws
 from pymc_sgld.chain.judge import Judge
-from pymc_sgld.chain.messages import CHAIN, RUN, LastWords, Message, Reason
 from pymc_sgld.chain.noise_monitor import READ, NoiseMonitor, Reading
 from pymc_sgld.diagnostics.stored import Stored, untrusted_chains
 from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
+from pymc_sgld.messages import CHAIN, RUN, LastWords, Message, Reason
 from tests.graphs import QUICK, TEXTBOOK
 from tests.models import ROWS, gaussian_mean
 

@@ -8,7 +8,7 @@ from pymc_sgld import SGLD, NonFiniteError
 from pymc_sgld.chain import draw as transition
 from pymc_sgld.chain.coupled import TUNING_SHARE, coupled_draws
 from pymc_sgld.chain.failures import is_stable
-from pymc_sgld.chain.messages import Reason
+from pymc_sgld.messages import Reason
 from tests.graphs import QUICK
 from tests.models import gaussian_mean
 

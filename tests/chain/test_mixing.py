@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from pymc_sgld.chain.messages import Reason
 from pymc_sgld.chain.mixing import NEEDED, Mixing
+from pymc_sgld.messages import Reason
 
 NAMES = ["a", "b", "c"]
 

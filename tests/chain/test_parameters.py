@@ -11,9 +11,9 @@ from pymc_sgld import SGLD
 from pymc_sgld.chain import parameters
 from pymc_sgld.chain.coupled import CoupledDifference
 from pymc_sgld.chain.judge import Judge
-from pymc_sgld.chain.messages import Reason
 from pymc_sgld.chain.noise_monitor import Reading
 from pymc_sgld.chain.parameters import ParameterValues
+from pymc_sgld.messages import Reason
 from tests.graphs import random_point
 
 ROWS = 30

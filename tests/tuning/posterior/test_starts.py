@@ -5,7 +5,7 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import SGLD, SGLDWarning
-from pymc_sgld.chain.messages import Reason
+from pymc_sgld.messages import Reason
 from pymc_sgld.tuning.posterior import search as center
 from pymc_sgld.tuning.posterior.starts import climb, mean_field
 
