@@ -21,7 +21,7 @@ class Comparable:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_equal(one[k], other[k]) for k in one)
-    if isinstance(one, tuple):
+    if isinstance(one, tuple | list):
         return len(one) == len(other) and all(map(_equal, one, other))
     if isinstance(one, np.ndarray | float):
         return bool(np.array_equal(one, other, equal_nan=True))

@@ -53,7 +53,7 @@ OF_SOME: dict[str, Any] = {
 """What only some samplers have: a setting, and what differs from draw to draw."""
 
 WORDS: dict[str, tuple[str, ...]] = {
-    "gradient": ("minibatch", "control_variate", "taylor"),
+    "gradient": ("minibatch", "control_variate", "taylor", "svrg"),
     "preconditioner": (
         "identity",
         "diagonal",

@@ -128,11 +128,13 @@ class SGLD(BlockedStep):
         the start of the chain, tuning included, an integer array of shape (k,), and returns step
         sizes of shape (k,), as a pure function. See :mod:`pymc_sgld.schedules`. By default chosen
         for ``bias_target``, and made smaller while tuning if need be.
-    gradient : {"control_variate", "taylor", "minibatch"}
+    gradient : {"control_variate", "taylor", "svrg", "minibatch"}
         The estimate :math:`\hat g`. ``"minibatch"`` is the prior gradient plus N/n times the
         batch's. The others subtract an expansion of it around the center, of order zero
         (``"control_variate"``) or one (``"taylor"``), and add that of all rows: the same mean, and
         far less variance near the center. Where they have more, the first takes their place.
+        ``"svrg"`` is a control variate whose center is a recent position of the chain, for one more
+        pass over all rows in every epoch.
     preconditioner : "laplace", "laplace_diagonal", "identity" or array, shape (d,) or (d, d)
         :math:`M`, or its diagonal. ``"laplace"`` is the covariance of a Gaussian approximation of
         the posterior, with more than 500 coordinates a diagonal that is stretched along the

@@ -132,6 +132,7 @@ class Transition:
             Gives what a coupled difference compares, shape (size,), at a position.
         """
         self._begin_phase(chain)
+        self._remember(chain, position, others)
         for attempt in range(ATTEMPTS):
             start = position
             if not chain.draw:
@@ -238,6 +239,14 @@ class Transition:
         drawn = self.gaussian.mean + scale * OVERDISPERSION * self.gaussian.shape.unwhiten(z)
         return np.where(position == self.origin, drawn, position).astype(self.run.dtype)
 
+    def _remember(self, chain: Chain, position: np.ndarray, others: list[np.ndarray]) -> None:
+        """Renew what the estimate remembers of the chain, where it is time."""
+        memory = self.run.memory
+        if memory is not None and chain.updates - chain.remembered >= memory.every:
+            chain.memory = memory.refresh(position, others)
+            chain.remembered = chain.updates
+            chain.batches += memory.every
+
     @property
     def _is_adjusted(self) -> bool:
         """Whether an accept step leaves no bias to be measured."""
@@ -333,12 +342,14 @@ class Transition:
             noise[np.repeat(without_noise, 1 + paired)] = 0
         rows = run.reads(rng, chain.row_seed, first, number)
         if not paired:
-            return Plan(sizes, noise, rows, others), []
-        plan = Plan(sizes, run.dynamics.coarse(noise[::2], noise[1::2], sizes), rows, others)
+            return Plan(sizes, noise, rows, others, chain.memory), []
+        coarse = run.dynamics.coarse(noise[::2], noise[1::2], sizes)
+        plan = Plan(sizes, coarse, rows, others, chain.memory)
         seed, begins, halves = chain.row_seed ^ 1 << 61, chain.coupled.updates, []
         for half in (slice(None, number), slice(number, None)):
             rows = run.reads(rng, seed, begins, number)
-            halves.append(Plan(np.repeat(sizes / 2, 2)[half], noise[half], rows, others))
+            halves_of_sizes = np.repeat(sizes / 2, 2)[half]
+            halves.append(Plan(halves_of_sizes, noise[half], rows, others, chain.memory))
             begins += number
         return plan, halves
 
@@ -349,7 +360,8 @@ class Transition:
         step_sizes, gradients, products = plan.step_sizes, outcome.gradients, outcome.preconditioned
         if len(step_sizes) < self.run.dynamics.reads:
             rows = self.run.reads(rng, chain.row_seed, chain.updates + len(step_sizes), 1)
-            more = self.run(outcome.state, self._idle(rows, plan.others))
+            idle = self._idle(rows, plan.others)._replace(memory=plan.memory)
+            more = self.run(outcome.state, idle)
             step_sizes = np.append(step_sizes, 0)
             gradients = np.concatenate([gradients, more.gradients])
             products = np.concatenate([products, more.preconditioned])

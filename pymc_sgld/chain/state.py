@@ -46,6 +46,10 @@ class Chain(Comparable):
         Sum of the acceptance rates of the draws that count; NaN where nothing is rejected.
     overflows : int
         Attempts at draws after tuning that did not stay finite.
+    memory : list of ndarray
+        What the estimate of the gradient remembers; empty where that is nothing yet.
+    remembered : int
+        Updates there had been then.
     findings : Findings
         Its bias, as far as it is known.
     reasons : int
@@ -67,6 +71,8 @@ class Chain(Comparable):
     last_step_size: float = np.nan
     accepted: float = 0.0
     overflows: int = 0
+    memory: list[np.ndarray] = field(default_factory=list)
+    remembered: int = 0
     findings: Findings = field(default_factory=Findings)
     reasons: int = 0
 

@@ -89,18 +89,21 @@ class Plan(NamedTuple):
         What the updates read, from each of ``orders``, as `Updates.reads` gives it.
     others : list of ndarray
         Values of the variables that the step does not move.
+    memory : list of ndarray
+        What the estimate remembers; empty where it is as it was made.
     """
 
     step_sizes: np.ndarray
     noise: np.ndarray
     reads: Sequence[Reads]
     others: list[np.ndarray]
+    memory: Sequence[np.ndarray] = ()
 
     def at(self, update: int) -> Plan:
         """Return the plan of one of the updates alone."""
         one = slice(update, update + 1)
         rows = [of_order[one] for of_order in self.reads]
-        return Plan(self.step_sizes[one], self.noise[one], rows, self.others)
+        return self._replace(step_sizes=self.step_sizes[one], noise=self.noise[one], reads=rows)
 
 
 class Outcome(NamedTuple):
@@ -187,6 +190,7 @@ class Updates:
             list(estimate.arrays),
         )
         self._constants = list(estimate.arrays.values())
+        self.memory = estimate.memory
         self._functions: dict[int | None, Any] = {}
         self._process = os.getpid()
 
@@ -201,7 +205,7 @@ class Updates:
                 *[self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.reads)],
                 *plan.others,
                 *self._preconditioner.arrays,
-                *self._constants,
+                *(plan.memory or self._constants),
                 *self._inputs.arrays(plan.reads),
             )
         *new, gradients, preconditioned, density = map(np.asarray, found)  # JAX has its own

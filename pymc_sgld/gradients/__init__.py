@@ -3,6 +3,7 @@ r"""Estimators of the full-data gradient of the log posterior, as graphs, one fi
 ``base``              what all of them give
 ``minibatch``         the gradient of a batch, scaled
 ``control_variates``  the same less its expansion around a center
+``svrg``              the same around a center that follows the chain
 
 An estimator takes the log density for a batch of rows, and a center where the derivatives of all
 rows are known. It returns a graph of the position, of the data of the batch, and of constant
@@ -23,9 +24,11 @@ from collections.abc import Callable
 from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.gradients.control_variates import control_variate, taylor
 from pymc_sgld.gradients.minibatch import minibatch
+from pymc_sgld.gradients.svrg import svrg
 
 ESTIMATORS: dict[str, Callable[..., Estimate]] = {
     "minibatch": minibatch,
     "control_variate": control_variate,
     "taylor": taylor,
+    "svrg": svrg,
 }

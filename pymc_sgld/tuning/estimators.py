@@ -209,7 +209,8 @@ class EstimatorNoise:
 
     def estimate(self, gradient: str, density: LogDensity) -> Estimate:
         """Return an estimate, around the center."""
-        return ESTIMATORS[gradient](density, None if density.full else self.center)
+        more = {"data": self._data} if gradient == "svrg" else {}
+        return ESTIMATORS[gradient](density, None if density.full else self.center, **more)
 
     def _prediction(
         self, noise: list[np.ndarray], accumulated: Callable[[np.ndarray], np.ndarray]
@@ -254,6 +255,8 @@ class EstimatorNoise:
         """Return the noise of an estimator, and the batches that it was measured with."""
         if gradient not in self._noise:
             noise = self._measure(gradient, density, POSITIONS)
+            if gradient == "svrg":  # an anchor is a draw itself: twice as far off as the center
+                noise = [half * np.sqrt(2) for half in noise]
             self._noise[gradient] = noise, density
         return self._noise[gradient]
 

@@ -11,6 +11,7 @@ import pytest
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.gradients.control_variates import control_variate, taylor
 from pymc_sgld.gradients.minibatch import minibatch
+from pymc_sgld.gradients.svrg import svrg
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from tests.graphs import batch, position_of, random_point
@@ -43,8 +44,14 @@ def enumerate_batches(model, names, point, estimator=minibatch, center=None):
     density = rows.density(BATCH)
     if center is not None:
         there = [center[name] for name in density.others]
-        center = FullData(rows.density(4)).center(position_of(density, center), there)
-    estimate = estimator(density) if center is None else estimator(density, center)
+        data = FullData(rows.density(4))
+        center = data.center(position_of(density, center), there)
+    if estimator is svrg:  # at an anchor that is not the first one
+        estimate = svrg(density, center, data)
+        moved = estimate.memory.refresh(center.position + 0.3, there)
+        estimate = replace(estimate, arrays=dict(zip(estimate.arrays, moved, strict=True)))
+    else:
+        estimate = estimator(density) if center is None else estimator(density, center)
     inputs = [density.position, *density.others.values(), *[d.variable for d in density.data]]
     evaluate = pytensor.function(
         [*inputs, *estimate.arrays],
