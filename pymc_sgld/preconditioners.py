@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from pymc_sgld.equality import Comparable
 from pymc_sgld.errors import SettingError
+
+_KEPT, _FLOOR = 0.99, 1e-5  # of an adaptive preconditioner: alpha and lambda
 
 
 class Preconditioner(Protocol):
@@ -80,6 +83,46 @@ class Diagonal:
     def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``sqrt(variances) * gradients``."""
         return gradients * self._scales
+
+
+class Adaptive(Diagonal, Comparable):
+    r"""A diagonal that follows the size of the gradients while a chain tunes.
+
+    .. math::
+
+        v \leftarrow \alpha v + (1 - \alpha)\, \hat g^2, \qquad
+        M = \operatorname{diag}\left(\frac{1}{\lambda + \sqrt v}\right)
+
+    with :math:`\alpha = 0.99` an update, and the mean of :math:`\hat g^2` over those of a draw.
+    After tuning it stays as it is: an adaptation that goes on would need the derivatives of
+    :math:`M`, and without them the draws are biased.
+
+    Parameters
+    ----------
+    squares : ndarray, shape (d,), or None
+        :math:`v`; None before the first draw, where :math:`M = I`.
+    size : int
+        Coordinates.
+    dtype : dtype
+
+    References
+    ----------
+    Li, Chen, Carlson and Carin (2016), Preconditioned stochastic gradient Langevin dynamics for
+    deep neural networks, algorithm 1.
+    """
+
+    def __init__(self, squares: np.ndarray | None, size: int, dtype: Any) -> None:
+        self.squares, self._size, self._dtype = squares, size, np.dtype(dtype)
+        roots = np.ones(size) if squares is None else _FLOOR + np.sqrt(squares)
+        super().__init__((1 / roots).astype(dtype), "adaptive")
+
+    def after(self, gradients: np.ndarray) -> Adaptive:
+        """Return what it is after a draw with these gradients, shape (k, d)."""
+        squares = np.mean(np.square(gradients, dtype=float), axis=0)
+        if self.squares is not None:
+            kept = _KEPT ** len(gradients)
+            squares = kept * self.squares + (1 - kept) * squares
+        return Adaptive(squares, self._size, self._dtype)
 
 
 class Dense:
@@ -203,12 +246,14 @@ def make_preconditioner(
     """
     size = len(names)
     allowed = (
-        f'"laplace", "laplace_diagonal", "identity", an array of shape ({size},), or one of shape '
-        f"({size}, {size})"
+        '"laplace", "laplace_diagonal", "adaptive", "identity", an array of shape '
+        f"({size},), or one of shape ({size}, {size})"
     )
     if isinstance(value, str):
         if value == "identity":
             return Identity()
+        if value == "adaptive":
+            return Adaptive(None, size, dtype)
         raise SettingError(f"preconditioner={value!r} is not known: pass {allowed}.")
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):

@@ -61,6 +61,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "laplace",
         "laplace_diagonal",
         "laplace_low_rank",
+        "adaptive",
     ),
     "batching": ("reshuffle", "with_replacement", "without_replacement"),
     "integrator": ("euler_maruyama", "leimkuhler_matthews", "baoab", "mala", "thermostat"),

@@ -135,11 +135,12 @@ class SGLD(BlockedStep):
         far less variance near the center. Where they have more, the first takes their place.
         ``"svrg"`` is a control variate whose center is a recent position of the chain, for one more
         pass over all rows in every epoch.
-    preconditioner : "laplace", "laplace_diagonal", "identity" or array, shape (d,) or (d, d)
-        :math:`M`, or its diagonal. ``"laplace"`` is the covariance of a Gaussian approximation of
-        the posterior, with more than 500 coordinates a diagonal that is stretched along the
-        directions it misses; ``"laplace_diagonal"`` the variances of each coordinate given the
-        others.
+    preconditioner : "laplace", "laplace_diagonal", "adaptive", "identity" or array
+        :math:`M`, shape (d, d), or its diagonal, shape (d,). ``"laplace"`` is the covariance of a
+        Gaussian approximation of the posterior, with more than 500 coordinates a diagonal that is
+        stretched along the directions it misses; ``"laplace_diagonal"`` the variances of each
+        coordinate given the others. ``"adaptive"`` is a diagonal that follows the size of the
+        gradients while a chain tunes: it needs no Hessian, but a ``step_size`` of your own.
         The d coordinates are the variables in the order of ``vars``, each raveled;
         :attr:`coordinate_names` lists them.
     temperature : float
@@ -283,6 +284,11 @@ class SGLD(BlockedStep):
         schedule = schedule_or_none(step_size, self.temperature)
         dynamics = self._dynamics(integrator, schedule)
         self.integrator = dynamics.name
+        if isinstance(preconditioner, str) and preconditioner == "adaptive" and schedule is None:
+            raise SettingError(
+                'preconditioner="adaptive" is not known before a chain tunes, and no step size can '
+                'be chosen for it: pass step_size=, or use the default, preconditioner="laplace".'
+            )
         self.bias_target = positive("bias_target", bias_target)
         steps = None if steps_per_draw is None else updates_of_draw(steps_per_draw)
         size = None if batch_size is None else whole_number("batch_size", batch_size)

@@ -22,6 +22,7 @@ from pymc_sgld.dynamics.base import State
 from pymc_sgld.errors import NonFiniteError
 from pymc_sgld.messages import Message, Reason
 from pymc_sgld.minibatch.position import Coordinates
+from pymc_sgld.preconditioners import Adaptive
 from pymc_sgld.schedules import Schedule, evaluate, explores
 from pymc_sgld.tuning.posterior.variational import Gaussian
 
@@ -106,7 +107,10 @@ class Transition:
         coupled = self._new_coupled(length)
         reading = Reading.none(len(self.origin))
         mixing = Mixing(len(self.origin), draws)
-        return Chain(tune, draws, row_seed, extra, monitor, reading, coupled, mixing)
+        chain = Chain(tune, draws, row_seed, extra, monitor, reading, coupled, mixing)
+        if isinstance(self.run.preconditioner, Adaptive):
+            chain.preconditioner = self.run.preconditioner
+        return chain
 
     def draw(
         self,
@@ -240,12 +244,18 @@ class Transition:
         return np.where(position == self.origin, drawn, position).astype(self.run.dtype)
 
     def _remember(self, chain: Chain, position: np.ndarray, others: list[np.ndarray]) -> None:
-        """Renew what the estimate remembers of the chain, where it is time."""
+        """Renew what estimate and preconditioner remember of the chain, where it is time."""
         memory = self.run.memory
         if memory is not None and chain.updates - chain.remembered >= memory.every:
             chain.memory = memory.refresh(position, others)
             chain.remembered = chain.updates
             chain.batches += memory.every
+        adaptive = chain.preconditioner
+        if adaptive is not None and adaptive.squares is None:  # by the gradient of one batch
+            rows = self.run.reads(np.random.default_rng(chain.row_seed), chain.row_seed, 0, 1)
+            idle = self._idle(rows, others)._replace(memory=chain.memory)
+            outcome = self.run((position, *chain.extra), idle)
+            chain.preconditioner = adaptive.after(outcome.gradients)
 
     @property
     def _is_adjusted(self) -> bool:
@@ -319,6 +329,8 @@ class Transition:
         chain.extra = state[1:]
         shares = [len(step_sizes[part]) / updates for part in parts]
         stats = {name: float(np.dot(shares, [each[name] for each in said])) for name in said[0]}
+        if chain.preconditioner is not None and chain.is_tuning:
+            chain.preconditioner = chain.preconditioner.after(outcome.gradients)
         return Draw(state[0], outcome.gradients[-1], reading, stats)
 
     def _plan(
@@ -341,15 +353,16 @@ class Transition:
         if without_noise is not None:
             noise[np.repeat(without_noise, 1 + paired)] = 0
         rows = run.reads(rng, chain.row_seed, first, number)
+        of_chain = chain.memory, chain.preconditioner
         if not paired:
-            return Plan(sizes, noise, rows, others, chain.memory), []
+            return Plan(sizes, noise, rows, others, *of_chain), []
         coarse = run.dynamics.coarse(noise[::2], noise[1::2], sizes)
-        plan = Plan(sizes, coarse, rows, others, chain.memory)
+        plan = Plan(sizes, coarse, rows, others, *of_chain)
         seed, begins, halves = chain.row_seed ^ 1 << 61, chain.coupled.updates, []
         for half in (slice(None, number), slice(number, None)):
             rows = run.reads(rng, seed, begins, number)
             halves_of_sizes = np.repeat(sizes / 2, 2)[half]
-            halves.append(Plan(halves_of_sizes, noise[half], rows, others, chain.memory))
+            halves.append(Plan(halves_of_sizes, noise[half], rows, others, *of_chain))
             begins += number
         return plan, halves
 
@@ -360,7 +373,9 @@ class Transition:
         step_sizes, gradients, products = plan.step_sizes, outcome.gradients, outcome.preconditioned
         if len(step_sizes) < self.run.dynamics.reads:
             rows = self.run.reads(rng, chain.row_seed, chain.updates + len(step_sizes), 1)
-            idle = self._idle(rows, plan.others)._replace(memory=plan.memory)
+            idle = self._idle(rows, plan.others)._replace(
+                memory=plan.memory, preconditioner=plan.preconditioner
+            )
             more = self.run(outcome.state, idle)
             step_sizes = np.append(step_sizes, 0)
             gradients = np.concatenate([gradients, more.gradients])

@@ -13,6 +13,7 @@ from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.dynamics.base import State
 from pymc_sgld.equality import Comparable
+from pymc_sgld.preconditioners import Adaptive
 
 
 @dataclass(eq=False)
@@ -50,6 +51,8 @@ class Chain(Comparable):
         What the estimate of the gradient remembers; empty where that is nothing yet.
     remembered : int
         Updates there had been then.
+    preconditioner : Adaptive or None
+        That of the next update, where it adapts.
     findings : Findings
         Its bias, as far as it is known.
     reasons : int
@@ -73,6 +76,7 @@ class Chain(Comparable):
     overflows: int = 0
     memory: list[np.ndarray] = field(default_factory=list)
     remembered: int = 0
+    preconditioner: Adaptive | None = None
     findings: Findings = field(default_factory=Findings)
     reasons: int = 0
 

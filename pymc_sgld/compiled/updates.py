@@ -91,6 +91,8 @@ class Plan(NamedTuple):
         Values of the variables that the step does not move.
     memory : list of ndarray
         What the estimate remembers; empty where it is as it was made.
+    preconditioner : Preconditioner or None
+        Of a kind with that of `Updates`, whose place it takes.
     """
 
     step_sizes: np.ndarray
@@ -98,6 +100,7 @@ class Plan(NamedTuple):
     reads: Sequence[Reads]
     others: list[np.ndarray]
     memory: Sequence[np.ndarray] = ()
+    preconditioner: Preconditioner | None = None
 
     def at(self, update: int) -> Plan:
         """Return the plan of one of the updates alone."""
@@ -170,7 +173,7 @@ class Updates:
         self.dtype = np.dtype(density.position.dtype)
         self.dynamics = dynamics
         self.temperature = temperature
-        self._preconditioner = preconditioner
+        self.preconditioner = preconditioner
         self._size = density.position.type.shape[0]
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled
@@ -197,14 +200,15 @@ class Updates:
     def __call__(self, state: State, plan: Plan) -> Outcome:
         """Run updates, from a state whose first array is the position."""
         function = self._function(len(plan.step_sizes))
+        preconditioner = plan.preconditioner or self.preconditioner
         with np.errstate(all="ignore"):  # what is not finite is found in the result
             found = function(
                 *[np.asarray(array, self.dtype) for array in state],
                 plan.step_sizes.astype(self.dtype, copy=False),
-                *self._inputs_of(plan.noise),
+                *self._inputs_of(plan.noise, preconditioner),
                 *[self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.reads)],
                 *plan.others,
-                *self._preconditioner.arrays,
+                *preconditioner.arrays,
                 *(plan.memory or self._constants),
                 *self._inputs.arrays(plan.reads),
             )
@@ -227,21 +231,23 @@ class Updates:
 
         def normal() -> tuple[np.ndarray, ...]:
             z = rng.standard_normal((1, self._size), self.dtype)
-            return tuple(vector[0] for vector in self._factored([z]))
+            return tuple(vector[0] for vector in self._factored([z], self.preconditioner))
 
         return self.dynamics.start(normal, self.temperature)
 
-    def _inputs_of(self, noise: np.ndarray) -> list[np.ndarray]:
+    def _inputs_of(self, noise: np.ndarray, preconditioner: Preconditioner) -> list[np.ndarray]:
         """Return what updates take of normal numbers: vectors of shape (k, d), then numbers."""
         vectors, scalars = np.split(noise, [self.dynamics.vectors * self._size], axis=1)
-        found = self._factored(np.split(vectors, self.dynamics.vectors, axis=1))
+        found = self._factored(np.split(vectors, self.dynamics.vectors, axis=1), preconditioner)
         return [np.ascontiguousarray(z, self.dtype) for z in [*found, *scalars.T]]
 
-    def _factored(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _factored(
+        self, vectors: Sequence[np.ndarray], preconditioner: Preconditioner
+    ) -> list[np.ndarray]:
         """Return ``L z`` for rows of normal numbers, and their duals where they are taken."""
-        found = [self._preconditioner.factor(z) for z in vectors]
+        found = [preconditioner.factor(z) for z in vectors]
         if self.dynamics.takes_duals:
-            found += [self._preconditioner.dual(z) for z in vectors]
+            found += [preconditioner.dual(z) for z in vectors]
         return found
 
     @property
@@ -319,7 +325,7 @@ class Updates:
         ]
         matrices = [
             pt.tensor(f"matrix{i}", dtype=dtype, shape=array.shape)
-            for i, array in enumerate(self._preconditioner.arrays)
+            for i, array in enumerate(self.preconditioner.arrays)
         ]
         stored = self._inputs.tensors()
         rows = [self._row_input(i, updates) for i in range(len(self.orders))]
@@ -330,7 +336,7 @@ class Updates:
                 variable: array if i is None else self._read(array, i, row[i])
                 for (variable, i), array in zip(self._inputs.items, stored, strict=True)
             }
-            return _Target(self._graph, data, self._preconditioner, matrices)
+            return _Target(self._graph, data, self.preconditioner, matrices)
 
         def typed(arrays: Sequence[Variable]) -> list[Variable]:
             return [

@@ -122,7 +122,8 @@ class GaussianLaw:
     def _gained(self, step_size: float) -> np.ndarray:
         """Return the covariance that noise of variance one adds, shape (d, d) or (1, 1)."""
         rates = self.rates[:1] if self._round else self.rates
-        return self._dynamics.gained(rates, step_size, self._accumulated)
+        with np.errstate(all="ignore"):  # steps too large for a stationary distribution
+            return self._dynamics.gained(rates, step_size, self._accumulated)
 
     def remains(self, step_size: float) -> float:
         """Return the share of gradient noise that is left, of what independent batches leave."""
