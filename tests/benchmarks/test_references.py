@@ -6,7 +6,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def test_every_sampled_posterior_has_a_file_of_its_name(monkeypatch):
-    """A function that is renamed without its file is found when a table is made, and that is rare."""
+    """A function that is renamed without its file would be found when a table is made."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import known_posteriors
     from known_posteriors.posterior import DATA
