@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost first-draw large bias-target accuracy hierarchical clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost first-draw large bias-target accuracy hierarchical samplers clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -24,6 +24,7 @@ help:
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
 	@echo 'make accuracy    posteriors with a known answer, from default settings'
 	@echo 'make hierarchical  31 simulated hierarchical models, centered and not, beside NUTS; takes an hour'
+	@echo 'make samplers    SGLD, SGHMC, SGNHT and MALA with default settings, on six posteriors'
 	@echo 'make clean       remove what the above made, .venv included'
 
 example:
@@ -96,6 +97,10 @@ accuracy:
 hierarchical:
 	@$(environment) benchmark
 	$(python) benchmarks/hierarchical.py
+
+samplers:
+	@$(environment) plots
+	$(python) benchmarks/samplers.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks docs/_build docs/generated

@@ -9,11 +9,13 @@ Zhang and others (2020, figure 2) have the same target, 50,000 updates and four 
 4 of the 25 modes there, cyclical SGLD all of them. Within a mode both sample; how much mass a mode
 has, a few visits cannot tell.
 
-Run it with ``python examples/many_modes.py``; it writes ``examples/output/many_modes.png``.
+Run it with ``python examples/many_modes.py``; it writes ``examples/output/many_modes.png``, or
+the file that is named after the command.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,7 @@ def plot(path: Path, draws: dict[str, np.ndarray]) -> None:
     axes[0].set_ylabel("x[1]")
     axes[0].legend(loc="upper left")
     path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
@@ -93,4 +95,4 @@ def main(path: Path | None = None, **settings: Any) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if sys.argv[1:] else None)

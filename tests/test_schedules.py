@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pymc_sgld import SettingError, schedules
-from pymc_sgld.schedules import cycle_of, evaluate, make_schedule
+from pymc_sgld.schedules import cycle_of, evaluate, explores, make_schedule
 
 COUNT = np.array([0, 1, 7, 99, 100, 101, 10**6])
 
@@ -62,6 +62,18 @@ def test_cycles_are_counted_and_measured():
         assert cycle_of(other, 7) == (-1, 0)
 
 
+def test_the_first_part_of_each_cycle_explores():
+    """With steps that are the same: to explore is to inject no noise."""
+    schedule = schedules.cyclical(0.2, 8, exploration=0.25)
+    count = np.arange(24)
+    assert np.array_equal(explores(schedule, count), count % 8 < 2)
+    assert np.array_equal(schedule(count), schedules.cyclical(0.2, 8)(count))
+    shares = [explores(schedules.cyclical(1.0, 1000, share), count) for share in (0.0, 0.02)]
+    assert shares[0] is None and np.array_equal(shares[1], count < 20)
+    assert explores(schedules.constant(0.1), count) is None
+    assert explores(lambda count: 0.1 + count, count) is None
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -75,6 +87,10 @@ def test_cycles_are_counted_and_measured():
         (lambda: schedules.cyclical(0.1, 0), "period must be"),
         (lambda: schedules.cyclical(0.1, 2.5), "whole number of updates"),
         (lambda: schedules.cyclical(np.inf, 2), "step_size must be finite"),
+        (lambda: schedules.cyclical(0.1, 2, 1.0), "share of a cycle, at least 0 and below 1"),
+        (lambda: schedules.cyclical(0.1, 2, -0.1), "got -0.1"),
+        (lambda: schedules.cyclical(0.1, 2, np.nan), "got nan"),
+        (lambda: schedules.cyclical(0.1, 2, "half"), "got 'half'"),
     ],
 )
 def test_bad_arguments(make, message):

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from arviz_stats.base.array import array_stats
 
-from pymc_sgld import SGLD, SettingError, schedules, thin_by_step_size
+from pymc_sgld import SGHMC, SGLD, SettingError, schedules, thin_by_step_size
 from pymc_sgld.diagnostics.thinning import systematic_draws
 from pymc_sgld.diagnostics.weights import step_size_weights
 from tests.graphs import QUICK
@@ -222,3 +222,46 @@ def test_cycles_are_labelled_in_the_stats_of_a_run():
     kept = thinned.sample_stats["kept_draw"].values
     draws = np.take_along_axis(idata.posterior["mu"].values, kept, axis=1)
     assert np.array_equal(thinned.posterior["mu"], draws)
+
+
+def of_a_draw(sampler, step_sizes):
+    """Return the matrix by which updates without noise move a position and a momentum: N(0, 1)."""
+    found = np.eye(2)
+    for step_size in step_sizes:
+        kept = np.exp(-step_size) if sampler is SGHMC else 0
+        moved = step_size / 2 * (1 + kept)
+        update = [[1, moved], [-step_size, kept - step_size * moved]]
+        found = (update if sampler is SGHMC else np.diag([1 - step_size / 2, 0])) @ found
+    return found
+
+
+@pytest.mark.parametrize("sampler", [SGLD, SGHMC])
+def test_draws_that_explore_have_no_noise_and_are_not_kept(sampler):
+    """Without data, and so without gradient noise, the draws before them say where they are."""
+    schedule = schedules.cyclical(0.5, period=40, exploration=0.5)
+    with pm.Model():
+        pm.Normal("x", 0, 1, shape=2)
+        step = sampler(step_size=schedule, steps_per_draw=4, **QUICK)
+        idata = pm.sample(
+            30, tune=0, chains=2, cores=1, step=step, quiet=True, random_seed=1,
+            compute_convergence_checks=False,
+        )  # fmt: skip
+    explores = idata.sample_stats["explores"].values
+    assert np.array_equal(explores, np.tile(np.arange(30) % 10 < 5, (2, 1)))
+    x = idata.posterior["x"].values
+    moves = [of_a_draw(sampler, steps) for steps in schedule(np.arange(120)).reshape(30, 4)]
+    predicted = set()
+    for draw in range(1, 29):
+        momentum = 0
+        if sampler is SGHMC:  # that which leads to this draw from the one before
+            before = (x[:, draw] - moves[draw][0, 0] * x[:, draw - 1]) / moves[draw][0, 1]
+            momentum = moves[draw][1] @ np.stack([x[:, draw - 1], before]).swapaxes(0, 1)
+        expected = moves[draw + 1][0, 0] * x[:, draw] + moves[draw + 1][0, 1] * momentum
+        if np.abs(x[:, draw + 1] - expected).max() < 1e-9:
+            predicted.add(draw + 1)
+    least = 1 if sampler is SGHMC else 0  # a momentum is known from two draws
+    known = {draw for draw in range(2, 30) if least <= draw % 10 < 5}
+    assert predicted == known
+    kept = thin_by_step_size(idata, 1).sample_stats
+    assert not kept["explores"].any() and kept.sizes["draw"] > 3
+    assert (kept["kept_draw"] % 10 >= 5).all()

@@ -64,3 +64,33 @@ def test_blind_spot(example, capsys):
         row, exact = report.table.loc[name], default.table.loc[name]
         assert row["sd_ratio"] - 3 * row["sd_ratio_error"] > 1.1
         assert abs(exact["sd_ratio"] - 1) < 5 * exact["sd_ratio_error"]
+
+
+@pytest.mark.parametrize("example", ["thermostat"], indirect=True)
+def test_thermostat(example, capsys):
+    """Short chains: each standard deviation is what theory says to first order."""
+    table = example.main(
+        draws=400,
+        tune=20,
+        chains=2,
+        cores=1,
+        quiet=True,
+        progressbar=False,
+        compute_convergence_checks=False,
+    )
+    assert "first order" in capsys.readouterr().out
+    off = (table["sd ratio"] - table["first order"]).abs()
+    assert (off < 5 * table["error"] + 0.03).all() and (table["error"] < 0.1).all()
+
+
+@pytest.mark.parametrize("example", ["many_modes"], indirect=True)
+def test_many_modes(example, tmp_path, monkeypatch, capsys):
+    """A tenth of the updates: cycles find more modes than a small constant step does."""
+    matplotlib.use("agg")
+    monkeypatch.setattr(example, "UPDATES", 5000)
+    output = tmp_path / "modes.png"
+    table = example.main(output, cores=1, quiet=True, progressbar=False)
+    assert str(output) in capsys.readouterr().out and output.stat().st_size > 10_000
+    assert table.loc["constant", "modes"] <= example.CHAINS  # each stays in one
+    assert table.loc["cyclical", "modes"] > table.loc["constant", "modes"]
+    assert (table["share near a mode"] > 0.5).all()
