@@ -123,8 +123,8 @@ class SGNHT(SGHMC):
     Raises
     ------
     SettingError
-        For an argument that cannot be used, or where every update reads all rows: there is no
-        noise to be absorbed.
+        For an argument that cannot be used, where every update reads all rows (there is no noise
+        to be absorbed), or for a schedule with ``exploration``.
 
     References
     ----------
@@ -150,6 +150,11 @@ class SGNHT(SGHMC):
     name = "sgnht"
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
+        if getattr(schedule, "exploration", 0):
+            raise SettingError(
+                "SGNHT cannot explore without noise: its friction holds the temperature, also where "
+                "nothing is injected. Use SGLD or SGHMC with this schedule, or exploration=0."
+            )
         return Thermostat(self.friction)
 
     def _check(self, settings: Settings) -> None:

@@ -130,7 +130,7 @@ class cyclical:
     period : int
         :math:`P`, updates in a cycle.
     exploration : float
-        Share of a cycle without noise, below 1. Only for samplers without an accept step.
+        Share of a cycle without noise, below 1. Only for SGLD and SGHMC.
 
     References
     ----------

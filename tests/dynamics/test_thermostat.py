@@ -13,7 +13,7 @@ import numpy as np
 import pymc as pm
 import pytest
 
-from pymc_sgld import SGNHT, SettingError
+from pymc_sgld import SGNHT, SettingError, schedules
 from pymc_sgld.dynamics.base import Evaluation
 from pymc_sgld.dynamics.underdamped import BAOAB, Thermostat
 
@@ -143,3 +143,25 @@ def test_all_rows_are_refused():
         pm.Normal("x", mean, observed=np.zeros(20))
         with pytest.raises(SettingError, match=r"every update reads all rows: use SGHMC"):
             SGNHT(batch_size=20, step_size=0.1, compile_kwargs={"mode": "FAST_COMPILE"})
+
+
+def test_a_thermostat_does_not_come_to_rest():
+    """Without noise its friction falls until the momentum stays: cycles that explore are refused."""
+    nothing = np.zeros(50)
+    start = np.random.default_rng(4).standard_normal(50)
+
+    def target(position):
+        return Evaluation(-position, -position)
+
+    def at_rest(state, noise, dynamics):
+        for _ in range(500):
+            state, _ = dynamics.update(state, target, noise, STEP_SIZE, 1.0)
+        return np.abs(state[0]).max() < 1e-6
+
+    assert at_rest((start, nothing), (nothing,), BAOAB(1.0))
+    still = (start, nothing, nothing, np.asarray(1.0))
+    assert not at_rest(still, (nothing, nothing), Thermostat(1.0))
+    with pm.Model():
+        pm.Normal("x", pm.Normal("mean"), observed=np.zeros(20))
+        with pytest.raises(SettingError, match=r"its friction holds the temperature"):
+            SGNHT(batch_size=5, step_size=schedules.cyclical(0.1, 10, exploration=0.25))
