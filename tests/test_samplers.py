@@ -365,9 +365,8 @@ def last_default_point(mode):
 
 def test_backends_agree():
     """The same random numbers go into every backend: the same draws come out, up to rounding."""
-    points = {
-        (sampler, "FAST_COMPILE"): last_point(sampler, "FAST_COMPILE") for sampler in SETTINGS
-    }
+    quick = "FAST_COMPILE"
+    points = {(sampler, quick): last_point(sampler, quick) for sampler in SETTINGS}
     points[SGLD, "NUMBA"] = last_point(SGLD, "NUMBA")
     default = last_default_point("FAST_COMPILE")
     spawn = multiprocessing.get_context("spawn")  # JAX starts threads: no fork after it

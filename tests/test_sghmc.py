@@ -25,9 +25,9 @@ def test_variance_and_reading_without_noise(friction):
     """A control variate has no noise here: the way of the momentum is not read as some."""
     model = gaussian_mean()
     step = SGHMC(batch_size=50, friction=friction, model=model, **COMPILED)
-    run = draws(step, model.initial_point(), 1000, tune=50)[50:]
+    run = draws(step, model.initial_point(), 100, tune=20)[20:]
     found, error = relative_variance(run)
-    assert abs(found - 1) < 5 * error and error < 0.1
+    assert abs(found - 1) < 5 * error and error < 0.3
     assert np.mean([stats["variance_inflation"] for _, [stats] in run]) < 1.02
     assert not run[-1][1][0]["untrusted"]
 
@@ -47,7 +47,7 @@ def test_gradient_noise_is_read_and_told(steps_per_draw):
         model=model,
         **COMPILED,
     )
-    number = 20_000 // (9 + steps_per_draw)
+    number = 6000 // (9 + steps_per_draw)
     run = draws(step, model.initial_point(), number, tune=40)[40:]
     noise = 1000**2 / 20 / PRECISION  # of M V, in these coordinates
     added = step._transition.run.dynamics.gained(np.ones(1), step_size, independent)[0, 0] * noise
@@ -105,8 +105,8 @@ def test_groups():
         observed = rng.normal(size=10)[group] + rng.normal(size=400)
         pm.Normal("y", effects[pm.Data("group", group)], 1, observed=observed)
         step = SGHMC(**COMPILED)
-    run = draws(step, model.initial_point(), 200, tune=100)
-    logs = np.array([point["tau_log__"] for point, _ in run[100:]])
+    run = draws(step, model.initial_point(), 100, tune=20)
+    logs = np.array([point["tau_log__"] for point, _ in run[20:]])
     assert not run[-1][1][0]["untrusted"]
     means = np.array([observed[group == g].mean() for g in range(10)])
     assert abs(logs.mean() - np.log(means.std(ddof=1))) < 0.25 and 0.1 < logs.std() < 0.5
@@ -119,10 +119,10 @@ def test_very_many_coordinates():
         pm.Normal("y", x, 1, observed=np.random.default_rng(1).normal(size=(300, 510)))
         step = SGHMC(batch_size=64, **COMPILED)
     assert step.preconditioner == "laplace_low_rank"
-    run = draws(step, model.initial_point(), 60, tune=20)
-    values = np.array([point["x"] for point, _ in run[20:]])
+    run = draws(step, model.initial_point(), 20, tune=5)
+    values = np.array([point["x"] for point, _ in run[5:]])
     assert abs(values.var(axis=0).mean() * 301 - 1) < 0.1
-    assert np.mean([stats["variance_inflation"] for _, [stats] in run[20:]]) < 1.05
+    assert np.mean([stats["variance_inflation"] for _, [stats] in run[5:]]) < 1.05
 
 
 def test_a_source_of_rows():

@@ -101,9 +101,9 @@ class BAOAB(Dynamics):
             \hat g_{k+1} - (1 + c) (1 - \tfrac{\varepsilon^2}{2}) \hat g_k + c\, \hat g_{k-1},
 
         without :math:`\varepsilon^2 / 2` where rates are not one, times what makes the variance
-        twice that of the noise, which moves the position, too: with it,
-        :math:`\xi_{k+1} - (1 + c) \xi_k + c\, \xi_{k-1}` is left. Where the last update moves nothing, the last difference is all
-        noise, and alone.
+        twice that of the noise :math:`\xi`. That moves the position, too, so that
+        :math:`\xi_{k+1} - (1 + c) \xi_k + c\, \xi_{k-1}` is left. Where the last update moves
+        nothing, the last difference is all noise, and alone.
         """
         if len(step_sizes) < 3 or not step_sizes[-1]:
             return gradients[-1:] - gradients[-2:-1]
