@@ -81,7 +81,7 @@ def test_cores_do_not_change_the_draws(model, step, sequential, context):
         parallel = pm.sample(step=step, **RUN | {"cores": 2, "mp_ctx": context})
     assert same(sequential.posterior, parallel.posterior)
     for name in set(step.stats_dtypes_shapes) - {"warning"}:
-        assert np.array_equal(sequential.sample_stats[name], parallel.sample_stats[name]), name
+        assert sequential.sample_stats[name].equals(parallel.sample_stats[name]), name
 
 
 def test_a_new_process_does_not_change_the_draws(model):
@@ -254,7 +254,8 @@ def test_zero_temperature_is_gradient_ascent(sampler):
 def test_another_step_moves_a_variable(sampler, model, step):
     """The gradient is that at the current value of a variable of another sampler."""
     more = {} if sampler is MALA else {"batch_size": 60}
-    full = make(sampler, model, step_size=1e-18, steps_per_draw=1, **more)
+    of_all_rows = SGHMC if sampler is SGNHT else sampler  # which refuses them
+    full = make(of_all_rows, model, step_size=1e-18, steps_per_draw=1, **more)
     gradient = model.compile_dlogp([model["beta"], model["sigma"]], mode="FAST_COMPILE")
     for shift in (0, 30):
         point = model.initial_point() | {"shift": np.array(shift)}
@@ -519,7 +520,7 @@ def test_the_law_of_a_run(chosen):
 def test_nothing_is_said_against_a_good_run(chosen):
     stats = chosen[1].sample_stats
     assert not stats["untrusted"].any() and not stats["reasons"].any()
-    np.testing.assert_allclose(stats["variance_inflation"].mean(), 1, atol=0.015)
+    np.testing.assert_allclose(stats["sd_ratio"].isel(draw=-1), 1, atol=0.03)
     assert stats["sampling_threshold"].mean() < 0.015
 
 
@@ -527,6 +528,7 @@ def test_a_run_is_compared_and_diagnosed(chosen):
     model, idata = chosen
     exact = np.random.default_rng(6).normal(size=(2, 4000)) / np.sqrt(1000 + 1 / 25)
     table = compare(idata, az.from_dict({"posterior": {"theta": exact}}))
-    assert abs(table.table.loc["theta", "sd_ratio"] - 1) < 0.2
+    assert abs(table.loc["theta", "sd_ratio"] - 1) < 0.2
     report = diagnose(idata, model)
-    assert abs(report.table.loc["theta", "predicted_inflation"] - 1) < 0.03
+    theta = report.table.loc["theta"]
+    assert abs(theta["sd_ratio"] - 1) < 5 * theta["sd_ratio_error"] and report.trusted

@@ -45,6 +45,7 @@ def test_every_setting_that_is_a_word_has_its_number():
         preconditioners.Diagonal(one),
         preconditioners.Dense(one[:, None], one[:, None]),
         preconditioners.LowRank(one, one[:, None], one),
+        preconditioners.Adaptive(None, 1, float),
     ]
     names = [*preconditioners.LAPLACE, *[each.name for each in made]]
     assert sorted(WORDS["preconditioner"]) == sorted(names)
