@@ -146,7 +146,7 @@ def test_all_rows_are_refused():
 
 
 def test_a_thermostat_does_not_come_to_rest():
-    """Without noise its friction falls until the momentum stays: cycles that explore are refused."""
+    """Without noise its friction falls until the momentum stays: no cycles that explore."""
     nothing = np.zeros(50)
     start = np.random.default_rng(4).standard_normal(50)
 
