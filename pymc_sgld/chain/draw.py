@@ -159,7 +159,8 @@ class Transition:
 
     def updates_of_draw(self, chain: Chain) -> int:
         """Return as many more as the steps are smaller than they were meant to be."""
-        if chain.refinement == 1 or self.run.static:
+        searches = self._is_adjusted and chain.is_tuning  # far away only small steps are accepted
+        if chain.refinement == 1 or self.run.static or searches:
             return self.steps_per_draw
         wanted = round(self.steps_per_draw / min(chain.refinement, 1.0))
         return min(wanted, MOST_STEPS_PER_DRAW)
@@ -207,7 +208,7 @@ class Transition:
         """Return what was told, and what a step size does that is far off the best."""
         rate, wanted = chain.accepted / chain.draws, self.run.dynamics.acceptance
         now = f"(now {chain.last_step_size:.2g})"
-        what = f"{rate:.2g} of the proposals were accepted, and about {wanted} is best:"
+        what = f"{rate:.0%} of the proposals were accepted, and about {wanted:.0%} is best:"
         if rate < STUCK and chain.draws >= JUDGED:
             remedy = (
                 "tune longer, pass a step_size, or reparametrise the model"
@@ -215,7 +216,7 @@ class Transition:
                 else f"pass a smaller step_size {now} or none"
             )
             text = f"{what} the chain hardly moves. To mend that, {remedy}."
-            return [Message(Reason.STUCK, STUCK / max(rate, 1e-9), text)]
+            return [*told, Message(Reason.STUCK, STUCK / max(rate, 1e-9), text)]
         if rate > CREEPS and not self.judge.chosen:
             text = f"{what} the chain creeps, and is too short to tell. Pass a larger step_size"
             return [
@@ -247,12 +248,15 @@ class Transition:
     def _adapt(self, chain: Chain, draw: Draw) -> None:
         """While tuning, move a chosen step size towards the acceptance rate that is wanted.
 
-        By stochastic approximation (Robbins and Monro 1951), of the logarithm of the step size.
+        By stochastic approximation (Robbins and Monro 1951), of the logarithm of the step size;
+        again from large changes to small ones halfway, when the chain has arrived.
         """
         wanted = self.run.dynamics.acceptance
         if wanted is not None and chain.is_tuning and self.judge.chosen:
             excess = draw.stats["acceptance_rate"] - wanted
-            chain.refinement *= float(np.exp(2 * excess / (1 + chain.draw) ** 0.6))
+            half = chain.tune // 2
+            count = chain.draw - half if chain.draw >= half else chain.draw
+            chain.refinement *= float(np.exp(2 * excess / (1 + count) ** 0.6))
 
     def _begin_phase(self, chain: Chain) -> None:
         """Forget the readings of the way to the posterior; then take smaller steps if need be."""

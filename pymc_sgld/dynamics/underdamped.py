@@ -101,8 +101,9 @@ class BAOAB(Dynamics):
             \hat g_{k+1} - (1 + c) (1 - \tfrac{\varepsilon^2}{2}) \hat g_k + c\, \hat g_{k-1},
 
         without :math:`\varepsilon^2 / 2` where rates are not one, times what makes the variance
-        twice that of the noise. Where the last update moves nothing, the last difference is all
-        noise, and alone.
+        twice that of the noise :math:`\xi`. That moves the position, too, so that
+        :math:`\xi_{k+1} - (1 + c) \xi_k + c\, \xi_{k-1}` is left. Where the last update moves
+        nothing, the last difference is all noise, and alone.
         """
         if len(step_sizes) < 3 or not step_sizes[-1]:
             return gradients[-1:] - gradients[-2:-1]
@@ -110,7 +111,7 @@ class BAOAB(Dynamics):
         kept = np.exp(-self.friction * moved)
         left = (1 + kept) * (1 - moved**2 / 2 * matched)
         found = gradients[2:] - left * gradients[1:-1] + kept * gradients[:-2]
-        return found * np.sqrt(2 / (1 + left**2 + kept**2))
+        return found * np.sqrt(2 / (1 + (1 + kept) ** 2 + kept**2))
 
     def limit(self, largest: float, rate: float) -> float:
         r"""Return :math:`\varepsilon` with :math:`\varepsilon^2 r` as large."""

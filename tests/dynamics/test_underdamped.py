@@ -233,6 +233,42 @@ def test_epochs_leave_less_noise(friction, step_size):
     assert (np.diag(expected) < 0.8 * plain).all()  # and the test could tell
 
 
+@pytest.mark.parametrize("friction", [0.1, 1.0, 5.0])
+@pytest.mark.parametrize("matched", [True, False])
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_what_is_read_of_noise(friction, matched, noise):
+    """The way of a momentum is not read as noise, which plain differences would do."""
+    dynamics, step_size, rng = BAOAB(friction), 0.5, np.random.default_rng(1)
+    gradients, rates = [], np.ones(1)
+
+    def target(position):
+        gradient = -rates * position + noise * rng.standard_normal(position.shape)
+        gradients.append(gradient)
+        return Evaluation(gradient, gradient)
+
+    state = tuple(rng.standard_normal((2, 5000, 1)))
+    for _ in range(30):
+        state, _ = dynamics.update(state, target, (rng.standard_normal((5000, 1)),), step_size, 1.0)
+    read = [
+        dynamics.differences(np.full(30, step_size), np.array(gradients)[:, i], matched)
+        for i in range(5000)
+    ]
+    added = dynamics.noise_weight(step_size) * np.mean(np.square(read)) / 2
+    expected = dynamics.noise_weight(step_size) * noise**2
+    np.testing.assert_allclose(
+        added, expected, rtol=0.03 if matched else 0.25, atol=0.02 if matched else 0.1
+    )
+
+
+def test_what_is_read_of_few_updates():
+    """The last of which moves nothing: two gradients at one place."""
+    dynamics, gradients = BAOAB(), np.array([[9.0], [4.0], [1.0]])
+    for number in (2, 3):
+        steps = np.append(np.full(number - 1, 0.5), 0)
+        read = dynamics.differences(steps, gradients[-number:], True)
+        np.testing.assert_array_equal(read, [[-3.0]])
+
+
 # two half steps and one step, on one path
 
 
