@@ -152,8 +152,8 @@ class SGNHT(SGHMC):
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
         if getattr(schedule, "exploration", 0):
             raise SettingError(
-                "SGNHT cannot explore without noise: its friction holds the temperature, also "
-                "where nothing is injected. Use SGLD or SGHMC with this schedule, or exploration=0."
+                "SGNHT cannot explore without noise: its friction holds the temperature even "
+                "where nothing is injected. Use SGLD or SGHMC, or exploration=0."
             )
         return Thermostat(self.friction)
 
