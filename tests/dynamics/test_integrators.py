@@ -18,7 +18,7 @@ def test_averaged_noise_is_exact_on_a_gaussian():
     expected = {"euler_maruyama": 1 / (1 - step_size / 4), "leimkuhler_matthews": 1}
     for name, variance in expected.items():
         rng, path, dynamics = np.random.default_rng(1), np.empty(draws), INTEGRATORS[name]
-        state = (np.zeros(1), *dynamics.start(lambda rng=rng: rng.standard_normal(1), 1.0))
+        state = (np.zeros(1), *dynamics.start(lambda rng=rng: (rng.standard_normal(1),), 1.0))
         for i, z in enumerate(rng.standard_normal((draws, 1))):
             state, _ = dynamics.update(state, normal, (z,), step_size, 1.0)
             path[i] = state[0][0]
@@ -36,7 +36,7 @@ def second_moments(step_sizes, dynamics, chains=200_000, updates=160):
     """Return E x^2 of a skewed target for steps that halve, on one Brownian path."""
     rng = np.random.default_rng(5)
     states = [
-        (np.zeros(chains), *dynamics.start(lambda: rng.standard_normal(chains), 1.0))
+        (np.zeros(chains), *dynamics.start(lambda: (rng.standard_normal(chains),), 1.0))
         for _ in step_sizes
     ]
     totals = np.zeros((len(step_sizes), chains))
