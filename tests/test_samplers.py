@@ -505,7 +505,7 @@ def chosen(request):
     model = gaussian_mean()
     with model:
         step = request.param(**COMPILED)
-        idata = pm.sample(step=step, **RUN | {"draws": 600, "tune": 100})
+        idata = pm.sample(step=step, **RUN | {"draws": 400, "tune": 60})
     return model, idata
 
 
