@@ -60,14 +60,18 @@ class Clock:
 
 
 def measure(
-    known: posteriors.Posterior, sampler: type[SGLD], draws: int, tune: int | None
+    known: posteriors.Posterior,
+    sampler: type[SGLD],
+    draws: int,
+    tune: int | None,
+    preconditioner: str,
 ) -> dict[str, object]:
     """Return the numbers of a line."""
     clock = Clock()
     with known.model:
-        sampler(progressbar=False)  # compiles
+        sampler(preconditioner=preconditioner, progressbar=False)  # compiles
         start = time.process_time()
-        step = sampler(progressbar=False)
+        step = sampler(preconditioner=preconditioner, progressbar=False)
         idata = pm.sample(
             draws, tune=tune, step=step, chains=CHAINS, cores=1, random_seed=1, callback=clock,
             progressbar=False, quiet=True, compute_convergence_checks=False,
@@ -93,7 +97,9 @@ def measure(
     }
 
 
-def line(build: Callable[[], posteriors.Posterior], sampler: type[SGLD]) -> dict[str, object]:
+def line(
+    build: Callable[[], posteriors.Posterior], sampler: type[SGLD], most: int, preconditioner: str
+) -> dict[str, object]:
     """Return a line of the table: one without numbers where there are none."""
     key = (build.__name__, sampler.name)
     head = {"posterior": key[0], "sampler": sampler.__name__}
@@ -101,7 +107,8 @@ def line(build: Callable[[], posteriors.Posterior], sampler: type[SGLD]) -> dict
     if draws is None:
         return head
     try:
-        return head | measure(build(), sampler, draws, TUNE.get(key, TUNE.get(key[0])))
+        tune = TUNE.get(key, TUNE.get(key[0]))
+        return head | measure(build(), sampler, min(draws, most), tune, preconditioner)
     except SettingError:
         return head
 
@@ -117,6 +124,8 @@ def cells(numbers: dict[str, object]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=POSTERIORS, help="by default those of the page")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="of a chain, at most")
+    parser.add_argument("--preconditioner", default="laplace")
     parser.add_argument("--verbose", action="store_true", help="say what each line took")
     arguments = parser.parse_args()
     logging.getLogger("pymc").setLevel(logging.CRITICAL)
@@ -127,7 +136,8 @@ def main() -> None:
     for name in arguments.names:
         for sampler in SAMPLERS:
             start = time.process_time()
-            print("| " + " | ".join(cells(line(builds[name], sampler))) + " |", flush=True)
+            found = line(builds[name], sampler, arguments.draws, arguments.preconditioner)
+            print("| " + " | ".join(cells(found)) + " |", flush=True)
             if arguments.verbose:
                 print(f"{time.process_time() - start:.0f} s", flush=True)
 
