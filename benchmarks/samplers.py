@@ -93,7 +93,7 @@ def measure(
         "ess / 1000": ess / updates * 1e3,
         "shift": f"{found['mean shift']:.2f}",
         "sd": f"{max(low, high, key=lambda ratio: abs(ratio - 1)):.3f}",
-        "untrusted": f"{int(stats['untrusted'].max('draw').sum())} of {CHAINS}",
+        "untrusted": f"{int(stats['untrusted'][:, -1].sum())} of {CHAINS}",
     }
 
 
