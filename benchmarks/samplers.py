@@ -64,14 +64,14 @@ def measure(
     sampler: type[SGLD],
     draws: int,
     tune: int | None,
-    preconditioner: str,
+    settings: dict[str, object],
 ) -> dict[str, object]:
     """Return the numbers of a line."""
     clock = Clock()
     with known.model:
-        sampler(preconditioner=preconditioner, progressbar=False)  # compiles
+        sampler(**settings, progressbar=False)  # compiles
         start = time.process_time()
-        step = sampler(preconditioner=preconditioner, progressbar=False)
+        step = sampler(**settings, progressbar=False)
         idata = pm.sample(
             draws, tune=tune, step=step, chains=CHAINS, cores=1, random_seed=1, callback=clock,
             progressbar=False, quiet=True, compute_convergence_checks=False,
@@ -93,12 +93,15 @@ def measure(
         "ess / 1000": ess / updates * 1e3,
         "shift": f"{found['mean shift']:.2f}",
         "sd": f"{max(low, high, key=lambda ratio: abs(ratio - 1)):.3f}",
-        "untrusted": f"{int(stats['untrusted'].max('draw').sum())} of {CHAINS}",
+        "untrusted": f"{int(stats['untrusted'][:, -1].sum())} of {CHAINS}",
     }
 
 
 def line(
-    build: Callable[[], posteriors.Posterior], sampler: type[SGLD], most: int, preconditioner: str
+    build: Callable[[], posteriors.Posterior],
+    sampler: type[SGLD],
+    most: int,
+    settings: dict[str, object],
 ) -> dict[str, object]:
     """Return a line of the table: one without numbers where there are none."""
     key = (build.__name__, sampler.name)
@@ -108,7 +111,7 @@ def line(
         return head
     try:
         tune = TUNE.get(key, TUNE.get(key[0]))
-        return head | measure(build(), sampler, min(draws, most), tune, preconditioner)
+        return head | measure(build(), sampler, min(draws, most), tune, settings)
     except SettingError:
         return head
 
@@ -126,6 +129,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=POSTERIORS, help="by default those of the page")
     parser.add_argument("--draws", type=int, default=DRAWS, help="of a chain, at most")
     parser.add_argument("--preconditioner", default="laplace")
+    parser.add_argument("--friction", type=float, help="of SGHMC and SGNHT")
     parser.add_argument("--verbose", action="store_true", help="say what each line took")
     arguments = parser.parse_args()
     logging.getLogger("pymc").setLevel(logging.CRITICAL)
@@ -136,7 +140,10 @@ def main() -> None:
     for name in arguments.names:
         for sampler in SAMPLERS:
             start = time.process_time()
-            found = line(builds[name], sampler, arguments.draws, arguments.preconditioner)
+            settings = {"preconditioner": arguments.preconditioner}
+            if arguments.friction and issubclass(sampler, SGHMC):
+                settings["friction"] = arguments.friction
+            found = line(builds[name], sampler, arguments.draws, settings)
             print("| " + " | ".join(cells(found)) + " |", flush=True)
             if arguments.verbose:
                 print(f"{time.process_time() - start:.0f} s", flush=True)
