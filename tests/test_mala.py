@@ -30,16 +30,15 @@ def counts(size):
 
 @pytest.mark.parametrize("size", [1, pytest.param(5, marks=pytest.mark.long), 100])
 def test_the_step_is_tuned(size):
-    """From within the posterior, and from far away, where only tiny steps are accepted."""
+    """From far away, where only tiny steps are accepted; in as many updates as elsewhere."""
     model = counts(size)
     step = MALA(model=model, **COMPILED)
-    start = model.initial_point()
-    for point in (start, start | {"b": np.full(size, 4.0)}):
-        run = draws(step, point, 30, tune=200)
-        assert abs(acceptance(run, 200) - 0.574) < 0.1
-        sizes = [stats["step_size"] for _, [stats] in run[200:]]
-        assert np.ptp(sizes) == 0  # it stays, once it is tuned
-        assert run[-1][1][0]["updates"] == 230 * step.steps_per_draw  # far away no more of them
+    point = model.initial_point() | {"b": np.full(size, 4.0)}
+    run = draws(step, point, 30, tune=200)
+    assert abs(acceptance(run, 200) - 0.574) < 0.1
+    sizes = [stats["step_size"] for _, [stats] in run]
+    assert min(sizes) < 0.1 * sizes[-1] and np.ptp(sizes[200:]) == 0
+    assert run[199][1][0]["updates"] == 200 * step.steps_per_draw
 
 
 def test_a_given_step_is_kept():

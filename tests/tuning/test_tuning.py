@@ -8,6 +8,7 @@ import pytensor.tensor as pt
 import pytest
 
 from pymc_sgld import SGLD, SettingError, SGLDWarning
+from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.gaussian_law import LARGEST, WideGaussianLaw
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
@@ -346,7 +347,8 @@ def test_the_order_of_an_epoch_moves_a_mean(batches, monkeypatch):
     table = SimpleNamespace(full=False, batch_size=10, total_size=10 * batches)
     density = SimpleNamespace(full=False, tables=[table])
     noise = estimators.EstimatorNoise.__new__(estimators.EstimatorNoise)
-    noise._asked = SimpleNamespace(batching="reshuffle")
+    averaged = INTEGRATORS["leimkuhler_matthews"]
+    noise._asked = SimpleNamespace(batching="reshuffle", dynamics=averaged)
     monkeypatch.setattr(noise, "_drift", lambda *arguments: bent / 4)
     found = noise.steady_step("minibatch", density, rate=1.0, tolerance=abs(moved))
     # E[H xi] = bent, since H = -1 + bent xi: the mean goes to the other side
