@@ -161,7 +161,7 @@ class SGNHT(SGHMC):
         if settings.density.full:
             raise SettingError(
                 "SGNHT absorbs the noise of minibatch gradients, and here every update reads all "
-                "rows: use SGHMC, or pass a smaller batch_size."
+                "rows: use SGHMC, or pass a batch_size below the number of rows."
             )
 
 
