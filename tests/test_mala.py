@@ -3,10 +3,10 @@
 import numpy as np
 import pymc as pm
 import pytest
-from pymc_sgld.chain.messages import Reason
 
 from pymc_sgld import MALA, SGLDWarning
 from pymc_sgld.chain import draw as chain_draw
+from pymc_sgld.messages import Reason
 from tests.models import gaussian_mean
 from tests.runs import draws
 

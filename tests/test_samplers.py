@@ -520,7 +520,8 @@ def test_the_law_of_a_run(chosen):
 def test_nothing_is_said_against_a_good_run(chosen):
     stats = chosen[1].sample_stats
     assert not stats["untrusted"].any() and not stats["reasons"].any()
-    np.testing.assert_allclose(stats["sd_ratio"].isel(draw=-1), 1, atol=0.03)
+    last = stats.to_dataset().isel(draw=-1)
+    assert (abs(last["sd_ratio"] - 1) < 0.03 + 5 * last["sd_ratio_error"].fillna(0)).all()
     assert stats["sampling_threshold"].mean() < 0.015
 
 
