@@ -172,11 +172,12 @@ class cyclical:
         return cycle, update / self.period
 
 
-def explores(schedule: Schedule, count: np.ndarray) -> np.ndarray | None:
+def explores(schedule: Schedule, first: int, updates: int) -> np.ndarray | None:
     """Return which updates explore, shape (k,): None where a schedule has no such part."""
     share = getattr(schedule, "exploration", 0.0)
     if not share:
         return None
+    count = np.arange(first, first + updates)
     _, position = schedule.cycle(count)  # type: ignore[attr-defined]
     return position < share
 

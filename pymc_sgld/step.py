@@ -487,7 +487,7 @@ class SGLD(BlockedStep):
             words = LastWords.of(messages, names, self._called)
             warning = SamplerWarning(WarningType.BAD_PARAMS, words, "warn")
         cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
-        without_noise = explores(self.schedule, np.array([chain.updates - 1]))
+        without_noise = explores(self.schedule, chain.updates - 1, 1)
         return (
             self._settings
             | draw.stats

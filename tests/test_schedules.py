@@ -66,12 +66,14 @@ def test_the_first_part_of_each_cycle_explores():
     """With steps that are the same: to explore is to inject no noise."""
     schedule = schedules.cyclical(0.2, 8, exploration=0.25)
     count = np.arange(24)
-    assert np.array_equal(explores(schedule, count), count % 8 < 2)
+    assert np.array_equal(explores(schedule, 0, len(count)), count % 8 < 2)
     assert np.array_equal(schedule(count), schedules.cyclical(0.2, 8)(count))
-    shares = [explores(schedules.cyclical(1.0, 1000, share), count) for share in (0.0, 0.02)]
+    shares = [
+        explores(schedules.cyclical(1.0, 1000, share), 0, len(count)) for share in (0.0, 0.02)
+    ]
     assert shares[0] is None and np.array_equal(shares[1], count < 20)
-    assert explores(schedules.constant(0.1), count) is None
-    assert explores(lambda count: 0.1 + count, count) is None
+    assert explores(schedules.constant(0.1), 0, 24) is None
+    assert explores(lambda count: 0.1 + count, 0, 24) is None
 
 
 @pytest.mark.parametrize(

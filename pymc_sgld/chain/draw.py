@@ -331,8 +331,10 @@ class Transition:
         chain.updates += updates
         chain.last_step_size = float(step_sizes[-1])
         chain.extra = state[1:]
-        shares = [len(step_sizes[part]) / updates for part in parts]
-        stats = {name: float(np.dot(shares, [each[name] for each in said])) for name in said[0]}
+        stats = said[0]
+        if len(parts) > 1:
+            shares = [len(step_sizes[part]) / updates for part in parts]
+            stats = {name: float(np.dot(shares, [each[name] for each in said])) for name in stats}
         if chain.preconditioner is not None and chain.is_tuning:
             chain.preconditioner = chain.preconditioner.after(outcome.gradients)
         return Draw(state[0], outcome.gradients[-1], reading, stats)
@@ -353,7 +355,7 @@ class Transition:
         sizes, run = step_sizes[part], self.run
         number, first = len(sizes), chain.updates + part.start
         noise = standard_normal(rng, ((1 + paired) * number, run.normals), run.dtype)
-        without_noise = explores(self.schedule, np.arange(first, first + number))
+        without_noise = explores(self.schedule, first, number)
         if without_noise is not None:
             noise[np.repeat(without_noise, 1 + paired)] = 0
         rows = run.reads(rng, chain.row_seed, first, number)

@@ -237,9 +237,10 @@ class Updates:
 
     def _inputs_of(self, noise: np.ndarray, preconditioner: Preconditioner) -> list[np.ndarray]:
         """Return what updates take of normal numbers: vectors of shape (k, d), then numbers."""
-        vectors, scalars = np.split(noise, [self.dynamics.vectors * self._size], axis=1)
-        found = self._factored(np.split(vectors, self.dynamics.vectors, axis=1), preconditioner)
-        return [np.ascontiguousarray(z, self.dtype) for z in [*found, *scalars.T]]
+        size, vectors = self._size, self.dynamics.vectors
+        pieces = [noise[:, i * size : (i + 1) * size] for i in range(vectors)]
+        found = [*self._factored(pieces, preconditioner), *noise[:, vectors * size :].T]
+        return [np.ascontiguousarray(z, self.dtype) for z in found]
 
     def _factored(
         self, vectors: Sequence[np.ndarray], preconditioner: Preconditioner
