@@ -15,7 +15,7 @@ _shown: ContextVar[tuple[Progress, TaskID] | None] = ContextVar("_shown", defaul
 
 @contextmanager
 def progress(
-    message: str, total: int | None = None, shown: bool = True
+    message: str, total: int | None = None, shown: bool = True, name: str = "SGLD"
 ) -> Iterator[Callable[..., None]]:
     """Show what is being done as long as the context lasts; nothing where nobody looks.
 
@@ -29,6 +29,8 @@ def progress(
         Of how many parts it consists.
     shown : bool
         Whether to show it, in a terminal or a notebook that can (it needs ipywidgets).
+    name : str
+        Of what is at work, as the user calls it.
 
     Yields
     ------
@@ -44,7 +46,7 @@ def progress(
         return
     console = Console(stderr=True)
     is_looked_at = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets"))
-    columns = (TextColumn("SGLD: {task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn(f"{name}: {{task.description}}"), BarColumn(), TimeElapsedColumn())
     hidden = not (shown and is_looked_at)
     with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(message, total=total)

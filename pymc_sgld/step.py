@@ -308,7 +308,7 @@ class SGLD(BlockedStep):
             self.gradient, preconditioner, batching, dynamics, target, backend, self._called
         )
         shown = flag("progressbar", progressbar) is not False
-        with progress("checking the model", shown=shown) as tell, one_thread():
+        with progress("checking the model", shown=shown, name=self._called) as tell, one_thread():
             rows = Minibatcher(model, self.vars, point, places, at_once, sources)
             doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
             for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:

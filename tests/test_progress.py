@@ -12,11 +12,12 @@ from pymc_sgld.progress import progress
 def test_shown_only_where_somebody_looks(monkeypatch, somebody):
     console = Console(file=io.StringIO(), force_terminal=somebody, force_jupyter=False, width=80)
     monkeypatch.setattr("pymc_sgld.progress.Console", lambda **_: console)
-    with progress("counting", 3) as update:
+    with progress("counting", 3, name="SGHMC") as update:
         update()
-        update("pass 2 over the data")
+        with progress("a part of it", 2):
+            update("pass 2 over the data")
     written = console.file.getvalue()
-    assert ("SGLD: pass 2 over the data" in written) is somebody
+    assert ("SGHMC: pass 2 over the data" in written) is somebody
 
 
 def test_a_notebook_without_widgets_is_left_alone(monkeypatch):
