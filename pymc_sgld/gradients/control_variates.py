@@ -12,10 +12,10 @@ from pytensor.graph.replace import clone_replace
 from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.gradients.minibatch import minibatch
 from pymc_sgld.minibatch.density import LogDensity, gradient_of
-from pymc_sgld.minibatch.full_data import Center
+from pymc_sgld.minibatch.full_data import Center, FullData
 
 
-def control_variate(density: LogDensity, center: Center) -> Estimate:
+def control_variate(density: LogDensity, center: Center, data: FullData | None = None) -> Estimate:
     r"""Return the minibatch gradient with a control variate at the center.
 
     .. math::
@@ -32,6 +32,8 @@ def control_variate(density: LogDensity, center: Center) -> Estimate:
         The log density of the model for a batch of rows.
     center : Center
         It fixes all variables, those of other steps included.
+    data : optional
+        What other estimators take; not used.
 
     References
     ----------
@@ -41,7 +43,7 @@ def control_variate(density: LogDensity, center: Center) -> Estimate:
     return _controlled(density, center, second_order=False)
 
 
-def taylor(density: LogDensity, center: Center) -> Estimate:
+def taylor(density: LogDensity, center: Center, data: FullData | None = None) -> Estimate:
     r"""Return the minibatch gradient with a control variate of second order at the center.
 
     .. math::
@@ -61,6 +63,8 @@ def taylor(density: LogDensity, center: Center) -> Estimate:
         The log density of the model for a batch of rows.
     center : Center
         It fixes all variables, those of other steps included.
+    data : optional
+        What other estimators take; not used.
     """
     return _controlled(density, center, second_order=True)
 

@@ -7,10 +7,12 @@ import pytensor.tensor as pt
 
 from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.minibatch.density import LogDensity, gradient_of
-from pymc_sgld.minibatch.full_data import Center
+from pymc_sgld.minibatch.full_data import Center, FullData
 
 
-def minibatch(density: LogDensity, center: Center | None = None) -> Estimate:
+def minibatch(
+    density: LogDensity, center: Center | None = None, data: FullData | None = None
+) -> Estimate:
     r"""Return the minibatch gradient.
 
     .. math::
@@ -25,8 +27,8 @@ def minibatch(density: LogDensity, center: Center | None = None) -> Estimate:
     ----------
     density : LogDensity
         The log density of the model for a batch of rows.
-    center : Center, optional
-        Not used.
+    center, data : optional
+        What other estimators take; not used.
 
     Raises
     ------

@@ -209,8 +209,7 @@ class EstimatorNoise:
 
     def estimate(self, gradient: str, density: LogDensity) -> Estimate:
         """Return an estimate, around the center."""
-        more = {"data": self._data} if gradient == "svrg" else {}
-        return ESTIMATORS[gradient](density, None if density.full else self.center, **more)
+        return ESTIMATORS[gradient](density, None if density.full else self.center, self._data)
 
     def _prediction(
         self, noise: list[np.ndarray], accumulated: Callable[[np.ndarray], np.ndarray]
