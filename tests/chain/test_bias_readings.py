@@ -11,7 +11,7 @@ import pytest
 
 from pymc_sgld import SGLD, SGLDWarning, compare
 from pymc_sgld.batching.epochs import Reshuffle, WithReplacement, independent
-from pymc_sgld.chain.coupled import CoupledDifference, coupled_draws
+from pymc_sgld.chain.coupled import Bias, CoupledDifference, coupled_draws
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.noise_monitor import READ, NoiseMonitor, Reading
 from pymc_sgld.diagnostics.stored import Stored, untrusted_chains
@@ -209,6 +209,23 @@ def test_contrast_says_what_is_off():
 def test_short_chains_have_no_contrast():
     assert [coupled_draws(draws) for draws in (30, 60, 200, 1000)] == [0, 60, 100, 200]
     assert CoupledDifference(3, 0, 1).bias() is None
+
+
+def test_findings_are_those_of_the_parameter_that_is_off_beyond_doubt():
+    """Not of the largest estimate, where its error is as large."""
+    shift, inflation = np.array([0.5, -0.3, 0.1]), np.array([0.1, 0.9, 0.21])
+    errors = np.array([0.4, 0.01, 0.01]), np.array([0.02, 2.0, 0.01])
+    bias = Bias(shift, errors[0], inflation, errors[1])
+    some = judge(3, np.ones(3))
+    little = Reading(10, 1.0, 0.0, np.full(3, 0.02))
+    found = some.findings(little, bias, 0.01)
+    assert (found.mean_shift, found.mean_shift_error) == (-0.3, 0.01)
+    np.testing.assert_allclose(found[2:], [1.1, 0.01 / 2.2])
+    # gradient noise is worse, and has no error
+    much = some.findings(Reading(10, 1.0, 0.0, np.array([0.02, 0.5, 0.1])), bias, 0.01)
+    assert much.mean_shift == -0.3 and np.isnan(much.sd_ratio_error)
+    np.testing.assert_allclose(much.sd_ratio, np.sqrt(1.5), rtol=0.01)
+    assert np.isnan(some.findings(little, None, 0.01).mean_shift)
 
 
 def test_worst_parameter_is_named():

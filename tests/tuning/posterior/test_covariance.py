@@ -92,7 +92,7 @@ def test_scales_of_other_coordinates_do_not_disturb_the_diagonal():
 
 
 @pytest.mark.parametrize("kind", ["identity", "diagonal", "dense", "low rank"])
-def test_pull_is_the_transpose_of_factor(kind):
+def test_whitened_gradients_and_duals_belong_to_the_factor(kind):
     covariance = np.cov(np.random.default_rng(2).normal(size=(9, 20)))
     matrix = {
         "identity": Identity(),
@@ -100,9 +100,10 @@ def test_pull_is_the_transpose_of_factor(kind):
         "dense": Dense(covariance, np.linalg.cholesky(covariance)),
         "low rank": LowRank(np.arange(1.0, 10), np.eye(9)[:, :2], np.array([3.0, 0.2])),
     }[kind]
-    np.testing.assert_allclose(
-        matrix.whiten_gradient(np.eye(9)), matrix.factor(np.eye(9)).T, rtol=1e-12
-    )
+    factor = matrix.factor(np.eye(9))
+    np.testing.assert_allclose(matrix.whiten_gradient(np.eye(9)), factor.T, rtol=1e-12)
+    expected = np.linalg.solve(factor.T @ factor, factor.T).T  # M^-1 L z, row by row
+    np.testing.assert_allclose(matrix.dual(np.eye(9)), expected, rtol=1e-10, atol=1e-12)
 
 
 def test_lanczos_finds_the_extreme_eigenvalues():
