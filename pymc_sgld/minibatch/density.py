@@ -32,12 +32,15 @@ class Table:
         Rows of the data and of a batch; equal where every update reads all of them.
     data : list of Data
         What is read by the row.
+    rows_each : float
+        How many rows of the data one of these has, on average: more than one where it is a group.
     """
 
     likelihoods: dict[str, Variable]
     total_size: int
     batch_size: int
     data: list[Data]
+    rows_each: float = 1.0
 
     @property
     def full(self) -> bool:

@@ -116,7 +116,7 @@ class FullData:
     @property
     def rows(self) -> int:
         """How many rows a pass reads."""
-        return sum(table.total_size for table in self.density.tables)
+        return round(sum(table.total_size * table.rows_each for table in self.density.tables))
 
     @property
     def seconds(self) -> float:
@@ -362,6 +362,7 @@ def _sampled(table: Table, rows: int) -> Table:
     if any(sample is None for sample in samples):
         return table
     known = min([table.total_size, *[len(sample) for sample in samples if sample is not None]])
+    rows = int(rows / table.rows_each)
     size = table.batch_size * min(-(-rows // table.batch_size), known // table.batch_size)
     if not size or table.total_size < 2 * size:
         return table

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytensor.tensor as pt
@@ -11,6 +13,7 @@ from pymc.model import Model
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors
 
+from pymc_sgld.backends.backend import Backend
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.checks.audit import audit_batches, compare_one_batch, is_cheap
@@ -19,6 +22,9 @@ from pymc_sgld.minibatch.checks.source_rows import check_rows
 from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
+from pymc_sgld.minibatch.groups.conditional import PROPOSALS, Conditional, OfClass
+from pymc_sgld.minibatch.groups.find import Search, choose_factor
+from pymc_sgld.minibatch.groups.groups import Groups
 from pymc_sgld.minibatch.position import Inputs
 from pymc_sgld.minibatch.selection import rules  # noqa: F401  registers them
 from pymc_sgld.minibatch.selection.rows import Data
@@ -46,6 +52,8 @@ class Minibatcher:
         Names of observed variables to evaluate in full.
     sources : dict, optional
         Where the rows of data are read from, for data of which the model has a few only.
+    marginalize : collection of str or bool, optional
+        Effects of groups to integrate out, by name; by default where that helps.
 
     Raises
     ------
@@ -61,12 +69,41 @@ class Minibatcher:
         potentials: Mapping[str, str] | None = None,
         full: Collection[str] = (),
         sources: Mapping[str, Source] | None = None,
+        marginalize: Collection[str] | bool | None = False,
     ) -> None:
         self.inputs = Inputs(model, vars, point)
         self.terms, self.fixed = make_terms(model, self.inputs, sources)
         self._potentials, self._full = potentials or {}, full
         self._value_vars, self._point = list(model.value_vars), point
         check_start(self.terms, self.fixed, self.inputs.values, self._value_vars, point)
+        self.groups: Groups | None = None
+        self.kept: dict[str, str] = {}
+        if marginalize is not False:
+            self._integrate_out(model, vars, point, sources, marginalize)
+
+    def _integrate_out(
+        self,
+        model: Model,
+        vars: Sequence[Variable],
+        point: PointType,
+        sources: Mapping[str, Source] | None,
+        marginalize: Collection[str] | bool | None,
+    ) -> None:
+        """Take effects of groups out of the position, if there are any that can be."""
+        names = [c.name for c in self.inputs.coordinates]
+        factors = Search(self.terms, self.fixed, self.inputs.names, names).factors()
+        factor, self.kept = choose_factor(factors, names, marginalize)
+        if factor is None:
+            return
+        values = {term.name: term.value for term in self.terms}
+        left = [v for v in vars if model.values_to_rvs[v].name not in factor.axes]
+        self.inputs = Inputs(model, left, point)
+        self.terms, self.fixed = make_terms(model, self.inputs, sources)
+        for term in self.terms:
+            term.value = values[term.name]
+        self.groups = Groups(
+            self.fixed, self.inputs.names, self.terms, factor.axes, factor.index
+        )
 
     @property
     def parents(self) -> dict[str, set[str]]:
@@ -93,13 +130,17 @@ class Minibatcher:
 
     def tables(self, batch_size: int | None) -> Tables:
         """Return the terms in their tables of rows, refused ones among them."""
+        return self._tables(batch_size)
+
+    def _tables(self, batch_size: int | None, block: int | None = None) -> Tables:
         names = self.inputs.names
-        return Tables(self.terms, self.fixed, names, batch_size, self._potentials, self._full)
+        placed = self._potentials, self._full
+        return Tables(self.terms, self.fixed, names, batch_size, *placed, self.groups, block)
 
     def blocks(self, rows: int) -> LogDensity:
         """Return the log density for blocks of at most that many rows."""
         largest = self.tables(None).largest
-        return self._density(self.tables(min(rows, largest) if largest else None))
+        return self._density(self._tables(min(rows, largest) if largest else None, rows))
 
     def density(self, batch_size: int | None = None, audit: bool | None = False) -> LogDensity:
         """Return the log density for batches of ``batch_size`` rows.
@@ -128,6 +169,43 @@ class Minibatcher:
         compare_one_batch(tables, self.fixed, self.inputs.values)
         return density
 
+    def conditional(self, backend: Backend, calls: float) -> Conditional:
+        """Return the effects of the groups given the other variables.
+
+        Parameters
+        ----------
+        backend : Backend
+            What compiles functions that will be called about ``calls`` times for all groups.
+        """
+        assert self.groups is not None
+        tables = self._tables(None, BLOCK)
+        density = self._density(tables)
+        first, graphs, effects = len(density.tables) - len(tables.group_terms), [], []
+        for term in tables.group_terms.values():
+            one, many = (
+                tensor("effects", term.start.dtype, (copies * term.batch_size, self.groups.q))
+                for copies in (1, PROPOSALS)
+            )
+            effects.append((one, many))
+            graphs += [*term.derivatives(one), term.joint(many, PROPOSALS)]
+        graphs, whole = _take_out_data(graphs, self.fixed, set(ancestors(self.inputs.pieces)))
+        density = replace(density, whole=whole)
+        each = len(graphs) // len(effects)
+        found = []
+        for i, (members, (one, many)) in enumerate(zip(self.groups.classes, effects, strict=True)):
+            table = density.tables[first + i]
+            make = partial(backend.function, calls=calls * table.scale)
+            *derivatives, joint = graphs[i * each : (i + 1) * each]
+            found.append(
+                OfClass(
+                    members,
+                    table,
+                    density.function(derivatives, table, extra=[one], make=make),
+                    density.function([joint], table, extra=[many], make=make),
+                )
+            )
+        return Conditional(self.groups.effects, found)
+
     def _density(self, tables: Tables) -> LogDensity:
         refusals = [p.refusal for p in tables.placements if p.refusal is not None]
         if len(refusals) == 1:
@@ -137,11 +215,17 @@ class Minibatcher:
                 f"{refusals[0]} {len(refusals) - 1} more of its terms cannot be minibatched: "
                 "pymc_sgld.minibatch.report(model) lists them."
             )
-        return _assemble(self.inputs, self.fixed, tables)
+        effects = self.groups.effects if self.groups is not None else []
+        return _assemble(self.inputs, self.fixed, tables, [each.variable for each in effects])
 
 
-def _assemble(inputs: Inputs, fixed: FixedValues, tables: Tables) -> LogDensity:
-    """Put the terms together: the prior, and a sum over each table of rows."""
+def _assemble(
+    inputs: Inputs, fixed: FixedValues, tables: Tables, effects: Collection[Variable]
+) -> LogDensity:
+    """Put the terms together: the prior, and a sum over each table of rows.
+
+    ``effects`` are integrated out: no inputs.
+    """
     dtype = inputs.position.dtype
     by_key: dict[object, list[Placement]] = {}
     for placement in tables.placements:
@@ -164,14 +248,15 @@ def _assemble(inputs: Inputs, fixed: FixedValues, tables: Tables) -> LogDensity:
         position=inputs.position,
         pieces=inputs.pieces,
         coordinates=tuple(inputs.coordinates),
-        others=inputs.others,
+        others={name: other for name, other in inputs.others.items() if other not in effects},
         log_prior=log_prior,
         tables=tuple(
             Table(
                 likelihoods={p.term.name: graph_of[p] for p in members},
                 total_size=members[0].total_size,
                 batch_size=members[0].batch_size,
-                data=tables.selections[key].data if key in tables.selections else [],
+                data=tables.data_of(key),
+                rows_each=members[0].rows_each,
             )
             for key, members in by_key.items()
         ),

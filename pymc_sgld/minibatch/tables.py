@@ -10,9 +10,11 @@ from pytensor.graph.basic import Variable
 from pymc_sgld.errors import DataError, MinibatchError, SettingError
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.groups.groups import Groups, GroupTerm
+from pymc_sgld.minibatch.groups.layout import SizeClass
 from pymc_sgld.minibatch.selection.from_sources import StreamedRows
 from pymc_sgld.minibatch.selection.pm_minibatch import DeclaredRows
-from pymc_sgld.minibatch.selection.rows import BatchSelection, StoredRows
+from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, StoredRows
 from pymc_sgld.minibatch.terms import Term
 
 DEFAULT_BATCH_SIZE = 128
@@ -34,6 +36,8 @@ class Placement:
         The same for terms that share the rows of a batch; None for a part of the prior.
     total_size, batch_size : int
         Rows of the data, and of a batch.
+    rows_each : float
+        Rows of the data that one of these has: more than one where it is a group.
     refusal : MinibatchError or None
         Why it cannot be minibatched.
     """
@@ -44,6 +48,7 @@ class Placement:
     key: Hashable = None
     total_size: int = 0
     batch_size: int = 0
+    rows_each: float = 1.0
     refusal: MinibatchError | None = None
 
 
@@ -67,6 +72,11 @@ class Tables:
         ``"prior"`` or ``"rows"`` for each potential.
     full : collection of str
         Names of observed variables that are evaluated in full.
+    groups : Groups, optional
+        Those whose effects are integrated out: each is a row of a table.
+    block : int, optional
+        Rows of the data that a batch of groups is to have, about; by default the largest class of
+        groups has ``batch_size`` of them, and the others the same share.
 
     Raises
     ------
@@ -82,6 +92,8 @@ class Tables:
         batch_size: int | None,
         potentials: Mapping[str, str],
         full: Collection[str],
+        groups: Groups | None = None,
+        block: int | None = None,
     ) -> None:
         _check_names("potentials", potentials, terms, "potential")
         _check_names("full", full, terms, "observed")
@@ -91,7 +103,10 @@ class Tables:
             by_rows = term.kind == "potential" and potentials.get(term.name) == "rows"
             if by_rows and not term.streamed:
                 term.rows = term.value.shape[0] if term.value.ndim else 1
-        rows = [term.rows for term in terms if term.rows and not term.declared]
+        grouped = groups.names if groups is not None else set()
+        rows = [t.rows for t in terms if t.rows and not t.declared and t.name not in grouped]
+        if groups is not None:
+            rows += [len(members) for members in groups.classes]
         self.largest = max(rows, default=0)
         _check_batch_size(batch_size, self.largest, terms)
         self.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
@@ -99,7 +114,16 @@ class Tables:
         self._all_rows = bool(rows) and batch_size == self.largest
         self._streamed = [each for term in terms for each in term.streamed]
         self.selections: dict[Hashable, BatchSelection] = {}
-        self.placements = [self._place_or_refuse(term) for term in terms]
+        alone = [term for term in terms if term.name not in grouped]
+        self.placements = [self._place_or_refuse(term) for term in alone]
+        self.group_terms: dict[Hashable, GroupTerm] = {}
+        if groups is not None:
+            most = max(map(len, groups.classes))
+            for members in groups.classes:
+                share = self.batch_size * len(members) / most
+                size = share if block is None else block / members.longest
+                size = min(max(1, round(size)), len(members))
+                self._place_groups(groups, members, size)
 
     def is_placed(self, term: Term) -> bool:
         """Whether the user said what is to become of a term."""
@@ -141,6 +165,22 @@ class Tables:
                 self._fixed, self._parameters, term.rows, self.batch_size
             )
         return self._select(term, key, term.rows)
+
+    def _place_groups(self, groups: Groups, members: SizeClass, batch_size: int) -> None:
+        """Add the likelihood of some groups, their effects integrated out."""
+        key = "groups", members.name
+        self.group_terms[key] = made = groups.term(members, batch_size)
+        graph, size = made.log_likelihood(), len(members)
+        term = Term(members.name, "observed", graph, made.conditions, graph, [], False, [], size)
+        each = float(members.sizes.mean())
+        conditions = tuple(made.conditions)
+        self.placements.append(Placement(term, graph, conditions, key, size, batch_size, each))
+
+    def data_of(self, key: Hashable) -> list[Data]:
+        """Return what the terms of a table read by the row."""
+        if key in self.group_terms:
+            return self.group_terms[key].data
+        return self.selections[key].data if key in self.selections else []
 
     def _whole(self, term: Term, key: Hashable) -> Placement:
         return Placement(term, term.graph, tuple(term.conditions), key, term.rows, term.rows)

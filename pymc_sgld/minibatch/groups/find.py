@@ -1,0 +1,269 @@
+"""Which effects of a model belong to groups of rows, and are independent from group to group.
+
+It is found by trying: a selection of groups is pushed through the graphs, as one of rows is. What
+it reaches of the parameters has one entry for each group; an op that mixes groups stops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors, toposort
+from pytensor.tensor.subtensor import AdvancedSubtensor
+
+from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.graph.dispatch import RowsMixed
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.graph.rebuild import tensor
+from pymc_sgld.minibatch.groups.groups import Groups
+from pymc_sgld.minibatch.groups.selection import by_index
+from pymc_sgld.minibatch.selection.rows import RowSelection
+from pymc_sgld.minibatch.terms import Term
+
+MOST_EFFECTS = 2  # of a group: a grid of nodes has so many dimensions
+
+
+@dataclass(eq=False)
+class Factor:
+    """Variables with an effect for each of some groups.
+
+    Attributes
+    ----------
+    groups : int
+        How many groups there are.
+    axes : dict
+        By the name of a variable, where it has the groups.
+    index : dict
+        By the name of an observed variable, the group of each of its rows.
+    q : int
+        Effects of a group.
+    refusal : str or None
+        Why they cannot be integrated out.
+    """
+
+    groups: int
+    axes: dict[str, int]
+    index: dict[str, np.ndarray] = field(default_factory=dict)
+    q: int = 0
+    refusal: str | None = None
+
+    @property
+    def names(self) -> str:
+        """The variables, for a sentence."""
+        return " and ".join(f'"{name}"' for name in self.axes)
+
+
+class _Trial(RowSelection):
+    """A selection of groups that notes which parameters it reaches, and on which axis."""
+
+    def __init__(
+        self, fixed: FixedValues, parameters: Mapping[Variable, str], groups: int
+    ) -> None:
+        super().__init__(fixed, parameters, groups, 3 if groups != 3 else 4)
+        self.reached: dict[Variable, int] = {}
+
+    def leaf(self, variable: Variable, axis: int) -> Variable | None:
+        if variable in self.parameters:
+            if self.reached.setdefault(variable, axis) != axis:
+                raise RowsMixed(f'"{self.parameters[variable]}" has its groups on two axes')
+            shape = [*variable.type.shape]
+            shape[axis] = self.batch_size
+            return tensor(None, variable.type.dtype, shape)
+        return self.read_fixed(variable, axis)
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        return tensor(name, array.dtype.name, (self.batch_size, *array.shape[1:]))
+
+
+class Search:
+    """Finds the factors of a model.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+    fixed : FixedValues
+        The data.
+    parameters : dict
+        The variables of the model in the graphs, with their names.
+    moved : collection of str
+        Names of the variables that the step moves.
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        fixed: FixedValues,
+        parameters: Mapping[Variable, str],
+        moved: Sequence[str],
+    ) -> None:
+        self._terms, self._fixed, self._parameters = terms, fixed, parameters
+        self._variables = {name: variable for variable, name in parameters.items()}
+        self._moved = set(moved)
+        self._priors = {term.name: term for term in terms if term.kind == "free"}
+        self._above = {
+            term.name: {parameters[v] for v in ancestors([term.graph]) if v in parameters}
+            for term in terms
+        }
+
+    def factors(self) -> list[Factor]:
+        """Return the factors of the model, the one with the most groups first."""
+        found: list[Factor] = []
+        for term in self._terms:
+            if term.kind == "observed" and term.rows > 1:
+                for axes, index, groups in self._uses(term):
+                    self._include(found, term, axes, index, groups)
+        for factor in found:
+            factor.refusal = factor.refusal or self._refusal(factor)
+        return sorted(found, key=lambda factor: -factor.groups)
+
+    def _uses(self, term: Term) -> Iterator[tuple[dict[str, int], np.ndarray, int]]:
+        """Give what has an entry for each group of rows, the group of each row, and their number."""
+        for node in toposort([term.graph]):
+            if not isinstance(node.op, AdvancedSubtensor) or self._fixed.is_fixed(node.outputs[0]):
+                continue
+            picked = by_index(node.outputs[0], self._fixed)
+            if picked is None or len(picked.index) != term.rows:
+                continue
+            groups = picked.of.type.shape[picked.group_axis]
+            axes = self._reached(picked.of, picked.group_axis, groups)
+            if axes:
+                yield axes, picked.index, groups
+        axes = self._reached(term.graph, 0, term.rows) if term.graph.type.ndim else {}
+        if axes:
+            yield axes, np.arange(term.rows), term.rows
+
+    def _reached(self, graph: Variable, axis: int, groups: int) -> dict[str, int]:
+        """Return the parameters with one entry for each group in a graph, and on which axis."""
+        trial = _Trial(self._fixed, self._parameters, groups)
+        try:
+            trial.select(graph, axis)
+        except RowsMixed:
+            return {}
+        return {self._parameters[variable]: axis for variable, axis in trial.reached.items()}
+
+    def _include(
+        self,
+        found: list[Factor],
+        term: Term,
+        axes: dict[str, int],
+        index: np.ndarray,
+        groups: int,
+    ) -> None:
+        """Add a use of effects to the factor that they belong to."""
+        axes = self._with_priors(axes, groups)
+        new = Factor(groups, axes, {term.name: index})
+        for factor in [factor for factor in found if factor.axes.keys() & axes.keys()]:
+            found.remove(factor)
+            if factor.groups != groups or any(
+                factor.axes.get(name, axis) != axis for name, axis in new.axes.items()
+            ):
+                new.refusal = "one of them has groups on two axes"
+            new.axes = factor.axes | new.axes
+            for name, of_rows in factor.index.items():
+                if not np.array_equal(new.index.setdefault(name, of_rows), of_rows):
+                    new.refusal = f'"{name}" picks their entries by two different indices'
+            new.refusal = new.refusal or factor.refusal
+        found.append(new)
+
+    def _with_priors(self, axes: dict[str, int], groups: int) -> dict[str, int]:
+        """Return effects with those that their priors depend on, group by group."""
+        todo, found = list(axes.items()), dict(axes)
+        while todo:
+            name, axis = todo.pop()
+            prior = self._priors.get(name)
+            if prior is None or prior.graph.type.ndim <= axis:
+                continue
+            for other, own in self._reached(prior.graph, axis, groups).items():
+                if other not in found:
+                    found[other] = own
+                    todo.append((other, own))
+        return found
+
+    def _refusal(self, factor: Factor) -> str | None:
+        """Return why the effects of a factor cannot be integrated out, or None."""
+        for name, axis in factor.axes.items():
+            variable, prior = self._variables[name], self._priors.get(name)
+            if prior is None or name not in self._moved:
+                return f'"{name}" is sampled by another step'
+            shape = variable.type.shape
+            factor.q += int(np.prod(shape[:axis] + shape[axis + 1 :]))
+            for term in self._terms:
+                belongs = term.name in factor.axes or term.name in factor.index
+                if not belongs and name in self._above[term.name]:
+                    what = {"free": "the prior of ", "potential": "the potential "}
+                    return f'"{name}" enters {what.get(term.kind, "")}"{term.name}" as a whole'
+            if prior.graph.type.ndim <= axis:
+                return f'the prior of "{name}" is one number for all groups'
+            trial = _Trial(self._fixed, self._parameters, factor.groups)
+            try:
+                trial.select(prior.graph, axis)
+            except RowsMixed as error:
+                return f'the prior of "{name}" couples the groups: {error.reason}'
+            if variable not in trial.reached:
+                return f'the prior of "{name}" couples the groups'
+        if factor.q > MOST_EFFECTS:
+            return f"a group has {factor.q} effects, and at most {MOST_EFFECTS} are integrated out"
+        outcomes = [term for term in self._terms if term.name in factor.index]
+        for term in outcomes:
+            if term.declared or term.streamed:
+                where = "pm.Minibatch" if term.declared else "data="
+                return f'the rows of "{term.name}" come from {where}'
+        try:
+            groups = Groups(self._fixed, self._parameters, self._terms, factor.axes, factor.index)
+            groups.term(groups.classes[0], 1).log_likelihood()
+        except RowsMixed as error:
+            return error.reason
+        return None
+
+
+def choose_factor(
+    factors: Sequence[Factor], names: Sequence[str], marginalize: Collection[str] | bool | None
+) -> tuple[Factor | None, dict[str, str]]:
+    """Return the factor to integrate out, if any, and why others are not, by their names.
+
+    Parameters
+    ----------
+    factors : sequence of Factor
+        Those of the model.
+    names : sequence of str
+        Of the variables that the step moves.
+    marginalize : collection of str, True or None
+        Their effects by name, or those of the factor that has the most groups.
+
+    Raises
+    ------
+    SettingError
+        If what was asked for cannot be integrated out, with the reason.
+    """
+    reasons = {factor.names: factor.refusal for factor in factors if factor.refusal}
+    able = [f for f in factors if not f.refusal and len(f.axes) < len(names)]
+    if marginalize is None or marginalize is True:
+        chosen = able[0] if able else None
+    else:
+        wanted = {marginalize} if isinstance(marginalize, str) else set(marginalize)
+        chosen = next((f for f in able if wanted == f.axes.keys()), None)
+        if chosen is None:
+            raise SettingError(_why_not(factors, wanted))
+    for factor in able:
+        if factor is not chosen:
+            reasons[factor.names] = "one factor is integrated out, the one with the most groups"
+    return chosen, reasons
+
+
+def _why_not(factors: Sequence[Factor], wanted: set[str]) -> str:
+    """Return why effects that were asked for cannot be integrated out."""
+    asked = " and ".join(f'"{name}"' for name in sorted(wanted))
+    for factor in factors:
+        if factor.axes.keys() & wanted:
+            if factor.refusal:
+                return f"marginalize: {asked} cannot be integrated out: {factor.refusal}."
+            return f"marginalize: pass all effects of the same groups: {sorted(factor.axes)}."
+    known = [sorted(factor.axes) for factor in factors if not factor.refusal]
+    have = f"those that can are {known}" if known else "the model has none that can"
+    return (
+        f"marginalize: {asked} cannot be integrated out. Effects must be picked by one fixed index "
+        f"of the rows, and be independent given the other variables; {have}."
+    )

@@ -1,0 +1,222 @@
+"""The groups of a model whose effects are integrated out: their terms of the log density."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import vectorize_graph
+from pytensor.graph.traversal import ancestors
+
+from pymc_sgld.minibatch.graph.dispatch import RowsMixed
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.graph.rebuild import rebuild
+from pymc_sgld.minibatch.groups.layout import SizeClass, classes_of
+from pymc_sgld.minibatch.groups.quadrature import Nodes, derivatives, log_likelihood
+from pymc_sgld.minibatch.groups.selection import (
+    BatchOfGroups,
+    GroupSelection,
+    Picked,
+    RowsOfGroups,
+    repeated,
+)
+from pymc_sgld.minibatch.selection.rows import Data
+from pymc_sgld.minibatch.terms import Term
+
+_NODES, _NEWTON = 9, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """A variable with an effect for each group.
+
+    Attributes
+    ----------
+    name : str
+        As the user knows it.
+    variable : TensorVariable
+        In the graphs of the terms.
+    axis : int
+        Where it has the groups.
+    """
+
+    name: str
+    variable: Variable
+    axis: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the effects of one group."""
+        shape = self.variable.type.shape
+        return shape[: self.axis] + shape[self.axis + 1 :]
+
+    @property
+    def size(self) -> int:
+        """How many effects a group has of it."""
+        return int(np.prod(self.shape))
+
+
+class Groups:
+    """The groups of a model whose effects are integrated out.
+
+    Parameters
+    ----------
+    fixed : FixedValues
+        The data.
+    parameters : dict
+        The variables of the model in the graphs, with their names.
+    terms : sequence of Term
+        Of the log density.
+    axes : dict
+        By the name of a variable with an effect for each group, where it has the groups.
+    index : dict
+        By the name of an observed variable, the group of each of its rows.
+    """
+
+    def __init__(
+        self,
+        fixed: FixedValues,
+        parameters: Mapping[Variable, str],
+        terms: Sequence[Term],
+        axes: Mapping[str, int],
+        index: Mapping[str, np.ndarray],
+    ) -> None:
+        variables = {name: variable for variable, name in parameters.items()}
+        by_name = {term.name: term for term in terms}
+        self.fixed, self.parameters, self.index = fixed, parameters, index
+        self.effects = [Effect(name, variables[name], axis) for name, axis in axes.items()]
+        self.priors = [by_name[name] for name in axes]
+        self.outcomes = [by_name[name] for name in index]
+        first = self.effects[0]
+        self.count = first.variable.type.shape[first.axis]
+        self.q = sum(effect.size for effect in self.effects)
+        dtype = first.variable.type.dtype
+        self.classes = classes_of(index, self.count, self.q, dtype)
+        self.nodes, self.newton = Nodes.of(_NODES, self.q), _NEWTON
+
+    @property
+    def names(self) -> set[str]:
+        """Of the terms that belong to the groups."""
+        return {term.name for term in [*self.priors, *self.outcomes]}
+
+    def term(self, members: SizeClass, batch_size: int) -> GroupTerm:
+        """Return the joint log density of some groups of a class.
+
+        Raises
+        ------
+        RowsMixed
+            If their effects cannot be told from those of other groups.
+        """
+        return GroupTerm(self, members, batch_size)
+
+
+class GroupTerm:
+    """The joint log density of the groups of a batch, and the integral over their effects.
+
+    Parameters
+    ----------
+    groups : Groups
+        Those of the model.
+    members : SizeClass
+        Some of them.
+    batch_size : int
+        Groups of a batch.
+    """
+
+    def __init__(self, groups: Groups, members: SizeClass, batch_size: int) -> None:
+        self._groups, self.members, self.batch_size = groups, members, batch_size
+        self._batch = BatchOfGroups(members, batch_size)
+        self.start = self._batch.read(members.start, "start")
+        self._rows: list[tuple[Variable, RowsOfGroups]] = []
+        self.conditions: list[Variable] = []
+        variables = [effect.variable for effect in groups.effects]
+        for term in groups.outcomes:
+            index = groups.index[term.name]
+            rows = RowsOfGroups(
+                groups.fixed,
+                groups.parameters,
+                term.name,
+                index,
+                groups.count,
+                self._batch,
+                variables,
+            )
+            self._rows.append((self._of_rows(term, rows), rows))
+        above = set(variables)
+        for term in groups.priors:
+            self.conditions += [c for c in term.conditions if above.isdisjoint(ancestors([c]))]
+
+    @property
+    def data(self) -> list[Data]:
+        """What an update reads by the group."""
+        return self._batch.data
+
+    def _of_rows(self, term: Term, rows: RowsOfGroups) -> Variable:
+        """Return the log-likelihood of each row of the groups of a batch, shape (rows,)."""
+        graph = rows.select(term.graph, 0)
+        graph = pt.sum(graph, axis=list(range(1, graph.type.ndim))) if graph.type.ndim > 1 else graph
+        for condition in term.conditions:
+            selected = rows.condition(condition)
+            if not any(each.variable in ancestors([selected]) for each in rows.picked):
+                self.conditions.append(selected)
+                continue
+            inside = pt.all(selected.reshape((rows.batch_size, -1)), axis=1)
+            graph = pt.switch(inside, graph, np.asarray(-np.inf, graph.dtype))
+        counted = self.members.counted[term.name]
+        if not counted.all():
+            weight = self._batch.read(counted, None)
+            graph = pt.switch(weight.reshape((rows.batch_size,)), graph, 0)
+        reason = rows.leftover(graph)
+        if reason is not None:
+            raise RowsMixed(reason)
+        return graph
+
+    def joint(self, effects: Variable, copies: int) -> Variable:
+        """Return ``h`` at effects of shape (copies * groups, q), as shape (copies, groups)."""
+        groups, start = self.batch_size, 0
+        taken = {}
+        for effect in self._groups.effects:
+            part = effects[:, start : start + effect.size]
+            part = part.reshape((copies * groups, *effect.shape))
+            taken[effect.variable] = effect.axis, part.astype(effect.variable.type.dtype)
+            start += effect.size
+        all_of = self._groups
+        selection = GroupSelection(
+            all_of.fixed, all_of.parameters, all_of.count, self._batch, taken, copies
+        )
+        total = pt.zeros((copies, groups), dtype=effects.dtype)
+        for term, effect in zip(self._groups.priors, self._groups.effects, strict=True):
+            prior = pt.moveaxis(selection.select(term.graph, effect.axis), effect.axis, 0)
+            total = total + prior.reshape((copies, groups, -1)).sum(axis=2)
+        for graph, rows in self._rows:
+            replaced = {
+                each.variable: _for_rows(each.select(selection), each, copies, rows.longest)
+                for each in rows.picked
+            }
+            if copies == 1:
+                replaced = {old: new[0] for old, new in replaced.items()}
+                [by_row] = rebuild([graph], replaced)
+            else:
+                by_row = vectorize_graph(graph, replaced)
+            total = total + by_row.reshape((copies, groups, rows.longest)).sum(axis=2)
+        return total
+
+    def log_likelihood(self) -> Variable:
+        """Return the log-likelihood of the groups, their effects integrated out."""
+        return log_likelihood(self.joint, self.start, self._groups.nodes, self._groups.newton)
+
+    def derivatives(self, effects: Variable) -> list[Variable]:
+        """Return the slope of ``h`` at effects, and the entries of a factor of minus its Hessian."""
+        slope, factor = derivatives(self.joint, effects)
+        return [slope, *[entry for row in factor for entry in row]]
+
+
+def _for_rows(found: Variable, picked: Picked, copies: int, longest: int) -> Variable:
+    """Return what is picked by the group, for each row of each copy: shape (copies, ...)."""
+    wide = repeated(found, longest, 1)
+    rows = wide.type.shape[0] // copies
+    wide = wide.reshape((copies, rows, *wide.type.shape[1:]))
+    return pt.moveaxis(wide, 1, picked.axis + 1) if picked.axis else wide

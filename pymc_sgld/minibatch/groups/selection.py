@@ -1,0 +1,293 @@
+"""The selection of groups: of what has one entry for each of them, and of their rows.
+
+The effects of the groups of a batch are variables of their own. Where the model picks the effect of
+each row by its group, ``f(effects)[group]``, the selection of rows goes over to one of groups:
+the same graph ``f`` of the effects of the batch, repeated for the rows of each group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.subtensor import AdvancedSubtensor, indices_from_subtensor
+
+from pymc_sgld.minibatch.graph.dispatch import RowsMixed
+from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.graph.rebuild import tensor
+from pymc_sgld.minibatch.groups.layout import SizeClass
+from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, RowSelection
+
+
+class BatchOfGroups:
+    """The data of the groups of a batch: an input for each array, however often it is read.
+
+    Parameters
+    ----------
+    members : SizeClass
+        Where they come from.
+    batch_size : int
+        Groups of a batch.
+
+    Attributes
+    ----------
+    data : list of Data
+        What an update reads by the group.
+    """
+
+    def __init__(self, members: SizeClass, batch_size: int) -> None:
+        self.members, self.batch_size = members, batch_size
+        self.data: list[Data] = []
+        self._inputs: dict[int, Variable] = {}
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Return an input for entries of an array that has one for each group of the class."""
+        if id(array) not in self._inputs:
+            batch = tensor(name, array.dtype.name, (self.batch_size, *array.shape[1:]))
+            self._inputs[id(array)] = batch
+            self.data.append(Data(batch, array, tuple(sources), by_row=True))
+        return self._inputs[id(array)]
+
+
+class GroupSelection(RowSelection):
+    """The selection of the groups of a batch, some times over with other effects.
+
+    Parameters
+    ----------
+    fixed, parameters
+        As for other selections.
+    groups : int
+        How many groups there are.
+    batch : BatchOfGroups
+        The groups.
+    effects : dict
+        By the variable of the model, the axis of its groups, and what takes its place for the
+        groups of the batch, shape (copies * batch_size, ...).
+    copies : int
+        How many times over.
+    """
+
+    def __init__(
+        self,
+        fixed: FixedValues,
+        parameters: Mapping[Variable, str],
+        groups: int,
+        batch: BatchOfGroups,
+        effects: Mapping[Variable, tuple[int, Variable]],
+        copies: int = 1,
+    ) -> None:
+        super().__init__(fixed, parameters, groups, copies * batch.batch_size)
+        self._batch, self._effects, self._copies = batch, effects, copies
+
+    def leaf(self, variable: Variable, axis: int) -> Variable | None:
+        """Return the effects of the groups of a batch, or their data."""
+        if variable in self._effects:
+            own, effects = self._effects[variable]
+            if own != axis:
+                raise RowsMixed(f'"{self.parameters[variable]}" has its groups on two axes')
+            return pt.moveaxis(effects, 0, axis) if axis else effects
+        return self.read_fixed(variable, axis)
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Return entries of an array for the groups of a batch, as often as there are copies."""
+        found = self._batch.read(self._batch.members.of_groups(array), name, sources)
+        return repeated(found, self._copies, 0) if self._copies > 1 else found
+
+
+def repeated(variable: Variable, times: int, axis: int) -> Variable:
+    """Return a variable so many times over: joined on its first axis, or each entry by itself (1).
+
+    A reshaped sum with zeros, whose gradient is a sum over an axis.
+    """
+    shape = [*variable.type.shape]
+    shape.insert(axis, times)
+    zeros = np.zeros(shape[:2] + [1] * (len(shape) - 2), dtype=variable.type.dtype)
+    if variable.type.dtype == "bool":
+        wide = pt.expand_dims(variable, axis) | pt.constant(zeros)
+    else:
+        wide = pt.expand_dims(variable, axis) + pt.constant(zeros)
+    return wide.reshape((shape[0] * shape[1], *shape[2:])).astype(variable.type.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Picked:
+    """What a model picks by the group of each row.
+
+    Attributes
+    ----------
+    variable : TensorVariable
+        In the place of it in the graph of the rows: they are on ``axis``.
+    axis : int
+    of_groups : TensorVariable
+        A graph of the effects of all groups.
+    group_axis : int
+        Where it has the groups.
+    others : tuple
+        Indices of its other axes.
+    """
+
+    variable: Variable
+    axis: int
+    of_groups: Variable
+    group_axis: int
+    others: tuple[Any, ...]
+
+    def select(self, groups: RowSelection) -> Variable:
+        """Return it for a selection of groups, which are on the first axis."""
+        found = pt.moveaxis(groups.select(self.of_groups, self.group_axis), self.group_axis, 0)
+        return found[(slice(None), *self.others)] if self.others else found
+
+
+class RowsOfGroups(BatchSelection):
+    """The rows of the groups of a batch.
+
+    Parameters
+    ----------
+    fixed, parameters
+        As for other selections.
+    name : str
+        Of the observed variable.
+    index : ndarray of int, shape (rows,)
+        The group of each row.
+    batch : BatchOfGroups
+        The groups.
+    effects : collection of Variable
+        The variables of the model that are effects of groups.
+
+    Attributes
+    ----------
+    picked : list of Picked
+        What the graphs that were selected pick by the group.
+    """
+
+    def __init__(
+        self,
+        fixed: FixedValues,
+        parameters: Mapping[Variable, str],
+        name: str,
+        index: np.ndarray,
+        groups: int,
+        batch: BatchOfGroups,
+        effects: Sequence[Variable],
+    ) -> None:
+        longest = batch.members.rows[name].shape[1]
+        super().__init__(fixed, parameters, len(index), batch.batch_size * longest)
+        self._name, self._index, self._groups = name, index, groups
+        self._batch, self._effects = batch, set(effects)
+        self.longest = longest
+        self.picked: list[Picked] = []
+
+    def depends(self, graph: Variable) -> bool:
+        """Whether a graph has effects of all groups in it."""
+        return not self._effects.isdisjoint(ancestors([graph]))
+
+    def leaf(self, variable: Variable, axis: int) -> Variable | None:
+        """Return rows of data, or what is picked by the group of each row."""
+        if variable in self._effects:
+            if not np.array_equal(self._index, np.arange(self._groups)):
+                raise RowsMixed(f'"{self.parameters[variable]}" has one entry per row')
+            return self._pick(variable, axis, variable, axis, ())
+        node = variable.owner
+        if node is not None and isinstance(node.op, AdvancedSubtensor):
+            found = self._picked_by_group(variable, axis)
+            if found is not None:
+                return found
+        return self.read_fixed(variable, axis)
+
+    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+        """Return an input for the rows of the groups of a batch."""
+        found = self._batch.read(self._batch.members.padded(array, self._name), name, sources)
+        return found.reshape((self.batch_size, *array.shape[1:]))
+
+    def leftover(self, graph: Variable) -> str | None:
+        """Return what a selected graph reads of all rows, or of the effects of all groups."""
+        for variable in self._effects.intersection(ancestors([graph])):
+            return f'"{self.parameters[variable]}" enters in another way than by the group of a row'
+        for variable in self.fixed.largest_fixed([graph]):
+            if self.total_size in variable.type.shape and self.total_size > self.batch_size:
+                sources = ", ".join(f'"{source}"' for source in self.fixed.names(variable))
+                return f"all rows of {sources or 'its data'} enter every one of them"
+        return None
+
+    def condition(self, condition: Variable) -> Variable:
+        """Return a condition for the selected rows; one without rows as it is."""
+        axes = [a for a, length in enumerate(condition.type.shape) if length == self.total_size]
+        if not axes or self.fixed.is_fixed(condition):
+            return condition
+        return self.select(condition, axes[0])
+
+    def _picked_by_group(self, variable: Variable, axis: int) -> Variable | None:
+        """Return what an index picks of effects by the group, or None if it does not."""
+        found = by_index(variable, self.fixed)
+        if found is None or found.axis != axis or not self.depends(found.of):
+            return None
+        if not np.array_equal(found.index, self._index):
+            raise RowsMixed("effects of groups are picked by another index than the group of a row")
+        return self._pick(variable, axis, found.of, found.group_axis, found.others)
+
+    def _pick(
+        self, variable: Variable, axis: int, of: Variable, group_axis: int, others: tuple[Any, ...]
+    ) -> Variable:
+        shape = [*variable.type.shape]
+        shape[axis] = self.batch_size
+        stand_in = tensor(None, variable.type.dtype, shape)
+        self.picked.append(Picked(stand_in, axis, of, group_axis, others))
+        return stand_in
+
+
+@dataclass(frozen=True)
+class ByIndex:
+    """A variable that is indexed by a fixed list on one axis, and by numbers or slices on others.
+
+    Attributes
+    ----------
+    of : TensorVariable
+        What is indexed.
+    group_axis : int
+        On which axis.
+    index : ndarray of int, shape (rows,)
+        By which entries.
+    others : tuple
+        Indices of the other axes.
+    axis : int
+        Where the entries are in the result.
+    """
+
+    of: Variable
+    group_axis: int
+    index: np.ndarray
+    others: tuple[Any, ...]
+    axis: int
+
+
+def by_index(variable: Variable, fixed: FixedValues) -> ByIndex | None:
+    """Return how a variable is indexed, if by a fixed list; else None."""
+    of, *flat = variable.owner.inputs
+    entries = list(indices_from_subtensor(flat, variable.owner.op.idx_list))
+    entries += [slice(None)] * (of.type.ndim - len(entries))
+    arrays = [a for a, entry in enumerate(entries) if not isinstance(entry, slice)]
+    lists = [a for a in arrays if entries[a].type.ndim]
+    if len(lists) != 1 or len(entries) != of.type.ndim:
+        return None
+    [place] = lists
+    entry = entries[place]
+    is_list = entry.type.ndim == 1 and entry.type.dtype.startswith(("int", "uint"))
+    if not is_list or not fixed.is_fixed(entry):
+        return None
+    others = tuple(entry for a, entry in enumerate(entries) if a != place)
+    consecutive = arrays == list(range(arrays[0], arrays[-1] + 1))
+    axis = arrays[0] if consecutive else 0
+    length = of.type.shape[place]
+    index = np.asarray(fixed.value(entry)).astype("int64")
+    if length is None or len(index) == 0:
+        return None
+    index = np.where(index < 0, index + length, index)
+    if index.min() < 0 or index.max() >= length:
+        return None
+    kept = () if all(isinstance(o, slice) and o == slice(None) for o in others) else others
+    return ByIndex(of, place, index, kept, axis)
