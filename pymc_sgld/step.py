@@ -40,6 +40,7 @@ from pymc_sgld.arguments import (
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.batching.epochs import ORDERS, independent, make_order
 from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
+from pymc_sgld.chain.effects import IntegratedOut
 from pymc_sgld.chain.failures import check_finite
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.parameters import ParameterValues
@@ -54,6 +55,7 @@ from pymc_sgld.messages import LastWords, install
 from pymc_sgld.minibatch.checks import costs
 from pymc_sgld.minibatch.checks.guard import Guard
 from pymc_sgld.minibatch.checks.negative_indices import negative_indices
+from pymc_sgld.minibatch.groups.conditional import Conditional
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import number_of
 from pymc_sgld.minibatch.selection.pm_minibatch import check_all_sampled
@@ -66,6 +68,7 @@ from pymc_sgld.tuning.choices import choose, choose_integrator
 from pymc_sgld.tuning.settings import Asked, Search, Settings
 
 DEFAULT_STEPS_PER_DRAW = 10
+DRAWS = 1000  # that a step is made for, about
 TUNE = 200  # draws before those that count, where everything was chosen
 
 install()
@@ -264,6 +267,7 @@ class SGLD(BlockedStep):
         full: str | Collection[str] = (),
         audit: bool | None = None,
         data: Mapping[str, Any] | None = None,
+        marginalize: str | Collection[str] | bool | None = None,
         model: Model | None = None,
         rng: RandomGenerator = None,
         blocked: bool = True,
@@ -302,6 +306,7 @@ class SGLD(BlockedStep):
         place = None if center is None else complete_point(center, model, "center")
 
         at_once, places = names("full", full), placed(potentials)
+        effects = self._effects(marginalize, preconditioner)
         self.placing = number_of(model, places, at_once)
         backend, target = Backend(compile_kwargs), self.bias_target
         asked = Asked(
@@ -309,7 +314,7 @@ class SGLD(BlockedStep):
         )
         shown = flag("progressbar", progressbar) is not False
         with progress("checking the model", shown=shown, name=self._called) as tell, one_thread():
-            rows = Minibatcher(model, self.vars, point, places, at_once, sources)
+            rows = Minibatcher(model, self.vars, point, places, at_once, sources, effects)
             doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
             for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:
                 warnings.warn(sentence, SGLDWarning, stacklevel=2)
@@ -319,13 +324,19 @@ class SGLD(BlockedStep):
             density = rows.density(size, flag("audit", audit))
             rows.check_sources()
             self.coordinates = density.coordinates
+            left = {c.name for c in self.coordinates}
+            moved = [v for v in self.vars if model.values_to_rvs[v].name in left]
             self._others = {name: v.type.dtype for name, v in density.others.items()}
             self._guard = Guard(model, density.sources)
             search = self._search(point, place)
-            settings = choose(rows, density, asked, search, schedule is None, size is None)
+            conditional = rows.conditional(backend, DRAWS) if rows.groups is not None else None
+            settings = choose(
+                rows, density, asked, search, schedule is None, size is None, conditional
+            )
             self._check(settings)
             self._describe(settings)
-            self._values = ParameterValues(model, self.vars, point)
+            self._integrated = self._integrate_out(model, conditional, settings, point)
+            self._values = ParameterValues(model, moved, point)
             self._origin = self._inputs(model.initial_point())[0]
             self._transition = self._compile(settings, dynamics, schedule, steps, compile_kwargs)
             self.chain = self._transition.start(self.rng, 0, 0)
@@ -361,6 +372,8 @@ class SGLD(BlockedStep):
         self._transition.run.check_process()
         end_with_parent()
         self._guard.enter()
+        if self._integrated is not None:
+            self._integrated.begin()
         check_horizon(self.schedule, (tune + draws) * self.steps_per_draw)
         super().setup_chain(rng, tune, draws)
         self.chain = self._transition.start(self.rng, tune, draws)
@@ -376,7 +389,10 @@ class SGLD(BlockedStep):
         position, others = self._inputs(point)
         check_finite(self.coordinates, position, self._called)
         draw = self._transition.draw(self.chain, self.rng, position, others, parameters)
-        return self._point(draw.position, point), [self._stats(draw)]
+        new = self._point(draw.position, point)
+        if self._integrated is not None:
+            new = self._integrated.drawn(self.rng, draw.position, others, new)
+        return new, [self._stats(draw)]
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
         """Return the update: what the user named, or what goes with the other settings."""
@@ -388,6 +404,36 @@ class SGLD(BlockedStep):
     @cached_property
     def _settings(self) -> dict[str, Any]:
         return settings_of(self)
+
+    def _effects(self, marginalize: Any, preconditioner: Any) -> Any:
+        """Return which effects of groups to integrate out: names, None for a choice, or False."""
+        if marginalize is None:
+            by_name = isinstance(preconditioner, str)
+            return None if by_name and self.temperature == 1 else False
+        if marginalize is False or marginalize is True:
+            chosen = marginalize
+        else:
+            chosen = names("marginalize", marginalize) or False
+        if chosen is not False and self.temperature != 1:
+            raise SettingError(
+                "marginalize= integrates over the posterior, and temperature is not 1: pass "
+                "marginalize=False."
+            )
+        return chosen
+
+    def _integrate_out(
+        self, model: Model, conditional: Conditional | None, settings: Settings, point: PointType
+    ) -> IntegratedOut | None:
+        """Return what draws the effects of groups that are integrated out."""
+        if conditional is None:
+            return None
+        position, others = self._inputs(point)
+        if settings.gaussian is not None:
+            position = settings.gaussian.mean.astype(position.dtype)
+        conditional.settle(position, others)
+        conditional.measure(position, others)
+        place = position, others
+        return IntegratedOut(conditional, model, conditional.names, bool(self._others), place)
 
     def _search(self, point: PointType, center: PointType | None) -> Search:
         """Return where to look for the posterior, or the point that the user has found."""
@@ -402,8 +448,8 @@ class SGLD(BlockedStep):
         tables = settings.density.tables
         self.gradient, self.preconditioner = settings.gradient, settings.preconditioner.name
         self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in tables}
-        self.batch_size = sum(t.batch_size for t in tables)
-        self.total_size = sum(t.total_size for t in tables)
+        self.batch_size = round(sum(t.batch_size * t.rows_each for t in tables))
+        self.total_size = round(sum(t.total_size * t.rows_each for t in tables))
 
     def _compile(
         self,

@@ -13,7 +13,7 @@ from pymc.model import Model
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.backends.backend import Backend
+from pymc_sgld.backends.backend import NUMPY, Backend
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.checks.audit import audit_batches, compare_one_batch, is_cheap
@@ -101,9 +101,14 @@ class Minibatcher:
         self.terms, self.fixed = make_terms(model, self.inputs, sources)
         for term in self.terms:
             term.value = values[term.name]
-        self.groups = Groups(
-            self.fixed, self.inputs.names, self.terms, factor.axes, factor.index
-        )
+        self.groups = Groups(self.fixed, self.inputs.names, self.terms, factor.axes, factor.index)
+        values = self.inputs.values
+        effects = {effect.variable for effect in self.groups.effects}
+        others = [values[v] for v in self.inputs.others.values() if v not in effects]
+        conditional = self.conditional(NUMPY, 0)
+        conditional.settle(values[self.inputs.position], others)
+        if conditional.normal:
+            self.groups.use_nodes(1)
 
     @property
     def parents(self) -> dict[str, set[str]]:
@@ -165,7 +170,9 @@ class Minibatcher:
         tables = self.tables(batch_size)
         density = self._density(tables)
         if audit or (audit is None and is_cheap(density)):
-            audit_batches(density, self.terms, self._value_vars, self._point)
+            grouped = self.groups.names if self.groups is not None else set()
+            terms = [term for term in self.terms if term.name not in grouped]
+            audit_batches(density, terms, self._value_vars, self._point)
         compare_one_batch(tables, self.fixed, self.inputs.values)
         return density
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 import numpy as np
 
 from pymc_sgld.arguments import choice
@@ -13,6 +16,7 @@ from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.full_data import FullData
+from pymc_sgld.minibatch.groups.conditional import Conditional
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.progress import progress
@@ -20,6 +24,8 @@ from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.doubts import doubts_about
 from pymc_sgld.tuning.estimators import EstimatorNoise, largest_batch
 from pymc_sgld.tuning.posterior.search import approximate
+from pymc_sgld.tuning.posterior.variational import Gaussian
+from pymc_sgld.tuning.quadrature import settle_nodes
 from pymc_sgld.tuning.settings import Asked, Search, Settings
 from pymc_sgld.tuning.sorted_sources import check_order
 
@@ -29,6 +35,7 @@ _ALL_ROWS = 0.005  # seconds for all rows by NumPy, of which compiled updates ta
 _LARGEST_BATCH_SIZE = 1024
 _LARGEST_OF_MANY = 8192  # where many effects move what they share: their update costs much anyway
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
+_ROUNDS, _MOVED = 3, 0.5  # of the search for nodes, and standard deviations that ask for another
 _LARGEST_HESSIAN = 3000  # coordinates: 72 MB a matrix
 
 
@@ -73,6 +80,7 @@ def choose(
     search: Search,
     tunes_step: bool,
     tunes_batch: bool,
+    conditional: Conditional | None = None,
 ) -> Settings:
     """Return the settings of a step: what was asked for, and what was left open.
 
@@ -91,6 +99,8 @@ def choose(
         Where to look for the posterior.
     tunes_step, tunes_batch : bool
         Whether to choose the step size, and the size of a batch.
+    conditional : Conditional, optional
+        The effects that are integrated out.
 
     Warns
     -----
@@ -114,6 +124,12 @@ def choose(
     parents = set().union(*above.values())
     top = {name for name in parents if not above.get(name)}
     gaussian = approximate(data, search, top)
+    if conditional is not None:
+        data, gaussian = _with_nodes(rows, conditional, data, gaussian, search, top, asked)
+        if not density.full:
+            density = rows.density(largest_batch(density))
+        else:
+            density = rows.density(rows.tables(None).largest)
     doubts = doubts_about(gaussian, data.coordinates, search, parents, asked)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
@@ -152,6 +168,26 @@ def choose(
     kept = None if matrix.name == "laplace" else prediction
     estimate = noise.estimate(gradient, density)
     return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts)
+
+
+def _with_nodes(
+    rows: Minibatcher,
+    conditional: Conditional,
+    data: FullData,
+    gaussian: Gaussian,
+    search: Search,
+    top: Collection[str],
+    asked: Asked,
+) -> tuple[FullData, Gaussian]:
+    """Return the log density with nodes for its posterior, and that, which they may have moved."""
+    for _ in range(_ROUNDS):
+        data = settle_nodes(rows, conditional, gaussian, search.others, asked)
+        gradient = data.gradients(gaussian.mean, search.others)[1].sum(axis=0)
+        moved = np.abs(gaussian.shape.whiten_gradient(gradient)).max()
+        if search.center is not None or not moved > _MOVED:
+            break
+        gaussian = approximate(data, replace(search, start=gaussian.mean), top)
+    return data, gaussian
 
 
 def _batch_size(

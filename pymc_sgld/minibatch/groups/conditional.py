@@ -24,12 +24,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 
 from pymc_sgld.errors import NonFiniteError
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import DensityFunction, Table
 from pymc_sgld.minibatch.groups.groups import Effect
 from pymc_sgld.minibatch.groups.layout import SizeClass
+from pymc_sgld.minibatch.groups.quadrature import Nodes
 
 PROPOSALS = 6  # that are evaluated at once
 _FREEDOM = 5.0  # degrees of freedom of a proposal
@@ -101,6 +103,11 @@ class Conditional:
         self._rounds = 1
         self.normal = False
 
+    @property
+    def names(self) -> list[str]:
+        """Of the variables."""
+        return [name for name, *_ in self._effects]
+
     def settle(self, position: np.ndarray, others: Sequence[np.ndarray]) -> float:
         """Store the modes at a position as those from which others are searched.
 
@@ -147,6 +154,51 @@ class Conditional:
         steps = np.log(_WRONG) / np.log(max(1e-12, 1 - least)) if least < 1 else 1
         self._rounds = int(np.clip(np.ceil((steps + 1) / PROPOSALS), 1, _MOST_ROUNDS))
         return least
+
+    def log_likelihoods(
+        self,
+        position: np.ndarray,
+        others: Sequence[np.ndarray],
+        counts: Sequence[int],
+        most_rows: float = np.inf,
+    ) -> np.ndarray:
+        """Return the log-likelihood of all groups by quadratures of so many nodes, a sum for each.
+
+        Where groups have more than ``most_rows`` rows, the first blocks of each class count for
+        the others.
+        """
+        q = sum(size for *_, size in self._effects)
+        rules = [Nodes.of(count, q) for count in counts]
+        all_rows = sum(each.table.total_size * each.table.rows_each for each in self._classes)
+        total = np.zeros(len(counts))
+        for each in self._classes:
+            sums, seen = np.zeros(len(counts)), 0
+            for part, rows in self._blocks(each):
+                if seen and seen * all_rows > most_rows * len(each.members):
+                    break
+                new = np.arange(part.start, part.stop) >= seen
+                around = self._around(each, position, others, rows, each.members.start[part])
+                log_det = np.log(np.abs(np.diagonal(around.inverse, axis1=1, axis2=2))).sum(axis=1)
+                for k, rule in enumerate(rules):
+                    values = self._at_nodes(each, position, others, rows, around, rule)
+                    found = scipy.special.logsumexp(values, axis=0) + q / 2 * np.log(2) + log_det
+                    sums[k] += found[new].sum()
+                seen = part.stop
+            total += sums * len(each.members) / seen
+        return total
+
+    def _at_nodes(self, each, position, others, rows, around, rule) -> np.ndarray:
+        """Return what the sum of a quadrature is made of, shape (nodes, groups), on a log scale."""
+        groups, q = around.mode.shape
+        values = []
+        short = -len(rule.z) % PROPOSALS
+        z = np.concatenate([rule.z, np.zeros((short, q))]).reshape(-1, PROPOSALS, 1, q)
+        for nodes in z:
+            at = around.at(np.sqrt(2) * np.broadcast_to(nodes, (PROPOSALS, groups, q)))
+            flat = at.astype(around.mode.dtype).reshape((PROPOSALS * groups, q))
+            with np.errstate(all="ignore"):
+                values += [*each.joint(position, others, rows, [flat])[0]]
+        return np.array(values[: len(rule.z)], dtype=float) + rule.log_weights[:, None]
 
     def draw(
         self, rng: np.random.Generator, position: np.ndarray, others: Sequence[np.ndarray]

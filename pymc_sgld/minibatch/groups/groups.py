@@ -26,7 +26,7 @@ from pymc_sgld.minibatch.groups.selection import (
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.minibatch.terms import Term
 
-_NODES, _NEWTON = 9, 3
+_NODES, _NEWTON = 7, 2  # to begin with, and steps in every update
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,22 @@ class Groups:
         self.q = sum(effect.size for effect in self.effects)
         dtype = first.variable.type.dtype
         self.classes = classes_of(index, self.count, self.q, dtype)
-        self.nodes, self.newton = Nodes.of(_NODES, self.q), _NEWTON
+        self.use_nodes(_NODES)
+
+    def use_nodes(self, count: int) -> None:
+        """Take so many nodes along each effect; one where effects are normal given the others."""
+        self.nodes = Nodes.of(count, self.q)
+        self.newton = 1 if count == 1 else _NEWTON
+
+    @property
+    def labels(self) -> str:
+        """The effects, for a sentence."""
+        return " and ".join(f'"{effect.name}"' for effect in self.effects)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The effects, in the graphs of the terms."""
+        return [effect.variable for effect in self.effects]
 
     @property
     def names(self) -> set[str]:
@@ -127,12 +142,12 @@ class GroupTerm:
     """
 
     def __init__(self, groups: Groups, members: SizeClass, batch_size: int) -> None:
-        self._groups, self.members, self.batch_size = groups, members, batch_size
+        self.groups, self.members, self.batch_size = groups, members, batch_size
         self._batch = BatchOfGroups(members, batch_size)
         self.start = self._batch.read(members.start, "start")
         self._rows: list[tuple[Variable, RowsOfGroups]] = []
         self.conditions: list[Variable] = []
-        variables = [effect.variable for effect in groups.effects]
+        variables = groups.variables
         for term in groups.outcomes:
             index = groups.index[term.name]
             rows = RowsOfGroups(
@@ -178,17 +193,17 @@ class GroupTerm:
         """Return ``h`` at effects of shape (copies * groups, q), as shape (copies, groups)."""
         groups, start = self.batch_size, 0
         taken = {}
-        for effect in self._groups.effects:
+        for effect in self.groups.effects:
             part = effects[:, start : start + effect.size]
             part = part.reshape((copies * groups, *effect.shape))
             taken[effect.variable] = effect.axis, part.astype(effect.variable.type.dtype)
             start += effect.size
-        all_of = self._groups
+        all_of = self.groups
         selection = GroupSelection(
             all_of.fixed, all_of.parameters, all_of.count, self._batch, taken, copies
         )
         total = pt.zeros((copies, groups), dtype=effects.dtype)
-        for term, effect in zip(self._groups.priors, self._groups.effects, strict=True):
+        for term, effect in zip(self.groups.priors, self.groups.effects, strict=True):
             prior = pt.moveaxis(selection.select(term.graph, effect.axis), effect.axis, 0)
             total = total + prior.reshape((copies, groups, -1)).sum(axis=2)
         for graph, rows in self._rows:
@@ -206,7 +221,7 @@ class GroupTerm:
 
     def log_likelihood(self) -> Variable:
         """Return the log-likelihood of the groups, their effects integrated out."""
-        return log_likelihood(self.joint, self.start, self._groups.nodes, self._groups.newton)
+        return log_likelihood(self.joint, self.start, self.groups.nodes, self.groups.newton)
 
     def derivatives(self, effects: Variable) -> list[Variable]:
         """Return the slope of ``h`` at effects, and the entries of a factor of minus its Hessian."""

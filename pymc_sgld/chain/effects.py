@@ -1,0 +1,121 @@
+"""The effects of groups that a step integrates out, drawn anew for every draw that records them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+from pymc.blocking import PointType
+from pymc.model import Model
+from pytensor.graph.traversal import ancestors
+
+from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.groups.conditional import Conditional
+from pymc_sgld.recorded import recorded_names
+
+MOST_EFFECTS = 50_000  # of all groups that a result may hold: 400 MB for 1000 draws
+MOST_SECONDS = 1.0  # that a draw of them may take
+_SEED = 20190714
+
+
+class IntegratedOut:
+    """Draws the effects of all groups given the other variables.
+
+    Parameters
+    ----------
+    conditional : Conditional
+        Their distribution.
+    model : Model
+    names : sequence of str
+        Of the variables.
+    has_others : bool
+        Whether the density depends on variables that other steps move.
+    place : tuple of (ndarray, list of ndarray)
+        A position and the values of other variables, to try a draw at.
+    """
+
+    def __init__(
+        self,
+        conditional: Conditional,
+        model: Model,
+        names: Sequence[str],
+        has_others: bool,
+        place: tuple[np.ndarray, list[np.ndarray]],
+    ) -> None:
+        self.names = list(names)
+        self._conditional = conditional
+        self._values = {name: model.rvs_to_values[model[name]].name for name in names}
+        effects = [model[name] for name in names]
+        kept = [*model.free_RVs, *model.deterministics]
+        self._of_effects = {v.name for v in kept if not set(effects).isdisjoint(ancestors([v]))}
+        self._others_of_run = [v.name for v in kept if v.name not in self._of_effects]
+        self._has_others = has_others
+        conditional.draw(np.random.default_rng(_SEED), *place)  # compiles
+        began = time.perf_counter()
+        drawn = conditional.draw(np.random.default_rng(_SEED), *place)
+        self._seconds = time.perf_counter() - began
+        self._size = sum(value.size for value in drawn.values())
+        self._recorded: Collection[str] | None = None
+        if has_others:
+            self._check("other steps need them")
+
+    def look(self) -> None:
+        """Find out what the run in progress records."""
+        self._recorded = recorded_names()
+
+    def begin(self) -> None:
+        """Refuse a run that would record what is too much to draw.
+
+        Raises
+        ------
+        SettingError
+            With the call that does not record it.
+        """
+        if self._recorded is None:
+            self.look()
+        if self._are_drawn:
+            self._check("the run would record them")
+
+    @property
+    def _are_drawn(self) -> bool:
+        """Whether anything depends on a draw."""
+        recorded = self._recorded
+        return self._has_others or recorded is None or not self._of_effects.isdisjoint(recorded)
+
+    def drawn(
+        self,
+        rng: np.random.Generator,
+        position: np.ndarray,
+        others: list[np.ndarray],
+        point: PointType,
+    ) -> PointType:
+        """Return a point with a draw of the effects, or as it is where nothing depends on them."""
+        if not self._are_drawn:
+            return point
+        found = self._conditional.draw(rng, position, others)
+        return point | {self._values[name]: value for name, value in found.items()}
+
+    def _check(self, why: str) -> None:
+        reason = None
+        if self._size > MOST_EFFECTS:
+            reason = f"{self._size:,} numbers a draw (at most {MOST_EFFECTS:,} are put into a run)"
+        elif self._seconds > MOST_SECONDS:
+            reason = f"{self._seconds:.1f} seconds a draw"
+        if reason is None:
+            return
+        labels = " and ".join(f'"{name}"' for name in self.names)
+        way_out = "pass marginalize=False to sample them as other variables"
+        if not self._has_others:
+            way_out = (
+                f"pass var_names={self._others_of_run} to pm.sample, and have them from "
+                f"pymc_sgld.group_effects afterwards; or {way_out}"
+            )
+        raise SettingError(
+            f"{labels} are integrated out, and {why}, which takes {reason}: {way_out}."
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.look()  # a pickle is made where the run begins, and leaves it behind
+        return self.__dict__
