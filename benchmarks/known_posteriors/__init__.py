@@ -1,6 +1,6 @@
 """Models with known posteriors: each function returns a model, and reference means and sds."""
 
-from .groups import students
+from .groups import correlated_slopes, students
 from .hierarchical import crossed, eight_schools, many_groups, radon_centered, radon_noncentered
 from .linear import badly_scaled, correlated
 from .other import correlation, network, simplex, skewed
@@ -41,6 +41,7 @@ SAMPLED = (
     simplex,
     correlation,
     skewed,
+    correlated_slopes,
     students,
 )
 ALL = (*PUBLISHED, *LINEAR, *SAMPLED)

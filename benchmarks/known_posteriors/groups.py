@@ -11,6 +11,30 @@ import pytensor.tensor as pt
 from .posterior import sampled
 
 
+@sampled
+def correlated_slopes() -> tuple[pm.Model, list[str]]:
+    """Reaction times of 18 subjects on 10 days, an intercept and a slope of each: 180 rows.
+
+    Intercepts and slopes are correlated. Shape and units are those of the study of Belenky and
+    others (2003) that lme4 has as ``sleepstudy``; the numbers are simulated.
+    """
+    rng = np.random.default_rng(42)
+    subject, day = np.repeat(np.arange(18), 10), np.tile(np.arange(10.0), 18)
+    first, second = rng.standard_normal((2, 18))
+    intercepts, slopes = 250 + 24 * first, 10 + 6 * (0.3 * first + np.sqrt(0.91) * second)
+    milliseconds = intercepts[subject] + slopes[subject] * day + rng.normal(0, 25, 180)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", [250, 0], [100, 25])
+        sd_dist = pm.HalfNormal.dist([50, 15], shape=2)
+        cholesky, matrix, _ = pm.LKJCholeskyCov("covariance", eta=2, n=2, sd_dist=sd_dist)
+        pm.Deterministic("correlation", matrix[0, 1])
+        z = pm.Normal("z", shape=(2, 18))
+        own = pm.Deterministic("own", mean[:, None] + pt.dot(cholesky, z))
+        noise = pm.HalfNormal("noise", 50)
+        pm.Normal("y", own[0, subject] + own[1, subject] * day, noise, observed=milliseconds)
+    return model, ["mean", "covariance_stds", "correlation", "own", "noise"]
+
+
 class Students(NamedTuple):
     """The rows of ``students``: who answered, three covariates, whether the answer was right."""
 
