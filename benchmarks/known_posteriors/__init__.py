@@ -1,6 +1,6 @@
 """Models with known posteriors: each function returns a model, and reference means and sds."""
 
-from .groups import correlated_slopes, students
+from .groups import binomial_herds, correlated_slopes, students
 from .hierarchical import crossed, eight_schools, many_groups, radon_centered, radon_noncentered
 from .linear import badly_scaled, correlated
 from .other import correlation, network, simplex, skewed
@@ -42,6 +42,7 @@ SAMPLED = (
     correlation,
     skewed,
     correlated_slopes,
+    binomial_herds,
     students,
 )
 ALL = (*PUBLISHED, *LINEAR, *SAMPLED)

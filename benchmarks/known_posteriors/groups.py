@@ -35,6 +35,29 @@ def correlated_slopes() -> tuple[pm.Model, list[str]]:
     return model, ["mean", "covariance_stds", "correlation", "own", "noise"]
 
 
+@sampled
+def binomial_herds() -> tuple[pm.Model, list[str]]:
+    """New cases of a disease in 15 herds and 4 periods, some of which are missing: 56 rows.
+
+    The shape is that of lme4's ``cbpp``; the numbers are simulated.
+    """
+    rng = np.random.default_rng(43)
+    herd, period = np.divmod(np.sort(rng.choice(60, 56, replace=False)), 4)
+    later = (period[:, None] == [1, 2, 3]).astype(float)
+    size = rng.integers(2, 35, 56)
+    logit = rng.normal(-1.4, 0.65, 15)[herd] + later @ [-1, -1.1, -1.6]
+    cases = rng.binomial(size, 1 / (1 + np.exp(-logit)))
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 1.5)
+        beta = pm.Normal("beta", 0, 1.5, shape=3)
+        spread = pm.HalfNormal("spread", 1)
+        offset = pm.Normal("offset", shape=15)
+        intercept = pm.Deterministic("intercept", mean + spread * offset)
+        logit_p = intercept[herd] + pt.dot(later, beta)
+        pm.Binomial("y", n=size, logit_p=logit_p, observed=cases)
+    return model, ["mean", "beta", "spread", "intercept"]
+
+
 class Students(NamedTuple):
     """The rows of ``students``: who answered, three covariates, whether the answer was right."""
 
