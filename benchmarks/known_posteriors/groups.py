@@ -58,6 +58,24 @@ def binomial_herds() -> tuple[pm.Model, list[str]]:
     return model, ["mean", "beta", "spread", "intercept"]
 
 
+@sampled
+def unequal_counts() -> tuple[pm.Model, list[str]]:
+    """Counts in 500 groups of 1 to 400 rows, with exposures and a covariate of the groups."""
+    rng = np.random.default_rng(44)
+    sizes = np.clip(rng.lognormal(2.6, 1.3, 500).astype(int), 1, 400)
+    group = np.repeat(np.arange(500), sizes)
+    u = rng.standard_normal(500)
+    exposure = rng.gamma(2, 0.5, len(group))
+    counts = rng.poisson(exposure * np.exp(rng.normal(0.2 + 0.4 * u, 0.6))[group])
+    with pm.Model() as model:
+        intercept = pm.Normal("intercept", 0, 2.5)
+        slope = pm.Normal("slope", 0, 1)
+        spread = pm.HalfNormal("spread", 1)
+        effect = pm.Normal("effect", intercept + slope * u, spread, shape=500)
+        pm.Poisson("y", exposure * pt.exp(effect[group]), observed=counts)
+    return model, ["intercept", "slope", "spread", "effect"]
+
+
 class Students(NamedTuple):
     """The rows of ``students``: who answered, three covariates, whether the answer was right."""
 
