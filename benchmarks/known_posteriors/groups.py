@@ -76,6 +76,28 @@ def unequal_counts() -> tuple[pm.Model, list[str]]:
     return model, ["intercept", "slope", "spread", "effect"]
 
 
+@sampled
+def two_outcomes() -> tuple[pm.Model, list[str]]:
+    """6,000 successes and 4,000 scores, which share an effect of each of 300 groups."""
+    rng = np.random.default_rng(45)
+    truth = rng.normal(0, 0.8, 300)
+    tried, scored = rng.integers(300, size=6_000), rng.integers(300, size=4_000)
+    x = rng.standard_normal(6_000)
+    success = 0.3 + 0.5 * x + truth[tried] > rng.logistic(size=6_000)
+    scores = 2 + 0.6 * truth[scored] + rng.normal(0, 1.5, 4_000)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", [0, 0], [1.5, 5])
+        slope = pm.Normal("slope", 0, 1)
+        loading = pm.Normal("loading", 0, 1)
+        spread = pm.HalfNormal("spread", 1)
+        effect = pm.Normal("effect", 0, spread, shape=300)
+        logit_p = mean[0] + slope * x + effect[tried]
+        pm.Bernoulli("success", logit_p=logit_p, observed=success.astype(int))
+        noise = pm.HalfNormal("noise", 2)
+        pm.Normal("score", mean[1] + loading * effect[scored], noise, observed=scores)
+    return model, ["mean", "slope", "loading", "spread", "effect", "noise"]
+
+
 class Students(NamedTuple):
     """The rows of ``students``: who answered, three covariates, whether the answer was right."""
 
