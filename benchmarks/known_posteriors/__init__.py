@@ -1,5 +1,6 @@
 """Models with known posteriors: each function returns a model, and reference means and sds."""
 
+from .groups import binomial_herds, correlated_slopes, students, two_outcomes, unequal_counts
 from .hierarchical import crossed, eight_schools, many_groups, radon_centered, radon_noncentered
 from .linear import badly_scaled, correlated
 from .other import correlation, network, simplex, skewed
@@ -40,6 +41,11 @@ SAMPLED = (
     simplex,
     correlation,
     skewed,
+    correlated_slopes,
+    binomial_herds,
+    unequal_counts,
+    two_outcomes,
+    students,
 )
 ALL = (*PUBLISHED, *LINEAR, *SAMPLED)
 
