@@ -320,7 +320,7 @@ class SGLD(BlockedStep):
                 warnings.warn(sentence, SGLDWarning, stacklevel=2)
             tell("comparing batches with all rows")
             if self._reads_all_rows:
-                size = rows.tables(None).largest or None  # None without rows
+                size = rows.largest or None  # None without rows
             density = rows.density(size, flag("audit", audit))
             rows.check_sources()
             self.coordinates = density.coordinates

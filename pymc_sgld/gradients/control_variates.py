@@ -75,7 +75,7 @@ def _controlled(density: LogDensity, center: Center, second_order: bool) -> Esti
     if density.full:
         return estimate
     at_center = _AtCenter(density, center)
-    rows, exact = _constant("rows_gradient", center.gradients[at_center.parts].sum(axis=0), density)
+    rows, exact = _constant("rows_gradient", at_center.of_all(center), density)
     arrays = {**at_center.arrays, rows: exact}
     gradient = estimate.gradient - at_center.gradient + rows
     if second_order:
@@ -95,14 +95,12 @@ class _AtCenter:
         self._density = density
         batched = [i for i, table in enumerate(density.tables) if not table.full]
         self.parts = [1 + i for i in batched]  # of the arrays of a center: the prior comes first
-        self._gradient = gradient_of(
-            [
-                np.asarray(density.tables[i].scale, density.position.dtype)
-                * density.log_likelihoods[i]
-                for i in batched
-            ],
-            density,
-        )
+        dtype, likelihoods = density.position.dtype, density.log_likelihoods
+        scales = [np.asarray(table.scale, dtype) for table in density.tables]
+        self._stored = {1 + i: density.tables[i].at_center for i in batched}
+        computed = [scales[i] * likelihoods[i] for i in batched if not self._stored[1 + i]]
+        zero = pt.zeros_like(density.position)
+        self._gradient = gradient_of(computed, density) if computed else zero
         self.position, value = _constant("center", center.position, density)
         self.arrays = {self.position: value}
         self._replacements = {density.position: self.position}
@@ -110,7 +108,20 @@ class _AtCenter:
             at_center = other.type(f"center_{name}")
             self._replacements[other] = at_center
             self.arrays[at_center] = np.asarray(value, other.type.dtype)
-        self.gradient = self._moved(self._gradient)
+        read = [
+            scales[part - 1] * pt.sum(stored.variable, axis=0)
+            for part, stored in self._stored.items()
+            if stored is not None
+        ]
+        self.gradient = pt.add(self._moved(self._gradient), *read, zero)
+
+    def of_all(self, center: Center) -> np.ndarray:
+        """Return the gradient of all rows at the center, shape (d,): the mean of the batches'."""
+        found = np.zeros(center.gradients.shape[1])
+        for part, stored in self._stored.items():
+            at_center = center.gradients[part] if stored is None else stored.array.sum(axis=0)
+            found = found + at_center
+        return found
 
     def product(self, vector: Variable) -> Variable:
         """Return the product of the batch's Hessian at the center with a vector."""

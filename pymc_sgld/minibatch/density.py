@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from pytensor.graph.basic import Variable
 
 from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.sources.source import Source
@@ -34,6 +35,10 @@ class Table:
         What is read by the row.
     rows_each : float
         How many rows of the data one of these has, on average: more than one where it is a group.
+    groups : bool
+        Whether its rows are groups, whose effects are integrated out.
+    at_center : Data, optional
+        The gradient of each row at the center, shape (total_size, d), where it is stored.
     """
 
     likelihoods: dict[str, Variable]
@@ -41,6 +46,8 @@ class Table:
     batch_size: int
     data: list[Data]
     rows_each: float = 1.0
+    groups: bool = False
+    at_center: Data | None = None
 
     @property
     def full(self) -> bool:
@@ -128,6 +135,9 @@ class LogDensity:
         Data that every update reads in full.
     sources : dict
         The ``pm.Data`` of the model, with the values that the data were made of.
+    batch_size : int
+        Rows of a batch, as it was asked for: tables of fewer rows are read in full, and of groups
+        there are as many as have about so many rows.
     """
 
     position: Variable
@@ -139,6 +149,14 @@ class LogDensity:
     conditions: dict[str, list[Variable]]
     whole: list[Data]
     sources: dict[SharedVariable, np.ndarray]
+    batch_size: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of the data in the longest table, those of groups counted together."""
+        of_groups = sum(t.total_size * t.rows_each for t in self.tables if t.groups)
+        others = [t.total_size for t in self.tables if not t.groups]
+        return max([round(of_groups), *others])
 
     @property
     def data(self) -> list[Data]:
@@ -207,6 +225,23 @@ class LogDensity:
         inputs = [self.position, *self.others.values(), *extra, *rows, *whole]
         arrays = [item.array for item in self.whole]
         return DensityFunction(make(inputs, list(outputs)), self.position.dtype, arrays)
+
+    def with_rows_at_center(self, gradients: Mapping[int, np.ndarray]) -> LogDensity:
+        """Return the same with gradients of all rows at the center that are read, not computed.
+
+        Parameters
+        ----------
+        gradients : dict
+            By the place of a table, of shape (total_size, d).
+        """
+        tables = list(self.tables)
+        for i, found in gradients.items():
+            array = found.astype(self.position.dtype)
+            variable = tensor(None, array.dtype.name, (tables[i].batch_size, array.shape[1]))
+            stored = Data(variable, array, (), by_row=True)
+            data = [*tables[i].data, stored]
+            tables[i] = replace(tables[i], data=data, at_center=stored)
+        return replace(self, tables=tuple(tables))
 
     def without_data(self) -> LogDensity:
         """Return the graphs alone: no tables, and no data that are read in full."""

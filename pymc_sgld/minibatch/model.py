@@ -28,7 +28,7 @@ from pymc_sgld.minibatch.groups.groups import Groups
 from pymc_sgld.minibatch.position import Inputs
 from pymc_sgld.minibatch.selection import rules  # noqa: F401  registers them
 from pymc_sgld.minibatch.selection.rows import Data
-from pymc_sgld.minibatch.tables import Placement, Tables
+from pymc_sgld.minibatch.tables import Placement, Tables, lengths
 from pymc_sgld.minibatch.terms import make_terms
 from pymc_sgld.sources.source import Source
 
@@ -144,8 +144,13 @@ class Minibatcher:
 
     def blocks(self, rows: int) -> LogDensity:
         """Return the log density for blocks of at most that many rows."""
-        largest = self.tables(None).largest
+        largest = self.largest
         return self._density(self._tables(min(rows, largest) if largest else None, rows))
+
+    @property
+    def largest(self) -> int:
+        """Rows of the longest table: a batch of so many is all of the data."""
+        return max(lengths(self.terms, self._potentials), default=0)
 
     def density(self, batch_size: int | None = None, audit: bool | None = False) -> LogDensity:
         """Return the log density for batches of ``batch_size`` rows.
@@ -264,6 +269,7 @@ def _assemble(
                 batch_size=members[0].batch_size,
                 data=tables.data_of(key),
                 rows_each=members[0].rows_each,
+                groups=key in tables.group_terms,
             )
             for key, members in by_key.items()
         ),
@@ -272,6 +278,7 @@ def _assemble(
         },
         whole=whole,
         sources=fixed.sources,
+        batch_size=tables.batch_size,
     )
 
 

@@ -18,6 +18,7 @@ from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, StoredRows
 from pymc_sgld.minibatch.terms import Term
 
 DEFAULT_BATCH_SIZE = 128
+NEWTON, NEWTON_SEARCH = 1, 4  # steps to the modes of effects: near their center, and from afar
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +76,8 @@ class Tables:
     groups : Groups, optional
         Those whose effects are integrated out: each is a row of a table.
     block : int, optional
-        Rows of the data that a batch of groups is to have, about; by default the largest class of
-        groups has ``batch_size`` of them, and the others the same share.
+        Rows of the data that a batch of each class of groups is to have, about; by default all of
+        them have ``batch_size`` together, each class the same share of its groups.
 
     Raises
     ------
@@ -99,14 +100,8 @@ class Tables:
         _check_names("full", full, terms, "observed")
         self._fixed, self._parameters = fixed, parameters
         self._potentials, self._full = potentials, full
-        for term in terms:
-            by_rows = term.kind == "potential" and potentials.get(term.name) == "rows"
-            if by_rows and not term.streamed:
-                term.rows = term.value.shape[0] if term.value.ndim else 1
         grouped = groups.names if groups is not None else set()
-        rows = [t.rows for t in terms if t.rows and not t.declared and t.name not in grouped]
-        if groups is not None:
-            rows += [len(members) for members in groups.classes]
+        rows = lengths(terms, potentials)
         self.largest = max(rows, default=0)
         _check_batch_size(batch_size, self.largest, terms)
         self.batch_size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
@@ -118,12 +113,12 @@ class Tables:
         self.placements = [self._place_or_refuse(term) for term in alone]
         self.group_terms: dict[Hashable, GroupTerm] = {}
         if groups is not None:
-            most = max(map(len, groups.classes))
+            all_rows = max(term.rows for term in groups.outcomes)
             for members in groups.classes:
-                share = self.batch_size * len(members) / most
+                share = min(1.0, self.batch_size / all_rows) * len(members)
                 size = share if block is None else block / members.longest
                 size = min(max(1, round(size)), len(members))
-                self._place_groups(groups, members, size)
+                self._place_groups(groups, members, size, block)
 
     def is_placed(self, term: Term) -> bool:
         """Whether the user said what is to become of a term."""
@@ -166,11 +161,14 @@ class Tables:
             )
         return self._select(term, key, term.rows)
 
-    def _place_groups(self, groups: Groups, members: SizeClass, batch_size: int) -> None:
+    def _place_groups(
+        self, groups: Groups, members: SizeClass, batch_size: int, block: int | None
+    ) -> None:
         """Add the likelihood of some groups, their effects integrated out."""
         key = "groups", members.name
         self.group_terms[key] = made = groups.term(members, batch_size)
-        graph, size = made.log_likelihood(), len(members)
+        size = len(members)
+        graph = groups.log_likelihood(made, NEWTON if block is None else NEWTON_SEARCH)
         term = Term(members.name, "observed", graph, made.conditions, graph, [], False, [], size)
         each = float(members.sizes.mean())
         conditions = tuple(made.conditions)
@@ -260,6 +258,15 @@ class Tables:
                 f"{_way_out(term)}"
             ) from error
         return Placement(term, graph, tuple(conditions), key, total_size, rows.batch_size)
+
+
+def lengths(terms: Sequence[Term], potentials: Mapping[str, str]) -> list[int]:
+    """Return how many rows each term has that batches can be taken from."""
+    for term in terms:
+        by_rows = term.kind == "potential" and potentials.get(term.name) == "rows"
+        if by_rows and not term.streamed:
+            term.rows = term.value.shape[0] if term.value.ndim else 1
+    return [term.rows for term in terms if term.rows and not term.declared]
 
 
 def _way_out(term: Term) -> str:

@@ -22,7 +22,7 @@ from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.progress import progress
 from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.doubts import doubts_about
-from pymc_sgld.tuning.estimators import EstimatorNoise, largest_batch
+from pymc_sgld.tuning.estimators import EstimatorNoise
 from pymc_sgld.tuning.posterior.search import approximate
 from pymc_sgld.tuning.posterior.variational import Gaussian
 from pymc_sgld.tuning.quadrature import settle_nodes
@@ -126,10 +126,7 @@ def choose(
     gaussian = approximate(data, search, top)
     if conditional is not None:
         data, gaussian = _with_nodes(rows, conditional, data, gaussian, search, top, asked)
-        if not density.full:
-            density = rows.density(largest_batch(density))
-        else:
-            density = rows.density(rows.tables(None).largest)
+        density = rows.density(density.batch_size)
     doubts = doubts_about(gaussian, data.coordinates, search, parents, asked)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
@@ -137,7 +134,7 @@ def choose(
     open_size = tunes_step and tunes_batch and not any(term.declared for term in rows.terms)
     few = open_size and not density.sources and data.seconds <= _ALL_ROWS
     if few and rough > _ROUGH and not density.full:
-        density = rows.density(rows.tables(None).largest)
+        density = rows.density(rows.largest)
     with progress("measuring the noise of gradients"):
         gradient = asked.gradient if density.full else noise.better_estimator(density)
         prediction = noise.predict(gradient, density)
@@ -154,7 +151,7 @@ def choose(
         short = limit / min(steady, step_size)
         most = _LARGEST_BATCH_SIZE if steady >= step_size else _LARGEST_OF_MANY
         size = _batch_size(density, prediction, short, few, most)
-        if size > largest_batch(density):
+        if size > density.batch_size:
             density = rows.density(size)
             prediction = noise.predict(gradient, density)
             steady = noise.steady_step(gradient, density, rate, SHIFT)
@@ -165,6 +162,7 @@ def choose(
     if not density.full:
         noise.check_rare_rows(gradient, density)
         check_order(rows, density, gradient, noise.center, search.others, gaussian, asked)
+        density = noise.with_rows_at_center(gradient, density)
     kept = None if matrix.name == "laplace" else prediction
     estimate = noise.estimate(gradient, density)
     return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts)
@@ -180,8 +178,13 @@ def _with_nodes(
     asked: Asked,
 ) -> tuple[FullData, Gaussian]:
     """Return the log density with nodes for its posterior, and that, which they may have moved."""
+    assert rows.groups is not None
     for _ in range(_ROUNDS):
-        data = settle_nodes(rows, conditional, gaussian, search.others, asked)
+        count = settle_nodes(rows, conditional, gaussian, search.others, asked.sampler)
+        more = count > rows.groups.nodes_each
+        rows.groups.use_nodes(count)
+        if more:
+            data = FullData(rows.blocks(BLOCK), asked.backend)
         gradient = data.gradients(gaussian.mean, search.others)[1].sum(axis=0)
         moved = np.abs(gaussian.shape.whiten_gradient(gradient)).max()
         if search.center is not None or not moved > _MOVED:
@@ -210,8 +213,8 @@ def _batch_size(
     most : int
         The largest, if there are few coordinates.
     """
-    batch_size = largest_batch(density)
-    rows = max(table.total_size for table in density.tables)
+    batch_size = density.batch_size
+    rows = density.rows
     size = prediction.size  # as many rows as coordinates cost no more than the coordinates do
     most = min(max(most, 2 * size), int(rows * _MOST_OF_THE_ROWS))
     while short > 1.5 and 2 * batch_size <= most:

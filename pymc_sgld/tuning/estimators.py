@@ -35,6 +35,7 @@ from pymc_sgld.tuning.settings import Asked, Search
 
 _PAIRS = 8  # of points
 _SEED = 20190710  # fixed: what is measured is a property of the model, not of a chain
+_MOST_STORED = 100  # coordinates of a gradient that is stored for each group
 _MISSING = 0.1  # of a gradient, in posterior standard deviations, that batches may not see
 
 
@@ -207,6 +208,20 @@ class EstimatorNoise:
             self._drifts[gradient] = max(0.0, float(np.mean(judged)))
         return self._drifts[gradient] * largest_batch(measured) / largest_batch(density)
 
+    def with_rows_at_center(self, gradient: str, density: LogDensity) -> LogDensity:
+        """Return a density whose groups have their gradients at the center stored.
+
+        They are a control variate whatever their error is: what is subtracted from a batch is added
+        again for all of them. Where there are many coordinates, they are computed in every update.
+        """
+        if gradient != "control_variate" or len(self._gaussian.mean) > _MOST_STORED:
+            return density
+        center, found = self.center, {}
+        for i, table in enumerate(density.tables):
+            if table.groups and not table.full:
+                found[i] = self._data.gradients_of_rows(1 + i, center.position, center.others)
+        return density.with_rows_at_center(found)
+
     def estimate(self, gradient: str, density: LogDensity) -> Estimate:
         """Return an estimate, around the center."""
         return ESTIMATORS[gradient](density, None if density.full else self.center, self._data)
@@ -294,8 +309,10 @@ class EstimatorNoise:
 
 
 def largest_batch(density: LogDensity) -> int:
-    """Return the rows of the largest batch."""
-    return max(table.batch_size for table in density.tables if not table.full)
+    """Return the rows of the largest batch, the rows of groups counted together."""
+    of_groups = sum(t.batch_size * t.rows_each for t in density.tables if t.groups)
+    others = [t.batch_size for t in density.tables if not t.full and not t.groups]
+    return max([round(of_groups), *others])
 
 
 def slowest_order(density: LogDensity, batching: str) -> RowOrder:

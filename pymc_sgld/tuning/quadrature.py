@@ -19,12 +19,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pymc_sgld.errors import SGLDWarning
-from pymc_sgld.minibatch.blocks import BLOCK
-from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.groups.conditional import Conditional
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.tuning.posterior.variational import Gaussian
-from pymc_sgld.tuning.settings import Asked
 
 CANDIDATES = {1: (3, 5, 7, 9, 15), 2: (3, 5, 7, 9)}
 EXACT = {1: 31, 2: 17}  # nodes of the quadrature that others are compared with
@@ -59,23 +56,28 @@ def settle_nodes(
     conditional: Conditional,
     gaussian: Gaussian,
     others: Sequence[np.ndarray],
-    asked: Asked,
-) -> FullData:
-    """Choose the nodes at a Gaussian approximation, and return the log density with them."""
-    assert rows.groups is not None
-    position = gaussian.mean.astype(rows.inputs.position.dtype)
-    conditional.settle(position, others)
-    if not conditional.normal:
-        found = errors(conditional, rows.groups.q, gaussian, others)
-        enough = [count for count, error in found.items() if error < ERROR]
-        count = min(enough, default=max(found))
-        if not enough:
-            warnings.warn(
-                f"{asked.sampler}: the integral over {rows.groups.labels} by quadrature is not "
-                f"exact: means may be {found[count]:.2g} posterior standard deviations off. Pass "
-                "marginalize=False.",
-                SGLDWarning,
-                stacklevel=5,
-            )
-        rows.groups.use_nodes(count)
-    return FullData(rows.blocks(BLOCK), asked.backend)
+    sampler: str,
+) -> int:
+    """Choose the nodes at a Gaussian approximation of the posterior, and return their number.
+
+    Warns
+    -----
+    SGLDWarning
+        Where the largest number is not enough.
+    """
+    groups = rows.groups
+    assert groups is not None
+    conditional.settle(gaussian.mean.astype(rows.inputs.position.dtype), others)
+    if conditional.normal:
+        return 1
+    found = errors(conditional, groups.q, gaussian, others)
+    enough = [count for count, error in found.items() if error < ERROR]
+    count = min(enough, default=max(found))
+    if not enough:
+        warnings.warn(
+            f"{sampler}: the integral over {groups.labels} by quadrature is not exact: means may "
+            f"be {found[count]:.2g} posterior standard deviations off. Pass marginalize=False.",
+            SGLDWarning,
+            stacklevel=5,
+        )
+    return count

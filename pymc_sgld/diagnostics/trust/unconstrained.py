@@ -210,7 +210,7 @@ def with_gradients(
     try:
         density: LogDensity = rows_of.blocks(BLOCK)
     except MinibatchError:  # all rows at once needs no batches
-        density = rows_of.density(rows_of.tables(None).largest)
+        density = rows_of.density(rows_of.largest)
     data = FullData(density)
     if data.rows and rows is not None and data.rows != rows:
         raise SettingError(

@@ -26,7 +26,7 @@ from pymc_sgld.minibatch.groups.selection import (
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.minibatch.terms import Term
 
-_NODES, _NEWTON = 7, 2  # to begin with, and steps in every update
+_NODES = 7  # to begin with
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +95,18 @@ class Groups:
         self.q = sum(effect.size for effect in self.effects)
         dtype = first.variable.type.dtype
         self.classes = classes_of(index, self.count, self.q, dtype)
+        self._terms: dict[tuple[str, int], GroupTerm] = {}
         self.use_nodes(_NODES)
 
     def use_nodes(self, count: int) -> None:
         """Take so many nodes along each effect; one where effects are normal given the others."""
+        self.nodes_each = count
         self.nodes = Nodes.of(count, self.q)
-        self.newton = 1 if count == 1 else _NEWTON
+
+    def log_likelihood(self, term: GroupTerm, newton: int) -> Variable:
+        """Return the log-likelihood of the groups of a batch, their effects integrated out."""
+        newton = newton if len(self.nodes.z) > 1 else 1
+        return log_likelihood(term.joint, term.start, self.nodes, newton)
 
     @property
     def labels(self) -> str:
@@ -125,7 +131,10 @@ class Groups:
         RowsMixed
             If their effects cannot be told from those of other groups.
         """
-        return GroupTerm(self, members, batch_size)
+        key = members.name, batch_size
+        if key not in self._terms:
+            self._terms[key] = GroupTerm(self, members, batch_size)
+        return self._terms[key]
 
 
 class GroupTerm:
@@ -218,10 +227,6 @@ class GroupTerm:
                 by_row = vectorize_graph(graph, replaced)
             total = total + by_row.reshape((copies, groups, rows.longest)).sum(axis=2)
         return total
-
-    def log_likelihood(self) -> Variable:
-        """Return the log-likelihood of the groups, their effects integrated out."""
-        return log_likelihood(self.joint, self.start, self.groups.nodes, self.groups.newton)
 
     def derivatives(self, effects: Variable) -> list[Variable]:
         """Return the slope of ``h`` at effects, and the entries of a factor of minus its Hessian."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MOST_CLASSES = 3  # each is a graph of its own to compile
-_WORTHWHILE = 0.1  # of the rows that another class must save
+_WORTHWHILE = 0.25  # of the rows, that another class must save
 _SIZES = 64  # candidates for the largest size of a class
 
 
@@ -120,14 +120,14 @@ def _largest_sizes(sizes: np.ndarray) -> list[int]:
     # cost[i]: rows of the groups up to the i-th size, in so many classes as the round
     cost = [held[i] * values[i - 1] if i else 0 for i in range(len(values) + 1)]
     chosen: list[list[int]] = [[i] for i in range(len(values) + 1)]
-    best, saved = chosen[-1], _WORTHWHILE * max(1, int(sizes.sum()))
+    best = chosen[-1]
     for _ in range(MOST_CLASSES - 1):
         new_cost, new_chosen = [0], [[0]]
         for i in range(1, len(values) + 1):
             k = min(range(i), key=lambda k: cost[k] + (held[i] - held[k]) * values[i - 1])
             new_cost.append(cost[k] + (held[i] - held[k]) * values[i - 1])
             new_chosen.append([*chosen[k], i] if k else [i])
-        if new_cost[-1] + saved > cost[-1]:
+        if new_cost[-1] > (1 - _WORTHWHILE) * cost[-1]:
             break
         cost, chosen = new_cost, new_chosen
         best = chosen[-1]

@@ -132,7 +132,10 @@ def log_likelihood(joint: Joint, start: Variable, nodes: Nodes, newton: int) -> 
 
 
 def gaussian(joint: Joint, start: Variable, newton: int) -> Gaussian:
-    """Return the Gaussian around the mode of each group, by Newton steps from a start."""
+    """Return the Gaussian around the mode of each group, by Newton steps from a start.
+
+    Its covariance is that of the point where the last step began.
+    """
     mode = start
     for _ in range(newton):
         slope, factor = derivatives(joint, mode)
@@ -145,7 +148,7 @@ def gaussian(joint: Joint, start: Variable, newton: int) -> Gaussian:
         length = pt.sqrt(pt.add(*[x**2 for x in z], 0))
         within = [x * pt.minimum(1, _FARTHEST / pt.maximum(length, _FARTHEST)) for x in z]
         mode = mode + pt.stack(step.scaled(within), axis=-1).astype(mode.dtype)
-    return Gaussian(mode, derivatives(joint, mode)[1])
+    return Gaussian(mode, factor)
 
 
 def derivatives(joint: Joint, effects: Variable) -> tuple[Variable, list[list[Variable]]]:
