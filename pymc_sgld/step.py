@@ -69,6 +69,7 @@ from pymc_sgld.tuning.settings import Asked, Search, Settings
 
 DEFAULT_STEPS_PER_DRAW = 10
 DRAWS = 1000  # that a step is made for, about
+MEASURED_AT = 4  # positions: how draws of group effects are to be made
 TUNE = 200  # draws before those that count, where everything was chosen
 
 install()
@@ -428,11 +429,12 @@ class SGLD(BlockedStep):
         if conditional is None:
             return None
         position, others = self._inputs(point)
+        positions = [position]
         if settings.gaussian is not None:
-            position = settings.gaussian.mean.astype(position.dtype)
-        conditional.settle(position, others)
-        conditional.measure(position, others)
-        place = position, others
+            positions = settings.gaussian.sample(MEASURED_AT, position.dtype)
+        conditional.settle(positions[0], others)
+        conditional.measure(positions, others)
+        place = positions[0], others
         return IntegratedOut(conditional, model, conditional.names, bool(self._others), place)
 
     def _search(self, point: PointType, center: PointType | None) -> Search:

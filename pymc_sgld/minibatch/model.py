@@ -278,7 +278,7 @@ def _assemble(
         },
         whole=whole,
         sources=fixed.sources,
-        batch_size=tables.batch_size,
+        batch_size=min(tables.batch_size, tables.largest),
     )
 
 

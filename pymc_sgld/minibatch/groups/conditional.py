@@ -20,6 +20,7 @@ Mengersen and Tweedie (1996), Rates of convergence of the Hastings and Metropoli
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,8 @@ _WRONG = 1e-3  # total variation
 _PILOT = 20  # times as many proposals measure the acceptance rate
 _MOST_ROUNDS = 50
 _ITERATIONS, _NEAR = 100, 1e-6  # of Newton's method, and standard deviations that it ends with
+_FARTHEST = 4.0  # standard deviations that one may lead
+_QUICK = 2  # iterations for proposals, which need not be around the mode exactly
 _SEED = 20190712  # fixed: what is measured is a property of the model, not of a chain
 
 
@@ -131,16 +134,23 @@ class Conditional:
         self.normal = normal
         return farthest
 
-    def measure(self, position: np.ndarray, others: Sequence[np.ndarray]) -> float:
-        """Choose how many steps a draw takes, and return the acceptance rate of the worst group."""
+    def measure(self, positions: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+        """Choose how many steps a draw takes, and return the acceptance rate of the worst group.
+
+        Parameters
+        ----------
+        positions : sequence of ndarray, shape (d,)
+            Where it is measured: the worst of them counts.
+        others : sequence of ndarray
+        """
         if self.normal:
             return 1.0
         rng = np.random.default_rng(_SEED)
         least = 1.0
-        for each in self._classes:
+        for position, each in itertools.product(positions, self._classes):
             for part, rows in self._blocks(each):
                 start = each.members.start[part]
-                around = self._around(each, position, others, rows, start)
+                around = self._around(each, position, others, rows, start, _QUICK)
                 weights = np.concatenate(
                     [self._propose(each, position, others, rows, around, rng)[1]
                      for _ in range(_PILOT)]
@@ -215,7 +225,7 @@ class Conditional:
         for each in self._classes:
             for part, rows in self._blocks(each):
                 start = each.members.start[part]
-                around = self._around(each, position, others, rows, start)
+                around = self._around(each, position, others, rows, start, _QUICK)
                 drawn = self._draw(each, position, others, rows, around, rng)
                 found[each.members.members[part]] = drawn
         if not np.isfinite(found).all():
@@ -260,18 +270,21 @@ class Conditional:
         weights = np.where(np.isnan(values), -np.inf, values) - log_proposal
         return proposals, weights
 
-    def _around(self, each, position, others, rows, start) -> _Around:
+    def _around(self, each, position, others, rows, start, most=_ITERATIONS) -> _Around:
         """Return the Gaussians around the modes of a block, by Newton's method from a start."""
         mode = start
         slope, inverse = self._slope(each, position, others, rows, mode)
-        for _ in range(_ITERATIONS):
+        for iteration in range(most):
             pulled = np.einsum("gji,gj->gi", inverse, slope)  # C^T g
             length = np.sqrt((pulled**2).sum(axis=1))
             if not (length > _NEAR).any():
                 break
-            share = np.minimum(1, 4 / np.maximum(length, 4))
+            farthest = np.inf if self.normal else _FARTHEST
+            share = np.minimum(1, farthest / np.maximum(length, 1e-300))
             new = mode + share[:, None] * np.einsum("gij,gj->gi", inverse, pulled)
             new = new.astype(mode.dtype)
+            if self.normal or iteration + 1 == _QUICK == most:  # exact, or near enough
+                return _Around(new, inverse)
             new_slope, new_inverse = self._slope(each, position, others, rows, new)
             # half of the way, as long as the slope along it turns round by more than it was
             back = np.einsum("gji,gj->gi", inverse, new_slope)
@@ -286,8 +299,6 @@ class Conditional:
             if (new == mode).all():
                 break
             mode, slope, inverse = new, new_slope, new_inverse
-            if self.normal:
-                break
         return _Around(mode, inverse)
 
     def _slope(self, each, position, others, rows, effects) -> tuple[np.ndarray, np.ndarray]:

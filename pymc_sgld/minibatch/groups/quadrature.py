@@ -116,8 +116,8 @@ def log_likelihood(joint: Joint, start: Variable, nodes: Nodes, newton: int) -> 
     newton : int
         Steps of the search.
     """
-    around = gaussian(joint, start, newton)
     count, q = nodes.z.shape
+    around = gaussian(joint, start, newton, quadratic=count == 1)
     if count > 1:
         around = Gaussian(
             disconnected_grad(around.mode),
@@ -131,10 +131,11 @@ def log_likelihood(joint: Joint, start: Variable, nodes: Nodes, newton: int) -> 
     return constant + around.log_det + pt.logsumexp(values + logs, axis=0)
 
 
-def gaussian(joint: Joint, start: Variable, newton: int) -> Gaussian:
+def gaussian(joint: Joint, start: Variable, newton: int, quadratic: bool = False) -> Gaussian:
     """Return the Gaussian around the mode of each group, by Newton steps from a start.
 
-    Its covariance is that of the point where the last step began.
+    Its covariance is that of the point where the last step began. Of a log density that is
+    quadratic in the effects, one step leads to the mode, however far that is.
     """
     mode = start
     for _ in range(newton):
@@ -145,9 +146,10 @@ def gaussian(joint: Joint, start: Variable, newton: int) -> Gaussian:
         for i, row in enumerate(factor):
             known = [row[j] * z[j] for j in range(i)]
             z.append((slope[:, i] - pt.add(*known, 0) if known else slope[:, i]) / row[i])
-        length = pt.sqrt(pt.add(*[x**2 for x in z], 0))
-        within = [x * pt.minimum(1, _FARTHEST / pt.maximum(length, _FARTHEST)) for x in z]
-        mode = mode + pt.stack(step.scaled(within), axis=-1).astype(mode.dtype)
+        if not quadratic:
+            length = pt.sqrt(pt.add(*[x**2 for x in z], 0))
+            z = [x * _FARTHEST / pt.maximum(length, _FARTHEST) for x in z]
+        mode = mode + pt.stack(step.scaled(z), axis=-1).astype(mode.dtype)
     return Gaussian(mode, factor)
 
 

@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,6 +76,12 @@ class Gaussian:
     elbo: float = -np.inf
     known: tuple[Known, ...] = ()
     by_sample: bool = False
+
+    def sample(self, count: int, dtype: Any) -> list[np.ndarray]:
+        """Return the mean, and random positions, all of shape (d,)."""
+        rng = np.random.default_rng(_SEED)
+        z = rng.standard_normal((count - 1, len(self.mean)))
+        return [each.astype(dtype) for each in [self.mean, *(self.mean + self.shape.unwhiten(z))]]
 
 
 class Effort(NamedTuple):
