@@ -191,8 +191,8 @@ class Minibatcher:
         """Return the effects of the groups given the other variables."""
         assert self.groups is not None
         tables = self._tables(None, BLOCK)
-        density = self._density(tables)
-        first, graphs, effects = len(density.tables) - len(tables.group_terms), [], []
+        graphs: list[Variable] = []
+        effects = []
         for term in tables.group_terms.values():
             one, many = (
                 tensor("effects", term.start.dtype, (copies * term.batch_size, self.groups.q))
@@ -201,7 +201,8 @@ class Minibatcher:
             effects.append((one, many))
             graphs += [*term.derivatives(one), term.joint(many, PROPOSALS)]
         graphs, whole = _take_out_data(graphs, self.fixed, set(ancestors(self.inputs.pieces)))
-        density = replace(density, whole=whole)
+        density = replace(self._density(tables), whole=whole)
+        first = len(density.tables) - len(effects)
         each = len(graphs) // len(effects)
         found = []
         for i, (members, (one, many)) in enumerate(zip(self.groups.classes, effects, strict=True)):
@@ -267,7 +268,7 @@ def _assemble(
                 likelihoods={p.term.name: graph_of[p] for p in members},
                 total_size=members[0].total_size,
                 batch_size=members[0].batch_size,
-                data=tables.data_of(key),
+                data=list(tables.data_of(key)),
                 rows_each=members[0].rows_each,
                 groups=key in tables.group_terms,
             )

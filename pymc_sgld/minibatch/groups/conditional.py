@@ -167,8 +167,10 @@ class Conditional:
                 start = each.members.start[part]
                 around = self._around(each, position, others, rows, start, _QUICK)
                 weights = np.concatenate(
-                    [self._propose(each, position, others, rows, around, rng)[1]
-                     for _ in range(_PILOT)]
+                    [
+                        self._propose(each, position, others, rows, around, rng)[1]
+                        for _ in range(_PILOT)
+                    ]
                 )
                 # the mean of min(1, w'/w) over pairs of proposals, weighted as the target is
                 share = np.exp(weights - weights.max(axis=0))
