@@ -41,6 +41,8 @@ _PILOT = 20  # times as many proposals measure the acceptance rate
 _MOST_ROUNDS = 50
 _ITERATIONS, _NEAR = 100, 1e-6  # of Newton's method, and standard deviations that it ends with
 _FARTHEST = 4.0  # standard deviations that one may lead
+_BESIDE = 0.5  # from a position: where the other variables have values that are not special
+_AWAY, _SAME = 3.0, 1e-5  # standard deviations from a mode, and the difference from a normal there
 _QUICK = 2  # iterations for proposals, which need not be around the mode exactly
 _SEED = 20190712  # fixed: what is measured is a property of the model, not of a chain
 
@@ -130,17 +132,17 @@ class Conditional:
         """
         normal = True
         rng = np.random.default_rng(_SEED)
+        beside = position + _BESIDE * rng.standard_normal(len(position)).astype(position.dtype)
         for each in self._classes:
             for part, rows in self._blocks(each):
                 start = each.members.start[part]
                 around = self._around(each, position, others, rows, start, near=near)
                 each.members.start[part] = around.mode
-                if part.start == 0:  # what holds for these holds for all
-                    elsewhere = around.at(3 * rng.standard_normal((1, *around.mode.shape)))[0]
-                    inverse = self._slope(each, position, others, rows, elsewhere)[1]
-                    here = self._slope(each, position, others, rows, around.mode)[1]
-                    normal &= np.allclose(inverse, here, rtol=1e-6, atol=0)
-        self.normal = normal
+                if part.start == 0 and normal:  # what holds for these holds for all
+                    normal = self._is_normal(each, beside, others, rows, around.mode, rng)
+        was_normal, self.normal = self.normal, normal
+        if was_normal and not normal:  # the modes are those of a quadratic density
+            self.settle(position, others, near)
 
     def measure(
         self,
@@ -314,6 +316,26 @@ class Conditional:
                 break
             mode, slope, inverse = new, new_slope, new_inverse
         return _Around(mode, inverse)
+
+    def _is_normal(self, each, position, others, rows, start, rng) -> bool:
+        """Whether the log density of the groups of a block is quadratic in their effects.
+
+        Its curvature is the same everywhere, and its slope is what that makes of the way from the
+        mode: a density with kinks may have the first without the second.
+        """
+        slope, inverse = self._slope(each, position, others, rows, start)
+        mode = start + np.einsum("gij,gkj,gk->gi", inverse, inverse, slope)
+        around, z = _Around(mode, inverse), rng.standard_normal((1, *mode.shape))
+        tolerance = max(_SAME, 3 * np.sqrt(np.finfo(start.dtype).eps))
+        for times in (0, _AWAY, -_AWAY):
+            slope, here = self._slope(each, position, others, rows, around.at(times * z)[0])
+            expected, size = -times * z[0], 1 + _AWAY * np.abs(z[0])
+            pulled = np.einsum("gji,gj->gi", inverse, slope)
+            bent = np.linalg.solve(here, inverse) - np.eye(inverse.shape[1])
+            if not ((np.abs(pulled - expected) < tolerance * size).all()
+                    and (np.abs(bent) < tolerance).all()):
+                return False
+        return True
 
     def _slope(self, each, position, others, rows, effects) -> tuple[np.ndarray, np.ndarray]:
         """Return the slope at effects, shape (groups, q), and ``C``, shape (groups, q, q)."""
