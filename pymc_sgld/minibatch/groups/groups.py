@@ -246,7 +246,7 @@ class GroupTerm:
         return total
 
     def derivatives(self, effects: Variable) -> list[Variable]:
-        """Return the slope of ``h`` at effects, and the entries of a factor of minus its Hessian."""
+        """Return the slope of ``h`` at effects, and the entries of a factor of its curvature."""
         slope, factor = derivatives(self.joint, effects)
         return [slope, *[entry for row in factor for entry in row]]
 
