@@ -142,14 +142,14 @@ def compile_settings(value: Any) -> Mapping[str, Any]:
     return kwargs
 
 
-def generator(rng: Any) -> np.random.Generator:
+def generator(rng: Any, name: str = "rng") -> np.random.Generator:
     """Return a generator of random numbers."""
     try:
         return get_random_generator(rng)
     except (TypeError, ValueError) as error:
         raise SettingError(
-            f"rng={rng!r} is no seed: {error}. Pass a whole number, a numpy.random.Generator, or "
-            "None. (pm.sample(random_seed=...) sets one for every chain.)"
+            f"{name}={rng!r} is no seed: {error}. Pass a whole number, a numpy.random.Generator, "
+            "or None. (pm.sample(random_seed=...) sets one for every chain.)"
         ) from None
 
 
