@@ -55,7 +55,6 @@ from pymc_sgld.messages import LastWords, install
 from pymc_sgld.minibatch.checks import costs
 from pymc_sgld.minibatch.checks.guard import Guard
 from pymc_sgld.minibatch.checks.negative_indices import negative_indices
-from pymc_sgld.minibatch.groups.conditional import Conditional
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import number_of
 from pymc_sgld.minibatch.selection.pm_minibatch import check_all_sampled
@@ -68,8 +67,7 @@ from pymc_sgld.tuning.choices import choose, choose_integrator
 from pymc_sgld.tuning.settings import Asked, Search, Settings
 
 DEFAULT_STEPS_PER_DRAW = 10
-DRAWS = 1000  # that a step is made for, about
-MEASURED_AT = 4  # positions: how draws of group effects are to be made
+MEASURED_AT, MEASURED_ROWS = 4, 50_000  # positions and rows: how effects are to be drawn
 TUNE = 200  # draws before those that count, where everything was chosen
 
 install()
@@ -315,7 +313,7 @@ class SGLD(BlockedStep):
         )
         shown = flag("progressbar", progressbar) is not False
         with progress("checking the model", shown=shown, name=self._called) as tell, one_thread():
-            rows = Minibatcher(model, self.vars, point, places, at_once, sources, effects)
+            rows = Minibatcher(model, self.vars, point, places, at_once, sources, effects, backend)
             doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
             for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:
                 warnings.warn(sentence, SGLDWarning, stacklevel=2)
@@ -330,13 +328,10 @@ class SGLD(BlockedStep):
             self._others = {name: v.type.dtype for name, v in density.others.items()}
             self._guard = Guard(model, density.sources)
             search = self._search(point, place)
-            conditional = rows.conditional(backend, DRAWS) if rows.groups is not None else None
-            settings = choose(
-                rows, density, asked, search, schedule is None, size is None, conditional
-            )
+            settings = choose(rows, density, asked, search, schedule is None, size is None)
             self._check(settings)
             self._describe(settings)
-            self._integrated = self._integrate_out(model, conditional, settings, point)
+            self._integrated = self._integrate_out(model, rows, settings, point)
             self._values = ParameterValues(model, moved, point)
             self._origin = self._inputs(model.initial_point())[0]
             self._transition = self._compile(settings, dynamics, schedule, steps, compile_kwargs)
@@ -423,19 +418,17 @@ class SGLD(BlockedStep):
         return chosen
 
     def _integrate_out(
-        self, model: Model, conditional: Conditional | None, settings: Settings, point: PointType
+        self, model: Model, rows: Minibatcher, settings: Settings, point: PointType
     ) -> IntegratedOut | None:
         """Return what draws the effects of groups that are integrated out."""
-        if conditional is None:
+        if rows.effects is None:
             return None
         position, others = self._inputs(point)
         positions = [position]
         if settings.gaussian is not None:
             positions = settings.gaussian.sample(MEASURED_AT, position.dtype)
-        conditional.settle(positions[0], others)
-        conditional.measure(positions, others)
-        place = positions[0], others
-        return IntegratedOut(conditional, model, conditional.names, bool(self._others), place)
+        rows.effects.measure(positions, others, MEASURED_ROWS)
+        return IntegratedOut(rows.effects, model, bool(self._others), (positions[0], others))
 
     def _search(self, point: PointType, center: PointType | None) -> Search:
         """Return where to look for the posterior, or the point that the user has found."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,6 @@ class IntegratedOut:
     conditional : Conditional
         Their distribution.
     model : Model
-    names : sequence of str
-        Of the variables.
     has_others : bool
         Whether the density depends on variables that other steps move.
     place : tuple of (ndarray, list of ndarray)
@@ -40,11 +38,10 @@ class IntegratedOut:
         self,
         conditional: Conditional,
         model: Model,
-        names: Sequence[str],
         has_others: bool,
         place: tuple[np.ndarray, list[np.ndarray]],
     ) -> None:
-        self.names = list(names)
+        self.names = names = conditional.names
         self._conditional = conditional
         self._values = {name: model.rvs_to_values[model[name]].name for name in names}
         effects = [model[name] for name in names]
@@ -52,11 +49,12 @@ class IntegratedOut:
         self._of_effects = {v.name for v in kept if not set(effects).isdisjoint(ancestors([v]))}
         self._others_of_run = [v.name for v in kept if v.name not in self._of_effects]
         self._has_others = has_others
-        conditional.draw(np.random.default_rng(_SEED), *place)  # compiles
-        began = time.perf_counter()
-        drawn = conditional.draw(np.random.default_rng(_SEED), *place)
-        self._seconds = time.perf_counter() - began
-        self._size = sum(value.size for value in drawn.values())
+        self._size, self._seconds = conditional.size, 0.0
+        if self._size <= MOST_EFFECTS:
+            conditional.draw(np.random.default_rng(_SEED), *place)  # compiles
+            began = time.perf_counter()
+            conditional.draw(np.random.default_rng(_SEED), *place)
+            self._seconds = time.perf_counter() - began
         self._recorded: Collection[str] | None = None
         if has_others:
             self._check("other steps need them")

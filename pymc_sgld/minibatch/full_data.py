@@ -199,15 +199,13 @@ class FullData:
         rows = [g.reshape((table.batch_size, -1)).sum(axis=1) for g in table.likelihoods.values()]
         make = partial(self._backend.function, calls=len(position) * self._blocks_of(i))
         values = self.density.function([pt.add(*rows, 0)], table, make=make)
-        scale = np.cbrt(np.finfo(position.dtype).eps) * np.maximum(1.0, np.abs(position))
+        scale = np.sqrt(np.finfo(position.dtype).eps) * np.maximum(1.0, np.abs(position))
         found = np.empty((table.total_size, len(position)))
         for start, data in read_blocks(table):
-            block = found[start : start + table.batch_size]
-            for k, share in enumerate(scale):
-                away = np.zeros_like(position)
-                away[k] = share
-                above, below = (values(position + s * away, others, data)[0] for s in (1, -1))
-                block[:, k] = (above - below) / (2 * share)
+            here = values(position, others, data)[0]
+            for k, share in enumerate(np.diag(scale.astype(position.dtype))):
+                there = values(position + share, others, data)[0]
+                found[start : start + table.batch_size, k] = (there - here) / scale[k]
         return found
 
     def without_rows(

@@ -32,6 +32,8 @@ from pymc_sgld.minibatch.tables import Placement, Tables, lengths
 from pymc_sgld.minibatch.terms import make_terms
 from pymc_sgld.sources.source import Source
 
+_NEAR = 0.1  # standard deviations from a mode, at the initial point
+_CALLS = 1000  # draws of effects that are made, about
 SMALL = 64  # entries up to which an array is better a constant of the graph than an input
 
 
@@ -53,7 +55,9 @@ class Minibatcher:
     sources : dict, optional
         Where the rows of data are read from, for data of which the model has a few only.
     marginalize : collection of str or bool, optional
-        Effects of groups to integrate out, by name; by default where that helps.
+        Effects of groups to integrate out, by name; None where that helps.
+    backend : Backend
+        What compiles functions of the effects of groups.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class Minibatcher:
         full: Collection[str] = (),
         sources: Mapping[str, Source] | None = None,
         marginalize: Collection[str] | bool | None = False,
+        backend: Backend = NUMPY,
     ) -> None:
         self.inputs = Inputs(model, vars, point)
         self.terms, self.fixed = make_terms(model, self.inputs, sources)
@@ -77,9 +82,10 @@ class Minibatcher:
         self._value_vars, self._point = list(model.value_vars), point
         check_start(self.terms, self.fixed, self.inputs.values, self._value_vars, point)
         self.groups: Groups | None = None
+        self.effects: Conditional | None = None
         self.kept: dict[str, str] = {}
         if marginalize is not False:
-            self._integrate_out(model, vars, point, sources, marginalize)
+            self._integrate_out(model, vars, point, sources, marginalize, backend)
 
     def _integrate_out(
         self,
@@ -88,6 +94,7 @@ class Minibatcher:
         point: PointType,
         sources: Mapping[str, Source] | None,
         marginalize: Collection[str] | bool | None,
+        backend: Backend,
     ) -> None:
         """Take effects of groups out of the position, if there are any that can be."""
         names = [c.name for c in self.inputs.coordinates]
@@ -102,12 +109,11 @@ class Minibatcher:
         for term in self.terms:
             term.value = values[term.name]
         self.groups = Groups(self.fixed, self.inputs.names, self.terms, factor.axes, factor.index)
-        values = self.inputs.values
-        effects = {effect.variable for effect in self.groups.effects}
+        values, effects = self.inputs.values, set(self.groups.variables)
         others = [values[v] for v in self.inputs.others.values() if v not in effects]
-        conditional = self.conditional(NUMPY, 0)
-        conditional.settle(values[self.inputs.position], others)
-        if conditional.normal:
+        self.effects = self.conditional(backend)
+        self.effects.settle(values[self.inputs.position], others, near=_NEAR)
+        if self.effects.normal:
             self.groups.use_nodes(1)
 
     @property
@@ -181,18 +187,12 @@ class Minibatcher:
         compare_one_batch(tables, self.fixed, self.inputs.values)
         return density
 
-    def conditional(self, backend: Backend, calls: float) -> Conditional:
-        """Return the effects of the groups given the other variables.
-
-        Parameters
-        ----------
-        backend : Backend
-            What compiles functions that will be called about ``calls`` times for all groups.
-        """
+    def conditional(self, backend: Backend) -> Conditional:
+        """Return the effects of the groups given the other variables."""
         assert self.groups is not None
         tables = self._tables(None, BLOCK)
-        density = self._density(tables)
-        first, graphs, effects = len(density.tables) - len(tables.group_terms), [], []
+        graphs: list[Variable] = []
+        effects = []
         for term in tables.group_terms.values():
             one, many = (
                 tensor("effects", term.start.dtype, (copies * term.batch_size, self.groups.q))
@@ -201,12 +201,13 @@ class Minibatcher:
             effects.append((one, many))
             graphs += [*term.derivatives(one), term.joint(many, PROPOSALS)]
         graphs, whole = _take_out_data(graphs, self.fixed, set(ancestors(self.inputs.pieces)))
-        density = replace(density, whole=whole)
+        density = replace(self._density(tables), whole=whole)
+        first = len(density.tables) - len(effects)
         each = len(graphs) // len(effects)
         found = []
         for i, (members, (one, many)) in enumerate(zip(self.groups.classes, effects, strict=True)):
             table = density.tables[first + i]
-            make = partial(backend.function, calls=calls * table.scale)
+            make = partial(backend.function, calls=_CALLS * table.scale)
             *derivatives, joint = graphs[i * each : (i + 1) * each]
             found.append(
                 OfClass(
@@ -267,7 +268,7 @@ def _assemble(
                 likelihoods={p.term.name: graph_of[p] for p in members},
                 total_size=members[0].total_size,
                 batch_size=members[0].batch_size,
-                data=tables.data_of(key),
+                data=list(tables.data_of(key)),
                 rows_each=members[0].rows_each,
                 groups=key in tables.group_terms,
             )

@@ -16,7 +16,6 @@ from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.full_data import FullData
-from pymc_sgld.minibatch.groups.conditional import Conditional
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.preconditioners import make_preconditioner
 from pymc_sgld.progress import progress
@@ -80,7 +79,6 @@ def choose(
     search: Search,
     tunes_step: bool,
     tunes_batch: bool,
-    conditional: Conditional | None = None,
 ) -> Settings:
     """Return the settings of a step: what was asked for, and what was left open.
 
@@ -99,8 +97,6 @@ def choose(
         Where to look for the posterior.
     tunes_step, tunes_batch : bool
         Whether to choose the step size, and the size of a batch.
-    conditional : Conditional, optional
-        The effects that are integrated out.
 
     Warns
     -----
@@ -124,8 +120,8 @@ def choose(
     parents = set().union(*above.values())
     top = {name for name in parents if not above.get(name)}
     gaussian = approximate(data, search, top)
-    if conditional is not None:
-        data, gaussian = _with_nodes(rows, conditional, data, gaussian, search, top, asked)
+    if rows.effects is not None:
+        data, gaussian = _with_nodes(rows, data, gaussian, search, top, asked)
         density = rows.density(density.batch_size)
     doubts = doubts_about(gaussian, data.coordinates, search, parents, asked)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
@@ -170,7 +166,6 @@ def choose(
 
 def _with_nodes(
     rows: Minibatcher,
-    conditional: Conditional,
     data: FullData,
     gaussian: Gaussian,
     search: Search,
@@ -180,7 +175,7 @@ def _with_nodes(
     """Return the log density with nodes for its posterior, and that, which they may have moved."""
     assert rows.groups is not None
     for _ in range(_ROUNDS):
-        count = settle_nodes(rows, conditional, gaussian, search.others, asked.sampler)
+        count = settle_nodes(rows, gaussian, search.others, asked.sampler)
         more = count > rows.groups.nodes_each
         rows.groups.use_nodes(count)
         if more:

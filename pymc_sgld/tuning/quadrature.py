@@ -53,7 +53,6 @@ def errors(
 
 def settle_nodes(
     rows: Minibatcher,
-    conditional: Conditional,
     gaussian: Gaussian,
     others: Sequence[np.ndarray],
     sampler: str,
@@ -65,8 +64,8 @@ def settle_nodes(
     SGLDWarning
         Where the largest number is not enough.
     """
-    groups = rows.groups
-    assert groups is not None
+    groups, conditional = rows.groups, rows.effects
+    assert groups is not None and conditional is not None
     conditional.settle(gaussian.mean.astype(rows.inputs.position.dtype), others)
     if conditional.normal:
         return 1

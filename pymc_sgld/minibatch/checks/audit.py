@@ -125,12 +125,11 @@ def compare_groups(
             axis=1,
         )
         at = tensor("effects", term.start.dtype, (term.batch_size, groups.q))
+        joint = term.joint(at, 1)[0]  # which adds what it reads to the data
         data = {item.variable: _rows_of(item, places) for item in term.data}
         known = {v: value for v, value in inputs.items() if v not in groups.variables}
         with np.errstate(all="ignore"):
-            [ours] = fixed.evaluate(
-                [term.joint(at, 1)[0]], {**known, **data, at: effects[members]}
-            )
+            [ours] = fixed.evaluate([joint], {**known, **data, at: effects[members]})
         wrong = np.abs(ours - theirs[members]) > _SINGLE * (1 + size[members])
         if wrong.any():
             i = int(np.flatnonzero(wrong)[0])

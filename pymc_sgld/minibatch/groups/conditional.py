@@ -107,34 +107,47 @@ class Conditional:
         self.normal = False
 
     @property
+    def size(self) -> int:
+        """How many effects all groups have."""
+        return self._count * sum(size for *_, size in self._effects)
+
+    @property
     def names(self) -> list[str]:
         """Of the variables."""
         return [name for name, *_ in self._effects]
 
-    def settle(self, position: np.ndarray, others: Sequence[np.ndarray]) -> float:
+    def settle(
+        self, position: np.ndarray, others: Sequence[np.ndarray], near: float = _NEAR
+    ) -> None:
         """Store the modes at a position as those from which others are searched.
 
-        Returns
-        -------
-        float
-            How far the farthest of them moved, in its standard deviations.
+        Parameters
+        ----------
+        position, others
+            Where.
+        near : float
+            Standard deviations that a mode may be off.
         """
-        farthest, normal = 0.0, True
+        normal = True
         rng = np.random.default_rng(_SEED)
         for each in self._classes:
             for part, rows in self._blocks(each):
-                before = each.members.start[part]
-                around = self._around(each, position, others, rows, before)
-                moved = np.linalg.solve(around.inverse, (around.mode - before)[..., None])[..., 0]
-                farthest = max(farthest, float(np.abs(moved).max()))
+                start = each.members.start[part]
+                around = self._around(each, position, others, rows, start, near=near)
                 each.members.start[part] = around.mode
-                elsewhere = around.at(3 * rng.standard_normal((1, *around.mode.shape)))[0]
-                inverse = self._slope(each, position, others, rows, elsewhere)[1]
-                normal &= np.allclose(inverse, around.inverse, rtol=1e-6, atol=0)
+                if part.start == 0:  # what holds for these holds for all
+                    elsewhere = around.at(3 * rng.standard_normal((1, *around.mode.shape)))[0]
+                    inverse = self._slope(each, position, others, rows, elsewhere)[1]
+                    here = self._slope(each, position, others, rows, around.mode)[1]
+                    normal &= np.allclose(inverse, here, rtol=1e-6, atol=0)
         self.normal = normal
-        return farthest
 
-    def measure(self, positions: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+    def measure(
+        self,
+        positions: Sequence[np.ndarray],
+        others: Sequence[np.ndarray],
+        most_rows: float = np.inf,
+    ) -> float:
         """Choose how many steps a draw takes, and return the acceptance rate of the worst group.
 
         Parameters
@@ -142,18 +155,22 @@ class Conditional:
         positions : sequence of ndarray, shape (d,)
             Where it is measured: the worst of them counts.
         others : sequence of ndarray
+        most_rows : float
+            Of more, the first blocks of each class are measured.
         """
         if self.normal:
             return 1.0
         rng = np.random.default_rng(_SEED)
         least = 1.0
         for position, each in itertools.product(positions, self._classes):
-            for part, rows in self._blocks(each):
+            for part, rows in self._some_blocks(each, most_rows):
                 start = each.members.start[part]
                 around = self._around(each, position, others, rows, start, _QUICK)
                 weights = np.concatenate(
-                    [self._propose(each, position, others, rows, around, rng)[1]
-                     for _ in range(_PILOT)]
+                    [
+                        self._propose(each, position, others, rows, around, rng)[1]
+                        for _ in range(_PILOT)
+                    ]
                 )
                 # the mean of min(1, w'/w) over pairs of proposals, weighted as the target is
                 share = np.exp(weights - weights.max(axis=0))
@@ -179,13 +196,10 @@ class Conditional:
         """
         q = sum(size for *_, size in self._effects)
         rules = [Nodes.of(count, q) for count in counts]
-        all_rows = sum(each.table.total_size * each.table.rows_each for each in self._classes)
         total = np.zeros(len(counts))
         for each in self._classes:
             sums, seen = np.zeros(len(counts)), 0
-            for part, rows in self._blocks(each):
-                if seen and seen * all_rows > most_rows * len(each.members):
-                    break
+            for part, rows in self._some_blocks(each, most_rows):
                 new = np.arange(part.start, part.stop) >= seen
                 around = self._around(each, position, others, rows, each.members.start[part])
                 log_det = np.log(np.abs(np.diagonal(around.inverse, axis1=1, axis2=2))).sum(axis=1)
@@ -270,14 +284,14 @@ class Conditional:
         weights = np.where(np.isnan(values), -np.inf, values) - log_proposal
         return proposals, weights
 
-    def _around(self, each, position, others, rows, start, most=_ITERATIONS) -> _Around:
+    def _around(self, each, position, others, rows, start, most=_ITERATIONS, near=_NEAR):
         """Return the Gaussians around the modes of a block, by Newton's method from a start."""
         mode = start
         slope, inverse = self._slope(each, position, others, rows, mode)
         for iteration in range(most):
             pulled = np.einsum("gji,gj->gi", inverse, slope)  # C^T g
             length = np.sqrt((pulled**2).sum(axis=1))
-            if not (length > _NEAR).any():
+            if not (length > near).any():
                 break
             farthest = np.inf if self.normal else _FARTHEST
             share = np.minimum(1, farthest / np.maximum(length, 1e-300))
@@ -311,6 +325,14 @@ class Conditional:
             factor[:, i, j] = entry
         inverse = np.linalg.inv(factor).swapaxes(1, 2)
         return np.asarray(slope, dtype=float), inverse
+
+    def _some_blocks(self, each: OfClass, most_rows: float):
+        """Give the first blocks, as many as have a share of so many rows, and one at least."""
+        all_rows = sum(each.table.total_size * each.table.rows_each for each in self._classes)
+        for part, rows in self._blocks(each):
+            yield part, rows
+            if part.stop * all_rows >= most_rows * len(each.members):
+                break
 
     def _blocks(self, each: OfClass):
         """Give which groups of a class a block has, and their data."""

@@ -59,9 +59,7 @@ class Factor:
 class _Trial(RowSelection):
     """A selection of groups that notes which parameters it reaches, and on which axis."""
 
-    def __init__(
-        self, fixed: FixedValues, parameters: Mapping[Variable, str], groups: int
-    ) -> None:
+    def __init__(self, fixed: FixedValues, parameters: Mapping[Variable, str], groups: int) -> None:
         super().__init__(fixed, parameters, groups, 3 if groups != 3 else 4)
         self.reached: dict[Variable, int] = {}
 

@@ -181,7 +181,9 @@ class GroupTerm:
     def _of_rows(self, term: Term, rows: RowsOfGroups) -> Variable:
         """Return the log-likelihood of each row of the groups of a batch, shape (rows,)."""
         graph = rows.select(term.graph, 0)
-        graph = pt.sum(graph, axis=list(range(1, graph.type.ndim))) if graph.type.ndim > 1 else graph
+        graph = (
+            pt.sum(graph, axis=list(range(1, graph.type.ndim))) if graph.type.ndim > 1 else graph
+        )
         for condition in term.conditions:
             selected = rows.condition(condition)
             if not any(each.variable in ancestors([selected]) for each in rows.picked):

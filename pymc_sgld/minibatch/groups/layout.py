@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class SizeClass:
     rows: dict[str, np.ndarray]
     counted: dict[str, np.ndarray]
     start: np.ndarray
-    _padded: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = field(
+    _padded: dict[Any, tuple[np.ndarray, np.ndarray]] = field(
         default_factory=dict, repr=False
     )
 
@@ -68,7 +69,10 @@ class SizeClass:
     def _kept(self, array: np.ndarray, name: str, entries: np.ndarray) -> np.ndarray:
         key = name, id(array)
         if key not in self._padded:
-            self._padded[key] = array, array[entries]  # the first is kept, so that its id is its own
+            self._padded[key] = (
+                array,
+                array[entries],
+            )  # the first is kept, so that its id is its own
         return self._padded[key][1]
 
 

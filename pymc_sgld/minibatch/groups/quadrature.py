@@ -161,7 +161,9 @@ def derivatives(joint: Joint, effects: Variable) -> tuple[Variable, list[list[Va
     q = effects.type.shape[1]
     slope = grad(pt.sum(joint(effects, 1)), effects, disconnected_inputs="ignore")
     bends = [
-        -grad(pt.sum(slope[:, i]), effects, disconnected_inputs="ignore", return_disconnected="zero")
+        -grad(
+            pt.sum(slope[:, i]), effects, disconnected_inputs="ignore", return_disconnected="zero"
+        )
         for i in range(q)
     ]
     factor: list[list[Variable]] = []
