@@ -43,7 +43,8 @@ from pymc_sgld.sources.source import Source
 
 PURPOSE = "compute the effects of groups"
 STATISTICS = ("mean", "sd", "lower", "upper")
-MEASURED_AT = 4  # positions: how draws of effects are to be made
+MEASURED_AT, MEASURED_ROWS = 4, 50_000  # positions and rows: how effects are to be drawn
+_NEAR = 0.1  # standard deviations from a mode that a search for it may begin
 _BLOCK = 2**20  # numbers that a quantile sorts at once
 
 
@@ -181,13 +182,13 @@ def group_effects(
     picked = _evenly_spaced(posterior, count)
     working = progress("finding the groups", shown=shown is not False, name="group_effects")
     with working as tell, one_thread(), np.errstate(all="ignore"):
-        rows, at = _integrated(picked, model, sources, placing, asked)
+        rows, at = _integrated(picked, model, sources, placing, asked, backend)
         total = None if placing == UNKNOWN else stored.setting("total_size")
         if total is not None:
             check_row_count(FullData(rows.blocks(BLOCK)).rows, rows, total, PURPOSE)
         chosen = _Chosen(rows, at, wanted)
         tell("compiling draws of the effects")
-        given = _Given(rows, at, backend)
+        given = _Given(rows, at)
         drawn = _draw(given, chosen, rng)
     return _dataset(drawn, picked, model, None if as_draws else probability)
 
@@ -198,6 +199,7 @@ def _integrated(
     sources: Mapping[str, Source],
     placing: int,
     asked: Collection[str] | None,
+    backend: Backend,
 ) -> tuple[Minibatcher, Draws]:
     """Return a model whose effects of groups are integrated out, and draws of the other variables.
 
@@ -215,7 +217,7 @@ def _integrated(
             f"cannot {PURPOSE}: draws of {shorten(some)} are not finite, or lie on the edge of "
             "their support."
         )
-    rows = at.minibatcher(None)
+    rows = at.minibatcher(None, backend)
     if rows.groups is None:
         raise SettingError(_no_groups(rows))
     if not effects:  # there are draws of them
@@ -281,11 +283,10 @@ class _Given:
         The model, the effects integrated out.
     at : Draws
         Of the other variables.
-    backend : Backend
     """
 
-    def __init__(self, rows: Minibatcher, at: Draws, backend: Backend) -> None:
-        assert rows.groups is not None
+    def __init__(self, rows: Minibatcher, at: Draws) -> None:
+        assert rows.groups is not None and rows.effects is not None
         self.at = at
         self._position = at.position
         integrated = set(rows.groups.variables)
@@ -297,11 +298,12 @@ class _Given:
             each.name: at.model.rvs_to_values[at.model[each.name]].name for each in effects
         }
         count = at.shape[0] * at.shape[1]
-        self._conditional = rows.conditional(backend, count)
+        self._conditional = rows.effects
         places = [divmod(k, at.shape[1]) for k in _spaced(count, MEASURED_AT)]
         others = self._others_at(*places[0])
-        self._conditional.settle(self._position.mean(axis=(0, 1)), others)
-        self._conditional.measure([self._position[place] for place in places], others)
+        self._conditional.settle(self._position.mean(axis=(0, 1)), others, near=_NEAR)
+        positions = [self._position[place] for place in places]
+        self._conditional.measure(positions, others, MEASURED_ROWS)
 
     def _others_at(self, chain: int, draw: int) -> list[np.ndarray]:
         points = self.at.points

@@ -142,13 +142,17 @@ class Draws:
         """Return one draw as a point of the model, what is integrated out as it starts."""
         return self.start | {name: values[chain, draw] for name, values in self.points.items()}
 
-    def minibatcher(self, marginalize: bool | None = False) -> Minibatcher:
+    def minibatcher(
+        self, marginalize: bool | None = False, backend: Backend = NUMPY
+    ) -> Minibatcher:
         """Return the model at the last draw, for batches of its rows.
 
         Parameters
         ----------
         marginalize : bool or None
             What to integrate out of the variables that these are draws of; None for a choice.
+        backend : Backend
+            What compiles functions of the effects of groups.
         """
         return Minibatcher(
             self.model,
@@ -157,6 +161,7 @@ class Draws:
             *places_of(self.model, self.placing),
             sources=self.sources,
             marginalize=list(self.integrated) or marginalize,
+            backend=backend,
         )
 
     def _coordinates_of(self, value: Variable, posterior: xr.Dataset) -> Iterator[Coordinate]:
