@@ -103,6 +103,13 @@ def names(argument: str, value: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
+def effects_named(value: Any) -> tuple[str, ...] | bool | None:
+    """Return which effects of groups to integrate out: names, a choice (None), any or none."""
+    if value is None or isinstance(value, bool | np.bool_):
+        return None if value is None else bool(value)
+    return names("marginalize", value) or False
+
+
 def placed(potentials: Any) -> dict[str, str]:
     """Return where each potential belongs."""
     if potentials is None:

@@ -7,7 +7,8 @@ import pytest
 
 from pymc_sgld import SGLD, MinibatchError, SettingError
 from pymc_sgld.minibatch import report
-from tests.graphs import TEXTBOOK
+from pymc_sgld.minibatch.groups import layout
+from tests.graphs import QUICK, TEXTBOOK
 
 ROWS = 200
 _rng = np.random.default_rng(2)
@@ -84,3 +85,88 @@ def test_bad_settings(model):
         report(model, batch_size=201)
     with pytest.raises(SettingError, match="full has"):
         report(model, full="beta")
+
+
+# --- groups ----------------------------------------------------------------------------------
+
+GROUP = np.arange(ROWS) ** 2 % 17
+GROUP[:20] = 17  # a large one
+COUNTS = _rng.poisson(2, size=ROWS)
+
+
+@pytest.fixture(scope="module")
+def grouped():
+    with pm.Model() as model:
+        level = pm.Data("level", _rng.normal(size=20))
+        slope = pm.Normal("slope")
+        offset = pm.Normal("offset", slope * level, 1, shape=20)
+        mean = offset[pm.Data("group", GROUP)] + slope * pm.Data("x", X[:, 0])
+        pm.Normal("y", mean, 1, observed=y)
+        pm.Poisson("count", pt.exp(mean), observed=COUNTS)
+        pm.Normal("other", slope, 1, observed=y[:150])
+        three = pm.Normal("three", slope, 1, shape=(20, 3))
+        pm.Normal("z", (three[GROUP[::-1]] * X).sum(axis=1), 1, observed=y)
+    return model
+
+
+def test_lines_of_groups(grouped):
+    """Rows and groups of a batch, and what is read of them, from the sizes of the groups."""
+    found = report(grouped, batch_size=40)
+    lines = found.table.set_index("variable").T.to_dict()
+    sizes = np.bincount(GROUP, minlength=20)
+    classes = [sizes[sizes <= most] for most in _largest(sizes)]
+    classes = [s[s > above] for s, above in zip(classes, [-1, *_largest(sizes)[:-1]], strict=True)]
+    batches = [max(1, round(40 / ROWS * len(s))) for s in classes]
+    assert lines["offset"] == {
+        "rows": 20,
+        "batch": sum(batches),
+        "treatment": "integrated out",
+        "data": "level",
+        "entries": sum(batches),
+        "full_entries": 20,
+    }
+    rows = round(sum(b * s.mean() for b, s in zip(batches, classes, strict=True)))
+    padded = [2 * s.max() for s in classes]  # the data of an outcome: itself, and x
+    for name, data in (("y", "y, x"), ("count", "count, x")):
+        assert set(lines[name].pop("data").split(", ")) == set(data.split(", "))
+        assert lines[name] == {
+            "rows": ROWS,
+            "batch": rows,
+            "treatment": "by groups",
+            "entries": sum(b * p for b, p in zip(batches, padded, strict=True)),
+            "full_entries": sum(len(s) * p for s, p in zip(classes, padded, strict=True)),
+        }
+    assert lines["other"]["treatment"] == "minibatched" and lines["other"]["batch"] == 40
+
+
+def _largest(sizes):
+    return layout._largest_sizes(2 * sizes) // np.array(2)
+
+
+def test_sentences_on_groups(grouped):
+    found = report(grouped, batch_size=40)
+    assert found.notes[0] == ("offset: 20 groups of 0 to 42 rows, integrated out by quadrature.")
+    assert '"three" is not integrated out: a group has 3 effects' in found.notes[1]
+    for text in (repr(found), found._repr_html_()):
+        assert "integrated out by quadrature" in text and "by groups" in text
+    plain = report(grouped, batch_size=40, marginalize=False)
+    assert plain.notes == [] and "offset" in set(plain.table["variable"])
+    assert set(plain.table["treatment"]) == {"minibatched", "prior"}
+    assert report(grouped, batch_size=40, marginalize="offset").notes[0] == found.notes[0]
+    with pytest.raises(SettingError, match='marginalize: "three" cannot be integrated out: a gro'):
+        report(grouped, marginalize="three")
+    with pytest.raises(SettingError, match="marginalize=1 must be names"):
+        report(grouped, marginalize=1)
+
+
+def test_effects_that_are_normal_need_one_node():
+    with pm.Model() as model:
+        spread = pm.HalfNormal("spread")
+        effect = pm.Normal("effect", 0, spread, shape=50)
+        pm.Normal("y", effect[np.arange(ROWS) % 50], 1, observed=y)
+    sentence = "effect: 50 groups of 4 rows, integrated out with 1 node (exact)"
+    assert report(model).notes == [f"{sentence}."]
+    step = SGLD(model=model, batch_size=8, compile_kwargs={"mode": "FAST_COMPILE"})
+    assert repr(step).endswith(f")\n{sentence}") and "batch_size=2 of 50 groups" in repr(step)
+    without = SGLD(model=model, batch_size=8, step_size=1e-4, marginalize=False, **QUICK)
+    assert "integrated out" not in repr(without) and "batch_size=8 of 200 rows" in repr(without)
