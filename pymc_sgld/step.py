@@ -120,7 +120,8 @@ class SGLD(BlockedStep):
         Random variables to sample. By default all continuous free variables of the model.
     batch_size : int, optional
         Rows of a batch. The number of all rows gives full-gradient Langevin dynamics, as does a
-        model without observed variables. By default 128, or up to 1024 (or 2 d) where gradient
+        model without observed variables. Of groups whose effects are integrated out, a batch has as
+        many as have about so many rows, and all rows of each. By default 128, or up to 1024 (or 2 d) where gradient
         noise is what keeps a chosen step size small. Observed variables of one length share
         their rows; those of another length have batches of their own, and where there are no more
         rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
@@ -181,6 +182,16 @@ class SGLD(BlockedStep):
         a memory map, a zarr array or an HDF5 dataset, or a :class:`pymc_sgld.sources.Source`. The
         model is built with a few rows as a template. Only for ``batching="reshuffle"``, which
         shuffles the rows of random blocks together. See the page on large data.
+    marginalize : str, collection of str or bool, optional
+        Effects of groups to integrate out, by the names of their variables: intercepts and slopes
+        of counties, customers or items, one or two numbers for each group. The other variables are
+        then sampled from their marginal posterior, whose size and whose cost do not grow with the
+        number of groups, and the effects are drawn exactly given these, where the run records
+        them. True for those with the most groups, False for none. By default those with the most
+        groups if that helps: of data of more than 2000 rows if there are 30 groups, and if a group
+        of each size has no large part of the rows. Not where ``temperature`` is not 1, nor where
+        ``preconditioner`` is an array. :func:`pymc_sgld.minibatch.report` says what is integrated
+        out, and why others are not.
     model : Model, optional
         By default the model of the context.
     rng : int, Generator or None
@@ -200,7 +211,8 @@ class SGLD(BlockedStep):
     Raises
     ------
     SettingError
-        For an argument that cannot be used.
+        For an argument that cannot be used; when a run starts that would record more effects of
+        groups than can be drawn, with the ``var_names`` to pass.
     SGLDWarning
         Where the search for the center did not settle, a control variate is not used, or chunks of
         a source are missing; where every update reads very much of a likelihood, or every draw

@@ -286,7 +286,7 @@ class Conditional:
 
     def _around(self, each, position, others, rows, start, most=_ITERATIONS, near=_NEAR):
         """Return the Gaussians around the modes of a block, by Newton's method from a start."""
-        mode = start
+        mode, near = start, max(near, 10 * np.sqrt(np.finfo(start.dtype).eps))
         slope, inverse = self._slope(each, position, others, rows, mode)
         for iteration in range(most):
             pulled = np.einsum("gji,gj->gi", inverse, slope)  # C^T g
@@ -318,7 +318,8 @@ class Conditional:
     def _slope(self, each, position, others, rows, effects) -> tuple[np.ndarray, np.ndarray]:
         """Return the slope at effects, shape (groups, q), and ``C``, shape (groups, q, q)."""
         with np.errstate(all="ignore"):
-            slope, *entries = each.derivatives(position, others, rows, [effects])
+            at = effects.astype(each.members.start.dtype, copy=False)
+            slope, *entries = each.derivatives(position, others, rows, [at])
         q = effects.shape[1]
         factor = np.zeros((len(effects), q, q))
         for entry, (i, j) in zip(entries, zip(*np.tril_indices(q), strict=True), strict=True):
