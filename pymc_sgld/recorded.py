@@ -14,10 +14,11 @@ ALL = None
 """Of a run without ``var_names``, and of a step that is used without ``pm.sample``."""
 
 
-def recorded_names() -> Collection[str] | None:
+def recorded_names(outside: Collection[str] | None = ALL) -> Collection[str] | None:
     """Return the names that the run in progress records, or None for all.
 
-    They are an argument of the call of ``pm.sample`` further up on the stack.
+    They are an argument of the call of ``pm.sample`` further up on the stack. Where there is none,
+    ``outside`` is returned.
     """
     frame = sys._getframe(1)
     while frame is not None:
@@ -26,4 +27,4 @@ def recorded_names() -> Collection[str] | None:
             names = frame.f_locals.get("var_names", ALL)
             return ALL if names is None else list(names)
         frame = frame.f_back  # type: ignore[assignment]
-    return ALL
+    return outside

@@ -121,10 +121,10 @@ class SGLD(BlockedStep):
     batch_size : int, optional
         Rows of a batch. The number of all rows gives full-gradient Langevin dynamics, as does a
         model without observed variables. Of groups whose effects are integrated out, a batch has as
-        many as have about so many rows, and all rows of each. By default 128, or up to 1024 (or 2 d) where gradient
-        noise is what keeps a chosen step size small. Observed variables of one length share
-        their rows; those of another length have batches of their own, and where there are no more
-        rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
+        many as have about so many rows, and all rows of each. By default 128, or up to 1024 (or
+        2 d) where gradient noise is what keeps a chosen step size small. Observed variables of one
+        length share their rows; those of another length have batches of their own, and where there
+        are no more rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
     step_size : float or callable, optional
         :math:`\varepsilon` (drift :math:`\varepsilon / 2`, noise variance :math:`T\varepsilon M`),
         in squared units of the unconstrained coordinates, or without unit where :math:`M` is a

@@ -13,7 +13,7 @@ from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.groups.conditional import Conditional
-from pymc_sgld.recorded import recorded_names
+from pymc_sgld.recorded import ALL, recorded_names
 
 MOST_EFFECTS = 50_000  # of all groups that a result may hold: 400 MB for 1000 draws
 MOST_SECONDS = 1.0  # that a draw of them may take
@@ -55,13 +55,10 @@ class IntegratedOut:
             began = time.perf_counter()
             conditional.draw(np.random.default_rng(_SEED), *place)
             self._seconds = time.perf_counter() - began
-        self._recorded: Collection[str] | None = None
+        self._recorded: Collection[str] | None = ALL
+        self._elsewhere: Collection[str] | None = ALL  # in the process that a copy is for
         if has_others:
             self._check("other steps need them")
-
-    def look(self) -> None:
-        """Find out what the run in progress records."""
-        self._recorded = recorded_names()
 
     def begin(self) -> None:
         """Refuse a run that would record what is too much to draw.
@@ -71,8 +68,7 @@ class IntegratedOut:
         SettingError
             With the call that does not record it.
         """
-        if self._recorded is None:
-            self.look()
+        self._recorded = recorded_names(self._elsewhere)
         if self._are_drawn:
             self._check("the run would record them")
 
@@ -115,5 +111,5 @@ class IntegratedOut:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        self.look()  # a pickle is made where the run begins, and leaves it behind
-        return self.__dict__
+        # a pickle is made where the run begins, and leaves it behind
+        return self.__dict__ | {"_elsewhere": recorded_names(self._elsewhere)}

@@ -117,13 +117,7 @@ def compare_groups(
             index = groups.index[outcome.name]
             theirs += np.bincount(index, rows.sum(axis=1), groups.count)
             size += np.bincount(index, np.abs(rows).sum(axis=1), groups.count)
-        effects = np.concatenate(
-            [
-                np.moveaxis(inputs[e.variable], e.axis, 0).reshape((groups.count, -1))
-                for e in groups.effects
-            ],
-            axis=1,
-        )
+        effects = groups.of_point(inputs)
         at = tensor("effects", term.start.dtype, (term.batch_size, groups.q))
         joint = term.joint(at, 1)[0]  # which adds what it reads to the data
         data = {item.variable: _rows_of(item, places) for item in term.data}
@@ -135,9 +129,9 @@ def compare_groups(
             i = int(np.flatnonzero(wrong)[0])
             raise MinibatchError(
                 f"the log density of group {members[i]} of {groups.labels} at the initial point "
-                f"is {ours[i]:.6g}, and PyMC computes {theirs[members][i]:.6g}. {INTEGERS} If there "
-                "are none, this is a defect of pymc_sgld: please report it. marginalize=False "
-                "samples the effects as other variables."
+                f"is {ours[i]:.6g}, and PyMC computes {theirs[members][i]:.6g}. {INTEGERS} If "
+                "there are none, this is a defect of pymc_sgld: please report it. "
+                "marginalize=False samples the effects as other variables."
             )
 
 

@@ -122,7 +122,7 @@ class Search:
         return sorted(found, key=lambda factor: -factor.groups)
 
     def _uses(self, term: Term) -> Iterator[tuple[dict[str, int], np.ndarray, int]]:
-        """Give what has an entry for each group of rows, the group of each row, and their number."""
+        """Give what has an entry for each group, the group of each row, and how many there are."""
         for node in toposort([term.graph]):
             if not isinstance(node.op, AdvancedSubtensor) or self._fixed.is_fixed(node.outputs[0]):
                 continue
@@ -250,7 +250,7 @@ def choose_factor(
     if marginalize is None or marginalize is True:
         chosen = able[0] if able else None
     else:
-        wanted = {marginalize} if isinstance(marginalize, str) else set(marginalize)
+        wanted = {marginalize} if isinstance(marginalize, str) else set(marginalize or ())
         chosen = next((f for f in able if wanted == f.axes.keys()), None)
         if chosen is None:
             raise SettingError(_why_not(factors, wanted))

@@ -103,6 +103,11 @@ class Groups:
         self.nodes_each = count
         self.nodes = Nodes.of(count, self.q)
 
+    def of_point(self, values: Mapping[Variable, np.ndarray]) -> np.ndarray:
+        """Return the effects of all groups, shape (groups, q), of values by their variable."""
+        parts = [np.moveaxis(values[effect.variable], effect.axis, 0) for effect in self.effects]
+        return np.concatenate([part.reshape((self.count, -1)) for part in parts], axis=1)
+
     def log_likelihood(self, term: GroupTerm, newton: int) -> Variable:
         """Return the log-likelihood of the groups of a batch, their effects integrated out."""
         newton = newton if len(self.nodes.z) > 1 else 1
@@ -221,7 +226,13 @@ class GroupTerm:
         return graph
 
     def joint(self, effects: Variable, copies: int) -> Variable:
-        """Return ``h`` at effects of shape (copies * groups, q), as shape (copies, groups)."""
+        """Return ``h`` at effects of shape (copies * groups, q), as shape (copies, groups).
+
+        Raises
+        ------
+        RowsMixed
+            If it depends on the effects of other groups.
+        """
         groups, start = self.batch_size, 0
         taken = {}
         for effect in self.groups.effects:
@@ -248,10 +259,14 @@ class GroupTerm:
             else:
                 by_row = vectorize_graph(graph, replaced)
             total = total + by_row.reshape((copies, groups, rows.longest)).sum(axis=2)
+        found = set(ancestors([total]))
+        for effect in self.groups.effects:
+            if effect.variable in found:
+                raise RowsMixed(f'all of "{effect.name}" enters the density of every group')
         return total
 
     def derivatives(self, effects: Variable) -> list[Variable]:
-        """Return the slope of ``h`` at effects, and the entries of a factor of minus its Hessian."""
+        """Return the slope of ``h`` at effects, and the entries of a factor of its curvature."""
         slope, factor = derivatives(self.joint, effects)
         return [slope, *[entry for row in factor for entry in row]]
 

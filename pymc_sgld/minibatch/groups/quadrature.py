@@ -156,7 +156,8 @@ def gaussian(joint: Joint, start: Variable, newton: int, quadratic: bool = False
 def derivatives(joint: Joint, effects: Variable) -> tuple[Variable, list[list[Variable]]]:
     """Return the gradient of ``h``, shape (groups, q), and a factor of minus its Hessian.
 
-    Where the Hessian is not negative, its absolute values take its place.
+    Where the Hessian is not negative, its absolute values take its place; where an effect has no
+    curvature at all, one does.
     """
     q = effects.type.shape[1]
     slope = grad(pt.sum(joint(effects, 1)), effects, disconnected_inputs="ignore")
@@ -173,7 +174,8 @@ def derivatives(joint: Joint, effects: Variable) -> tuple[Variable, list[list[Va
             known = [row[k] * factor[j][k] for k in range(j)]
             row.append((bends[i][:, j] - pt.add(*known, 0)) / factor[j][j])
         left = bends[i][:, i] - (pt.add(*[x**2 for x in row], 0) if row else 0)
-        least = np.sqrt(np.finfo(effects.dtype).eps) * pt.abs(bends[i][:, i])
+        bend = pt.abs(bends[i][:, i])
+        least = pt.switch(bend > 0, np.sqrt(np.finfo(effects.dtype).eps) * bend, 1)
         row.append(pt.sqrt(pt.maximum(pt.abs(left), least)))
         factor.append(row)
     return slope, factor
