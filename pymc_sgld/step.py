@@ -25,6 +25,7 @@ from pymc_sgld.arguments import (
     choice,
     compile_settings,
     complete_point,
+    effects_named,
     flag,
     generator,
     model_of,
@@ -343,6 +344,7 @@ class SGLD(BlockedStep):
             settings = choose(rows, density, asked, search, schedule is None, size is None)
             self._check(settings)
             self._describe(settings)
+            self._integral = "" if rows.groups is None else f"\n{rows.groups.sentence()}"
             self._integrated = self._integrate_out(model, rows, settings, point)
             self._values = ParameterValues(model, moved, point)
             self._origin = self._inputs(model.initial_point())[0]
@@ -415,12 +417,10 @@ class SGLD(BlockedStep):
 
     def _effects(self, marginalize: Any, preconditioner: Any) -> Any:
         """Return which effects of groups to integrate out: names, None for a choice, or False."""
-        if marginalize is None:
+        chosen = effects_named(marginalize)
+        if chosen is None:
             by_name = isinstance(preconditioner, str)
             return None if by_name and self.temperature == 1 else False
-        chosen = marginalize
-        if not isinstance(marginalize, bool):
-            chosen = names("marginalize", marginalize) or False
         if chosen is not False and self.temperature != 1:
             raise SettingError(
                 "marginalize= integrates over the posterior, and temperature is not 1: pass "
@@ -454,6 +454,9 @@ class SGLD(BlockedStep):
         tables = settings.density.tables
         self.gradient, self.preconditioner = settings.gradient, settings.preconditioner.name
         self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in tables}
+        self._batches = [
+            f"{t.batch_size} of {t.total_size} {'groups' if t.groups else 'rows'}" for t in tables
+        ]
         self.batch_size = round(sum(t.batch_size * t.rows_each for t in tables))
         self.total_size = round(sum(t.total_size * t.rows_each for t in tables))
 
@@ -563,13 +566,13 @@ class SGLD(BlockedStep):
     def __repr__(self) -> str:
         """Return the settings as they were resolved."""
         names = ", ".join(c.name for c in self.coordinates)
-        rows = " + ".join(f"{n} of {total} rows" for n, total in self.tables.values()) or "no rows"
+        rows = " + ".join(self._batches) or "no rows"
         return (
             f"{self._called}(vars=[{names}], batch_size={rows}, "
             f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
             f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r}, "
-            f"integrator={self.integrator!r}{self._more()})"
+            f"integrator={self.integrator!r}{self._more()}){self._integral}"
         )
 
     def _more(self) -> str:

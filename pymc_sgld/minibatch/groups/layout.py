@@ -65,12 +65,10 @@ class SizeClass:
         return self._kept(array, "", self.members)
 
     def _kept(self, array: np.ndarray, name: str, entries: np.ndarray) -> np.ndarray:
-        key = name, id(array)
-        if key not in self._padded:
-            self._padded[key] = (
-                array,
-                array[entries],
-            )  # the first is kept, so that its id is its own
+        memory = array.__array_interface__["data"][0]  # views of one array are one
+        key = name, memory, array.dtype.str, array.shape, array.strides
+        if key not in self._padded:  # the array is kept, so that its memory is its own
+            self._padded[key] = array, array[entries]
         return self._padded[key][1]
 
 
