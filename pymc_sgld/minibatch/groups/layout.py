@@ -41,9 +41,7 @@ class SizeClass:
     rows: dict[str, np.ndarray]
     counted: dict[str, np.ndarray]
     start: np.ndarray
-    _padded: dict[Any, tuple[np.ndarray, np.ndarray]] = field(
-        default_factory=dict, repr=False
-    )
+    _padded: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.members)
