@@ -331,8 +331,9 @@ class Conditional:
             slope, here = self._slope(each, position, others, rows, around.at(times * z)[0])
             pulled = np.einsum("gji,gj->gi", inverse, slope)
             apart = np.abs(pulled + times * z[0]) / (1 + _AWAY * np.abs(z[0]))
-            bent = np.abs(np.linalg.solve(here, inverse) - np.eye(mode.shape[1]))
-            if not (apart.max() < tolerance and bent.max() < tolerance):
+            spread = np.linalg.norm(inverse, axis=2, keepdims=True)
+            same = np.abs(here - inverse) < tolerance * spread
+            if not (apart.max() < tolerance and same.all()):
                 return False
         return True
 
