@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import arviz_base as az
@@ -29,12 +29,18 @@ from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, find_posterior, shorten
 from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects, check_row_count
+from pymc_sgld.diagnostics.trust.unconstrained import (
+    Draws,
+    absent_effects,
+    check_row_count,
+    factors_at,
+)
 from pymc_sgld.diagnostics.weights import has_varying_steps
 from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.graph.named_dimensions import lower
+from pymc_sgld.minibatch.groups.find import Factor
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.progress import progress
@@ -93,8 +99,7 @@ def group_effects(
     return_draws : bool
         Whether to return the draws themselves.
     marginalize : str or collection of str, optional
-        Names of the effects, where ``SGLD`` got them; by default those that idata lacks, or else
-        those that ``SGLD`` integrates out.
+        Names of the effects; by default those that idata lacks, or else those with the most groups.
     random_seed : int, Generator or None
         Seed of the draws.
     data : dict, optional
@@ -124,7 +129,8 @@ def group_effects(
     Warns
     -----
     SGLDWarning
-        If the step sizes of the run vary, so that its draws count unequally.
+        If the step sizes of the run vary, so that its draws count unequally; if the intercept of
+        `idata` may be another one than that of the model, as after Bambi's ``fit``.
 
     Notes
     -----
@@ -171,13 +177,8 @@ def group_effects(
             f"cannot {PURPOSE}: the temperature of the run was {stored.temperature:g}, and effects "
             "are drawn from the posterior, temperature 1."
         )
-    if has_varying_steps(idata):
-        warnings.warn(
-            "The step sizes of idata vary, so that its draws count unequally: pass what "
-            "thin_by_step_size returns instead.",
-            SGLDWarning,
-            stacklevel=2,
-        )
+    for doubt in _doubts(idata, posterior, model):
+        warnings.warn(doubt, SGLDWarning, stacklevel=2)
     placing = stored.setting("placing") or 0
     picked = _evenly_spaced(posterior, count)
     working = progress("finding the groups", shown=shown is not False, name="group_effects")
@@ -208,8 +209,9 @@ def _integrated(
     SettingError
         If there are no such effects, or draws of another variable are missing or not finite.
     """
-    effects = asked or absent_effects(posterior, model, sources, placing, PURPOSE)
-    at = Draws(posterior, model, sources, placing, effects, PURPOSE)
+    where = posterior, model, sources, placing
+    effects = asked or absent_effects(*where, PURPOSE)
+    at = Draws(*where, effects, PURPOSE)
     bad = ~np.isfinite(at.position).all(axis=(0, 1))
     if bad.any():
         some = [c.label for c, is_bad in zip(at.coordinates, bad, strict=True) if is_bad]
@@ -217,13 +219,26 @@ def _integrated(
             f"cannot {PURPOSE}: draws of {shorten(some)} are not finite, or lie on the edge of "
             "their support."
         )
-    rows = at.minibatcher(None, backend)
-    if rows.groups is None:
-        raise SettingError(_no_groups(rows))
-    if not effects:  # there are draws of them
-        found = [effect.name for effect in rows.groups.effects]
-        at = Draws(posterior, model, sources, placing, found, PURPOSE)
-    return rows, at
+    if not effects:  # there are draws of all variables
+        effects = _with_most_groups(factors_at(*where, PURPOSE), len(at.moved))
+        at = Draws(*where, effects, PURPOSE)
+    return at.minibatcher(backend), at
+
+
+def _with_most_groups(factors: Sequence[Factor], variables: int) -> list[str]:
+    """Return the effects of a model that can be integrated out, of the groups that are most."""
+    for factor in factors:
+        if factor.refusal is None and len(factor.axes) < variables:
+            return list(factor.axes)
+    if not factors:
+        raise SettingError(
+            f"cannot {PURPOSE}: the model has none that can be integrated out, variables with an "
+            "entry for each group that a fixed index of the rows picks. The posterior of idata has "
+            "draws of all its variables."
+        )
+    alone = "without them no variable is left"
+    reasons = "; ".join(f"{each.names}: {each.refusal or alone}" for each in factors)
+    raise SettingError(f"cannot {PURPOSE}: none can be integrated out ({reasons}).")
 
 
 class _Chosen:
@@ -351,24 +366,28 @@ def _evenly_spaced(posterior: xr.Dataset, count: int) -> xr.Dataset:
     return posterior.isel(draw=_spaced(draws, max(2, -(-count // chains))))
 
 
+def _doubts(idata: xr.DataTree | xr.Dataset, posterior: xr.Dataset, model: Model) -> Iterator[str]:
+    """Give what makes draws other than those of the model."""
+    if has_varying_steps(idata):
+        yield (
+            "The step sizes of idata vary, so that its draws count unequally: pass what "
+            "thin_by_step_size returns instead."
+        )
+    of_bambi = posterior.attrs.get("modeling_interface") == "bambi"
+    if of_bambi and "Intercept" in [rv.name for rv in model.free_RVs]:
+        yield (
+            "idata is of Bambi's fit, which gives the intercept for predictors as they are in the "
+            "data, and the model has them centered: the effects are off, unless it was built with "
+            "center_predictors=False. Else sample it with pm.sample, and pass that result."
+        )
+
+
 def _probability(prob: float | None) -> float:
     """Return the probability of an interval."""
     found = number("prob", az.rcParams["stats.ci_prob"] if prob is None else prob, 0)
     if not 0 < found < 1:
         raise SettingError(f"prob={prob!r} must lie between 0 and 1.")
     return found
-
-
-def _no_groups(rows: Minibatcher) -> str:
-    """Return why a model has no effects that can be integrated out."""
-    if not rows.kept:
-        return (
-            f"cannot {PURPOSE}: the model has none that can be integrated out, variables with an "
-            "entry for each group that a fixed index of the rows picks. The posterior of idata has "
-            "draws of all its variables."
-        )
-    reasons = "; ".join(f"{names}: {reason}" for names, reason in rows.kept.items())
-    return f"cannot {PURPOSE}: none can be integrated out ({reasons})."
 
 
 def _dataset(

@@ -271,6 +271,17 @@ def test_step_sizes_that_vary_are_told(model):
         group_effects(run, model, draws=4)
 
 
+def test_the_intercept_of_bambi_is_told():
+    with pm.Model() as model:
+        effect = pm.Normal("effect", pm.Normal("Intercept"), 1, shape=GROUPS)
+        pm.Normal("y", effect[GROUP], 1, observed=NUMBERS)
+    run = dataset(Intercept=normal(9))
+    group_effects(run, model, draws=4)
+    run.posterior.attrs["modeling_interface"] = "bambi"
+    with pytest.warns(SGLDWarning, match="built with center_predictors=False"):
+        group_effects(run, model, draws=4)
+
+
 # --- after a run -----------------------------------------------------------------------------
 
 

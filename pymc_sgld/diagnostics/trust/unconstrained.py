@@ -142,25 +142,15 @@ class Draws:
         """Return one draw as a point of the model, what is integrated out as it starts."""
         return self.start | {name: values[chain, draw] for name, values in self.points.items()}
 
-    def minibatcher(
-        self, marginalize: bool | None = False, backend: Backend = NUMPY
-    ) -> Minibatcher:
-        """Return the model at the last draw, for batches of its rows.
-
-        Parameters
-        ----------
-        marginalize : bool or None
-            What to integrate out of the variables that these are draws of; None for a choice.
-        backend : Backend
-            What compiles functions of the effects of groups.
-        """
+    def minibatcher(self, backend: Backend = NUMPY) -> Minibatcher:
+        """Return the model at the last draw, for batches of its rows."""
         return Minibatcher(
             self.model,
             self.model.continuous_value_vars,
             self.point(0, -1),
             *places_of(self.model, self.placing),
             sources=self.sources,
-            marginalize=list(self.integrated) or marginalize,
+            marginalize=list(self.integrated) or False,
             backend=backend,
         )
 
@@ -199,23 +189,7 @@ def absent_effects(
     missing = {name for name in free if name not in posterior}
     if not missing or len(missing) == len(free):
         return []
-    start = model.initial_point()
-    last = posterior.isel(chain=slice(0, 1), draw=slice(-1, None))
-    recorded = [rv for rv in model.free_RVs if rv.name not in missing]
-    points = _unconstrain(last, model, recorded, purpose)
-    _check_shapes(points, start, purpose)
-    point = start | {
-        name: array[0, 0] for name, array in points.items() if np.isfinite(array).all()
-    }
-    factors = _factors_of(
-        Minibatcher(
-            model,
-            model.continuous_value_vars,
-            point,
-            *places_of(model, placing),
-            sources=sources,
-        )
-    )
+    factors = factors_at(posterior, model, sources, placing, purpose)
     factor = next((each for each in factors if each.axes.keys() & missing), None)
     if factor is None:
         return []
@@ -226,6 +200,27 @@ def absent_effects(
             f"out: {factor.refusal}. Pass a run that records all free variables of the model."
         )
     return list(factor.axes)
+
+
+def factors_at(
+    posterior: xr.Dataset,
+    model: Model,
+    sources: Mapping[str, Source] | None = None,
+    placing: int = 0,
+    purpose: str = GRADIENTS,
+) -> list[Factor]:
+    """Return the variables with an effect for each of some groups, those of most groups first.
+
+    The model is looked at where the last draw is, what is missing as it starts.
+    """
+    start = model.initial_point()
+    last = posterior.isel(chain=slice(0, 1), draw=slice(-1, None))
+    recorded = [rv for rv in model.free_RVs if rv.name in posterior]
+    points = _unconstrain(last, model, recorded, purpose)
+    _check_shapes(points, start, purpose)
+    finite = {name: array[0, 0] for name, array in points.items() if np.isfinite(array).all()}
+    vars, places = model.continuous_value_vars, places_of(model, placing)
+    return _factors_of(Minibatcher(model, vars, start | finite, *places, sources=sources))
 
 
 def _factors_of(rows: Minibatcher) -> list[Factor]:
