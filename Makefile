@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost first-draw large bias-target accuracy hierarchical samplers clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large bias-target accuracy hierarchical samplers clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -19,6 +19,7 @@ help:
 	@echo 'make benchmark   speed and memory beside other libraries and NUTS; takes an hour, and torch'
 	@echo 'make choosing    the rules for batch size and step size beside runs'
 	@echo 'make flat-cost   rows and seconds for an effective sample size as the data grow, beside NUTS'
+	@echo 'make groups      seconds as the number of groups grows, beside NUTS'
 	@echo 'make first-draw  seconds to the first draw of twelve models, beside NUTS and nutpie; takes hours'
 	@echo 'make large       8 GB of data on disk: seconds, memory, and the posterior (size=GB)'
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
@@ -71,6 +72,10 @@ benchmark:
 choosing:
 	@$(environment) plots
 	$(python) benchmarks/choosing.py
+
+groups:
+	@$(environment) benchmark
+	$(python) benchmarks/groups.py
 
 flat-cost: # empty caches, so that what compiles is timed
 	@$(environment) benchmark

@@ -11,6 +11,7 @@ from pymc_sgld.version import __version__
 
 if TYPE_CHECKING:
     from pymc_sgld.diagnostics.comparison.compare import compare
+    from pymc_sgld.diagnostics.effects import group_effects
     from pymc_sgld.diagnostics.plots.bias import plot_bias
     from pymc_sgld.diagnostics.plots.comparison import plot_comparison
     from pymc_sgld.diagnostics.stored import run_settings
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "compare",
     "diagnose",
+    "group_effects",
     "minibatch",
     "plot_bias",
     "plot_comparison",

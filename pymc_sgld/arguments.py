@@ -103,6 +103,13 @@ def names(argument: str, value: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
+def effects_named(value: Any) -> tuple[str, ...] | bool | None:
+    """Return which effects of groups to integrate out: names, a choice (None), any or none."""
+    if value is None or isinstance(value, bool | np.bool_):
+        return None if value is None else bool(value)
+    return names("marginalize", value) or False
+
+
 def placed(potentials: Any) -> dict[str, str]:
     """Return where each potential belongs."""
     if potentials is None:
@@ -142,14 +149,14 @@ def compile_settings(value: Any) -> Mapping[str, Any]:
     return kwargs
 
 
-def generator(rng: Any) -> np.random.Generator:
+def generator(rng: Any, name: str = "rng") -> np.random.Generator:
     """Return a generator of random numbers."""
     try:
         return get_random_generator(rng)
     except (TypeError, ValueError) as error:
         raise SettingError(
-            f"rng={rng!r} is no seed: {error}. Pass a whole number, a numpy.random.Generator, or "
-            "None. (pm.sample(random_seed=...) sets one for every chain.)"
+            f"{name}={rng!r} is no seed: {error}. Pass a whole number, a numpy.random.Generator, "
+            "or None. (pm.sample(random_seed=...) sets one for every chain.)"
         ) from None
 
 

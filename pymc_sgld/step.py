@@ -25,6 +25,7 @@ from pymc_sgld.arguments import (
     choice,
     compile_settings,
     complete_point,
+    effects_named,
     flag,
     generator,
     model_of,
@@ -119,10 +120,11 @@ class SGLD(BlockedStep):
         Random variables to sample. By default all continuous free variables of the model.
     batch_size : int, optional
         Rows of a batch. The number of all rows gives full-gradient Langevin dynamics, as does a
-        model without observed variables. By default 128, or up to 1024 (or 2 d) where gradient
-        noise is what keeps a chosen step size small. Observed variables of one length share
-        their rows; those of another length have batches of their own, and where there are no more
-        rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
+        model without observed variables. Of groups whose effects are integrated out, a batch has as
+        many as have about so many rows, and all rows of each. By default 128, or up to 1024 (or
+        2 d) where gradient noise is what keeps a chosen step size small. Observed variables of one
+        length share their rows; those of another length have batches of their own, and where there
+        are no more rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
     step_size : float or callable, optional
         :math:`\varepsilon` (drift :math:`\varepsilon / 2`, noise variance :math:`T\varepsilon M`),
         in squared units of the unconstrained coordinates, or without unit where :math:`M` is a
@@ -180,6 +182,16 @@ class SGLD(BlockedStep):
         a memory map, a zarr array or an HDF5 dataset, or a :class:`pymc_sgld.sources.Source`. The
         model is built with a few rows as a template. Only for ``batching="reshuffle"``, which
         shuffles the rows of random blocks together. See the page on large data.
+    marginalize : str, collection of str or bool, optional
+        Effects of groups to integrate out, by the names of their variables: intercepts and slopes
+        of counties, customers or items, one or two numbers for each group. The other variables are
+        then sampled from their marginal posterior, whose size and whose cost do not grow with the
+        number of groups, and the effects are drawn exactly given these, where the run records
+        them. True for those with the most groups, False for none. By default those with the most
+        groups if that helps: of data of more than 2000 rows if there are 30 groups, and if a group
+        of each size has no large part of the rows. Not where ``temperature`` is not 1, nor where
+        ``preconditioner`` is an array. :func:`pymc_sgld.minibatch.report` says what is integrated
+        out, and why others are not.
     model : Model, optional
         By default the model of the context.
     rng : int, Generator or None
@@ -199,7 +211,8 @@ class SGLD(BlockedStep):
     Raises
     ------
     SettingError
-        For an argument that cannot be used.
+        For an argument that cannot be used; when a run starts that would record more effects of
+        groups than can be drawn, with the ``var_names`` to pass.
     SGLDWarning
         Where the search for the center did not settle, a control variate is not used, or chunks of
         a source are missing; where every update reads very much of a likelihood, or every draw
@@ -331,6 +344,7 @@ class SGLD(BlockedStep):
             settings = choose(rows, density, asked, search, schedule is None, size is None)
             self._check(settings)
             self._describe(settings)
+            self._integral = "" if rows.groups is None else f"\n{rows.groups.sentence()}"
             self._integrated = self._integrate_out(model, rows, settings, point)
             self._values = ParameterValues(model, moved, point)
             self._origin = self._inputs(model.initial_point())[0]
@@ -403,13 +417,10 @@ class SGLD(BlockedStep):
 
     def _effects(self, marginalize: Any, preconditioner: Any) -> Any:
         """Return which effects of groups to integrate out: names, None for a choice, or False."""
-        if marginalize is None:
+        chosen = effects_named(marginalize)
+        if chosen is None:
             by_name = isinstance(preconditioner, str)
             return None if by_name and self.temperature == 1 else False
-        if marginalize is False or marginalize is True:
-            chosen = marginalize
-        else:
-            chosen = names("marginalize", marginalize) or False
         if chosen is not False and self.temperature != 1:
             raise SettingError(
                 "marginalize= integrates over the posterior, and temperature is not 1: pass "
@@ -443,6 +454,9 @@ class SGLD(BlockedStep):
         tables = settings.density.tables
         self.gradient, self.preconditioner = settings.gradient, settings.preconditioner.name
         self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in tables}
+        self._batches = [
+            f"{t.batch_size} of {t.total_size} {'groups' if t.groups else 'rows'}" for t in tables
+        ]
         self.batch_size = round(sum(t.batch_size * t.rows_each for t in tables))
         self.total_size = round(sum(t.total_size * t.rows_each for t in tables))
 
@@ -552,13 +566,13 @@ class SGLD(BlockedStep):
     def __repr__(self) -> str:
         """Return the settings as they were resolved."""
         names = ", ".join(c.name for c in self.coordinates)
-        rows = " + ".join(f"{n} of {total} rows" for n, total in self.tables.values()) or "no rows"
+        rows = " + ".join(self._batches) or "no rows"
         return (
             f"{self._called}(vars=[{names}], batch_size={rows}, "
             f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
             f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r}, "
-            f"integrator={self.integrator!r}{self._more()})"
+            f"integrator={self.integrator!r}{self._more()}){self._integral}"
         )
 
     def _more(self) -> str:

@@ -53,11 +53,12 @@ def test_what_the_progress_bar_of_pymc_needs_is_a_dependency():
 PUBLIC = {
     "pymc_sgld": """
         DataError MALA MinibatchError NonFiniteError SGHMC SGLD SGLDWarning SGNHT SettingError
-        TrustReport __version__ compare diagnose minibatch plot_bias plot_comparison
-        run_settings schedules thin_by_step_size
+        TrustReport __version__ compare diagnose group_effects minibatch plot_bias
+        plot_comparison run_settings schedules thin_by_step_size
     """,
     "pymc_sgld.diagnostics": """
-        TrustReport compare diagnose plot_bias plot_comparison run_settings thin_by_step_size
+        TrustReport compare diagnose group_effects plot_bias plot_comparison run_settings
+        thin_by_step_size
     """,
     "pymc_sgld.minibatch": "Report report",
     "pymc_sgld.schedules": "constant cyclical polynomial",

@@ -1,6 +1,7 @@
 """Measure how far a run is from the posterior."""
 
 from pymc_sgld.diagnostics.comparison.compare import compare
+from pymc_sgld.diagnostics.effects import group_effects
 from pymc_sgld.diagnostics.plots.bias import plot_bias
 from pymc_sgld.diagnostics.plots.comparison import plot_comparison
 from pymc_sgld.diagnostics.stored import run_settings
@@ -12,6 +13,7 @@ __all__ = [
     "TrustReport",
     "compare",
     "diagnose",
+    "group_effects",
     "plot_bias",
     "plot_comparison",
     "run_settings",

@@ -204,12 +204,13 @@ class Minibatcher:
             effects.append((one, many))
             graphs += [*term.derivatives(one), term.joint(many, PROPOSALS)]
         graphs, whole = _take_out_data(graphs, self.fixed, set(ancestors(self.inputs.pieces)))
-        density = replace(self._density(tables), whole=whole)
-        first = len(density.tables) - len(effects)
+        own = [placement for placement in tables.placements if placement.key in tables.group_terms]
+        density = self._assemble(tables, own)  # other terms may be refused
+        density = replace(density, whole=whole)
         each = len(graphs) // len(effects)
         found = []
         for i, (members, (one, many)) in enumerate(zip(self.groups.classes, effects, strict=True)):
-            table = density.tables[first + i]
+            table = density.tables[i]
             make = partial(backend.function, calls=_CALLS * table.scale)
             *derivatives, joint = graphs[i * each : (i + 1) * each]
             found.append(
@@ -231,25 +232,32 @@ class Minibatcher:
                 f"{refusals[0]} {len(refusals) - 1} more of its terms cannot be minibatched: "
                 "pymc_sgld.minibatch.report(model) lists them."
             )
-        effects = self.groups.effects if self.groups is not None else []
-        return _assemble(self.inputs, self.fixed, tables, [each.variable for each in effects])
+        return self._assemble(tables, tables.placements)
+
+    def _assemble(self, tables: Tables, placements: Sequence[Placement]) -> LogDensity:
+        effects = self.groups.variables if self.groups is not None else []
+        return _assemble(self.inputs, self.fixed, tables, placements, effects)
 
 
 def _assemble(
-    inputs: Inputs, fixed: FixedValues, tables: Tables, effects: Collection[Variable]
+    inputs: Inputs,
+    fixed: FixedValues,
+    tables: Tables,
+    placements: Sequence[Placement],
+    effects: Collection[Variable],
 ) -> LogDensity:
-    """Put the terms together: the prior, and a sum over each table of rows.
+    """Put terms together: the prior, and a sum over each table of rows.
 
     ``effects`` are integrated out: no inputs.
     """
     dtype = inputs.position.dtype
     by_key: dict[object, list[Placement]] = {}
-    for placement in tables.placements:
+    for placement in placements:
         by_key.setdefault(placement.key, []).append(placement)
     prior = [placement.graph for placement in by_key.pop(None, [])]
     likelihoods = [placement for members in by_key.values() for placement in members]
     conditions = {
-        p.term.name: [c for c in p.conditions if not fixed.is_fixed(c)] for p in tables.placements
+        p.term.name: [c for c in p.conditions if not fixed.is_fixed(c)] for p in placements
     }
     graphs = [
         total(prior, dtype),

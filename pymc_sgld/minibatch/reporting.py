@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -12,10 +12,19 @@ import numpy as np
 import pandas as pd
 from pymc.blocking import PointType
 from pymc.model import Model
+from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.arguments import complete_point, model_of, names, placed, value_variables
+from pymc_sgld.arguments import (
+    complete_point,
+    effects_named,
+    model_of,
+    names,
+    placed,
+    value_variables,
+)
 from pymc_sgld.minibatch.graph.fixed import FixedValues
+from pymc_sgld.minibatch.groups.groups import Groups
 from pymc_sgld.minibatch.model import SMALL, Minibatcher
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.minibatch.tables import Placement, Tables
@@ -33,12 +42,14 @@ class Report:
         reads data. ``rows`` and ``batch`` are the numbers of rows of its data and of a batch,
         ``treatment`` is ``"minibatched"``, ``"in full"``, ``"prior"`` or ``"refused"``, ``data``
         names what it reads, and ``entries`` and ``full_entries`` count the entries of these arrays
-        that an update and a full gradient read.
+        that an update and a full gradient read. A variable whose effects of groups are
+        ``"integrated out"`` has groups in the place of rows. What is observed of the groups is read
+        ``"by groups"``, a group with all of its rows, and the ``batch`` is an average.
     refusals : dict
         For each variable that cannot be minibatched, the reason and the way out: the message of
         the error that ``SGLD`` raises.
     notes : list of str
-        What is read in full at every update.
+        What is integrated out, or not and why; what is read in full at every update.
     """
 
     table: pd.DataFrame
@@ -65,6 +76,7 @@ def report(
     potentials: Mapping[str, str] | None = None,
     full: str | Collection[str] = (),
     data: Mapping[str, Any] | None = None,
+    marginalize: str | Collection[str] | bool | None = None,
     initial_point: PointType | None = None,
 ) -> Report:
     """Say what ``SGLD`` would minibatch of a model, by which data, and what not and why.
@@ -73,7 +85,7 @@ def report(
     ----------
     model : Model, optional
         By default the model of the context.
-    vars, batch_size, potentials, full, data, initial_point
+    vars, batch_size, potentials, full, data, marginalize, initial_point
         As for :class:`~pymc_sgld.SGLD`.
 
     Returns
@@ -109,10 +121,23 @@ def report(
         placed(potentials),
         names("full", full),
         bind(data),
+        effects_named(marginalize),
     )
     tables = rows.tables(batch_size)
-    lines, refusals, notes = [], {}, []
+    lines: list[dict[str, object]] = []
+    refusals: dict[str, str] = {}
+    notes = [
+        f"{kept} {'are' if ' and ' in kept else 'is'} not integrated out: {reason}."
+        for kept, reason in rows.kept.items()
+    ]
+    if rows.groups is not None:
+        notes.insert(0, f"{rows.groups.sentence(chosen=False)}.")
+        for line, read in _of_groups(rows.groups, tables):
+            lines.append(line)
+            notes += _in_full(str(line["variable"]), read)
     for placement in tables.placements:
+        if placement.key in tables.group_terms:
+            continue
         read = data_of(placement, rows.fixed, tables)
         if placement.term.kind == "free" and not read:
             continue
@@ -120,13 +145,8 @@ def report(
         name = placement.term.name
         if placement.refusal is not None:
             refusals[name] = str(placement.refusal)
-        elif whole := [item for item in read if not item.by_row]:
-            times = Counter((_name(item), item.array.size) for item in whole)
-            listing = ", ".join(
-                f"{read_name} ({f'{n} arrays of ' if n > 1 else ''}{size} entries)"
-                for (read_name, size), n in times.items()
-            )
-            notes.append(f'"{name}" reads in full at every update: {listing}.')
+        else:
+            notes += _in_full(name, read)
     columns = ["variable", "rows", "batch", "treatment", "data", "entries", "full_entries"]
     return Report(pd.DataFrame(lines, columns=columns), refusals, notes)
 
@@ -136,42 +156,104 @@ def data_of(placement: Placement, fixed: FixedValues, tables: Tables) -> list[Da
     found = set(ancestors([placement.graph]))
     selection = tables.selections.get(placement.key)
     by_row = [item for item in selection.data if item.variable in found] if selection else []
-    whole = [
-        Data(variable, fixed.value(variable), tuple(fixed.names(variable)), by_row=False)
-        for variable in fixed.largest_fixed([placement.graph])
-    ]
     return by_row + [
         item
-        for item in whole
+        for item in _whole(placement.graph, fixed)
         if item.array.size > SMALL
         or (placement.total_size > 1 and placement.total_size in item.array.shape)
     ]
 
 
-def _line(placement: Placement, read: list[Data]) -> dict[str, object]:
-    per_update = sum(
-        item.array.size
-        // (len(item.array) if item.by_row else 1)
-        * (placement.batch_size if item.by_row else 1)
-        for item in read
-    )
-    refused = placement.refusal is not None
-    if refused:
+def _whole(graph: Variable, fixed: FixedValues) -> list[Data]:
+    """Return the data that a graph reads as a whole."""
+    return [
+        Data(variable, fixed.value(variable), tuple(fixed.names(variable)), by_row=False)
+        for variable in fixed.largest_fixed([graph])
+    ]
+
+
+def _of_groups(groups: Groups, tables: Tables) -> Iterator[tuple[dict[str, object], list[Data]]]:
+    """Give a line for each variable of groups that are integrated out, and the data it reads."""
+    terms = list(tables.group_terms.values())
+    batch = sum(term.batch_size for term in terms)
+    rest = [(item, term) for term in terms for item in term.data]
+    lines = []
+    for outcome in groups.outcomes:
+        read, rows = _Read(), 0.0
+        for term in terms:
+            graph = term.by_outcome[outcome.name]
+            above = set(ancestors([graph]))
+            own = [item for item in term.data if item.variable in above]
+            rest = [(item, of) for item, of in rest if item not in own]
+            own = [item for item in own if item.names or item.array.dtype != bool]  # not a padding
+            whole = [item for item in _whole(graph, groups.fixed) if item.array.size > SMALL]
+            read.add([*own, *whole], term.batch_size)
+            rows += term.members.counted[outcome.name].sum() * term.batch_size / len(term.members)
+        treatment = "in full" if batch == groups.count else "by groups"
+        lines.append((read.line(outcome.name, outcome.rows, round(rows), treatment), read.data))
+    for effect, prior in zip(groups.effects, groups.priors, strict=True):
+        read = _Read()
+        of_prior = {name for item in _whole(prior.graph, groups.fixed) for name in item.names}
+        for term in terms:
+            own = [each for each, of in rest if of is term and of_prior.intersection(each.names)]
+            read.add(own, term.batch_size)
+        line = read.line(effect.name, groups.count, batch, "integrated out")
+        yield line, read.data
+    yield from lines
+
+
+class _Read:
+    """What an update reads of some data."""
+
+    def __init__(self) -> None:
+        self.data: list[Data] = []
+        self.entries = 0
+
+    def add(self, data: Sequence[Data], batch_size: int) -> None:
+        """Add data, of which an update reads so many rows, or all of them."""
+        self.data += data
+        for item in data:
+            size = item.array.size
+            self.entries += size // len(item.array) * batch_size if item.by_row else size
+
+    def line(self, variable: str, rows: int, batch: int, treatment: str) -> dict[str, object]:
+        """Return the line of a table."""
+        return {
+            "variable": variable,
+            "rows": rows,
+            "batch": batch,
+            "treatment": treatment,
+            "data": ", ".join(dict.fromkeys(_name(item) for item in self.data)),
+            "entries": 0 if treatment == "refused" else self.entries,
+            "full_entries": sum(item.array.size for item in self.data),
+        }
+
+
+def _line(placement: Placement, data: list[Data]) -> dict[str, object]:
+    read = _Read()
+    read.add(data, placement.batch_size)
+    if placement.refusal is not None:
         treatment = "refused"
     elif placement.key is None:
         treatment = "prior"
     else:
         in_full = placement.batch_size == placement.total_size
         treatment = "in full" if in_full else "minibatched"
-    return {
-        "variable": placement.term.name,
-        "rows": placement.total_size,
-        "batch": placement.batch_size,
-        "treatment": treatment,
-        "data": ", ".join(dict.fromkeys(_name(item) for item in read)),
-        "entries": 0 if refused else per_update,
-        "full_entries": sum(item.array.size for item in read),
-    }
+    name, sizes = placement.term.name, (placement.total_size, placement.batch_size)
+    return read.line(name, *sizes, treatment)
+
+
+def _in_full(name: str, data: list[Data]) -> list[str]:
+    """Return a sentence on what is read in full at every update, if there is something."""
+    whole = [item for item in data if not item.by_row]
+    if not whole:
+        return []
+    times = Counter((_name(item), item.array.size) for item in whole)
+    listing = ", ".join(
+        f"{read_name} ({f'{n} arrays of ' if n > 1 else ''}{size} entries)"
+        for (read_name, size), n in times.items()
+    )
+    return [f'"{name}" reads in full at every update: {listing}.']
 
 
 def _name(item: Data) -> str:

@@ -18,7 +18,7 @@ from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, StoredRows
 from pymc_sgld.minibatch.terms import Term
 
 DEFAULT_BATCH_SIZE = 128
-NEWTON, NEWTON_SEARCH = 1, 4  # steps to the modes of effects: near their center, and from afar
+NEWTON, NEWTON_SEARCH = 1, 2  # steps to the modes of effects: near their center, and from afar
 
 
 @dataclass(frozen=True, eq=False)

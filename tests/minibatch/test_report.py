@@ -7,7 +7,7 @@ import pytest
 
 from pymc_sgld import SGLD, MinibatchError, SettingError
 from pymc_sgld.minibatch import report
-from tests.graphs import TEXTBOOK
+from tests.graphs import QUICK, TEXTBOOK
 
 ROWS = 200
 _rng = np.random.default_rng(2)
@@ -29,7 +29,8 @@ def model():
 
 
 def test_table(model):
-    found = report(model, batch_size=20, full="series", potentials={"penalty": "prior"})
+    placed = {"full": "series", "potentials": {"penalty": "prior"}}
+    found = report(model, batch_size=20, marginalize=False, **placed)
     lines = found.table.set_index("variable").T.to_dict()
     assert not found.refusals
     assert lines["y"] == {
@@ -64,7 +65,7 @@ def test_refusals_are_lines_of_the_report(model):
 
 def test_text_and_html(model):
     with model:
-        found = report(batch_size=20)
+        found = report(batch_size=20, marginalize=False)
     for text in (repr(found), found._repr_html_()):
         for word in ("minibatched", "refused", "10 %", "X, group", "cannot minibatch"):
             assert word in text
@@ -84,3 +85,77 @@ def test_bad_settings(model):
         report(model, batch_size=201)
     with pytest.raises(SettingError, match="full has"):
         report(model, full="beta")
+
+
+# --- groups ----------------------------------------------------------------------------------
+
+GROUP = np.arange(ROWS) ** 2 % 17
+GROUP[:20] = 17  # a large one
+COUNTS = _rng.poisson(2, size=ROWS)
+
+
+@pytest.fixture(scope="module")
+def grouped():
+    with pm.Model() as model:
+        level = pm.Data("level", _rng.normal(size=20))
+        slope = pm.Normal("slope")
+        offset = pm.Normal("offset", slope * level, 1, shape=20)
+        mean = offset[pm.Data("group", GROUP)] + slope * pm.Data("x", X[:, 0])
+        pm.Normal("y", mean, 1, observed=y)
+        pm.Poisson("count", pt.exp(mean), observed=COUNTS)
+        pm.Normal("other", slope, 1, observed=y[:150])
+        three = pm.Normal("three", slope, 1, shape=(20, 3))
+        pm.Normal("z", (three[GROUP[::-1]] * X).sum(axis=1), 1, observed=X[:, 1])
+    return model
+
+
+def test_lines_of_groups(grouped):
+    """Ten groups have no rows and ten have 10 to 22: two of each are in a batch."""
+    found = report(grouped, batch_size=40)
+    lines = found.table.set_index("variable").T.to_dict()
+    assert lines["offset"] == {
+        "rows": 20,
+        "batch": 4,
+        "treatment": "integrated out",
+        "data": "level",
+        "entries": 4,
+        "full_entries": 20,
+    }
+    for name in ("y", "count"):
+        assert set(lines[name].pop("data").split(", ")) == {name, "x"}
+        assert lines[name] == {
+            "rows": ROWS,
+            "batch": 2 * 20,  # on average
+            "treatment": "by groups",
+            "entries": 2 * 2 * 1 + 2 * 2 * 22,  # padded to the largest group of a class
+            "full_entries": 10 * 2 * 1 + 10 * 2 * 22,
+        }
+    assert lines["other"]["treatment"] == "minibatched" and lines["other"]["batch"] == 40
+
+
+def test_sentences_on_groups(grouped):
+    found = report(grouped, batch_size=40)
+    assert found.notes[0] == "offset: 20 groups of 0 to 44 rows, integrated out by quadrature."
+    assert '"three" is not integrated out: a group has 3 effects' in found.notes[1]
+    for text in (repr(found), found._repr_html_()):
+        assert "integrated out by quadrature" in text and "by groups" in text
+    plain = report(grouped, batch_size=40, marginalize=False)
+    assert plain.notes == [] and set(plain.table["treatment"]) == {"minibatched"}
+    assert report(grouped, batch_size=40, marginalize="offset").notes[0] == found.notes[0]
+    with pytest.raises(SettingError, match='marginalize: "three" cannot be integrated out: a gro'):
+        report(grouped, marginalize="three")
+    with pytest.raises(SettingError, match="marginalize=1 must be names"):
+        report(grouped, marginalize=1)
+
+
+def test_effects_that_are_normal_need_one_node():
+    with pm.Model() as model:
+        spread = pm.HalfNormal("spread")
+        effect = pm.Normal("effect", 0, spread, shape=50)
+        pm.Normal("y", effect[np.arange(ROWS) % 50], 1, observed=y + np.arange(ROWS) % 50 / 10)
+    sentence = "effect: 50 groups of 4 rows, integrated out with 1 node (exact)"
+    assert report(model).notes == [f"{sentence}."]
+    step = SGLD(model=model, batch_size=8, compile_kwargs={"mode": "FAST_COMPILE"})
+    assert repr(step).endswith(f")\n{sentence}") and "batch_size=2 of 50 groups" in repr(step)
+    without = SGLD(model=model, batch_size=8, step_size=1e-4, marginalize=False, **QUICK)
+    assert "integrated out" not in repr(without) and "batch_size=8 of 200 rows" in repr(without)

@@ -280,8 +280,7 @@ def test_largest_batch_size(coordinates, rows, expected):
 
     All rows are read where that costs little, or less than the many updates of smaller batches.
     """
-    table = SimpleNamespace(full=False, batch_size=128, total_size=rows)
-    density = SimpleNamespace(tables=[table], sources={})
+    density = SimpleNamespace(batch_size=128, rows=rows, sources={})
     prediction = SimpleNamespace(size=coordinates)
     assert _batch_size(density, prediction, short=1e5, few=False, most=1024) == rows
     limited = 0.9 * rows / 128

@@ -62,8 +62,9 @@ def compare(
     reference : DataTree or Dataset
         The run to trust, usually NUTS on the same model; chains and draws may differ in number.
     var_names : str or sequence of str, optional
-        Variables to compare; by default all that both runs have. Entries of a variable are matched
-        by coordinate label, never by position, wherever both runs have labels.
+        Variables to compare; by default all that both runs have, and the verdict names the others.
+        Entries of a variable are matched by coordinate label, never by position, wherever both runs
+        have labels.
     mean_tolerance : float, optional
         Shift of a mean that counts as agreement, in reference sds.
     sd_tolerance : float, optional

@@ -81,10 +81,8 @@ class Measured:
             text = f"its bias cannot be measured, because {reason}"
             self.doubts.append(Doubt("the run", text, "run longer", 0.0))
             return
-        placing, rows = stored.setting("placing") or 0, stored.setting("total_size")
-        if placing == UNKNOWN:
-            rows = None
-        sample = with_gradients(draws, placing, wanted, stored.temperature, rows=rows)
+        rows = None if draws.placing == UNKNOWN else stored.setting("total_size")
+        sample = with_gradients(draws, wanted, stored.temperature, rows=rows)
         self.run["gradients"] = sample.gradient.shape[0] * sample.gradient.shape[1]
         self.coordinates["mean"] = position.mean(axis=(0, 1))
         self.coordinates["sd"] = position.std(axis=(0, 1), ddof=1)
@@ -95,6 +93,9 @@ class Measured:
             self.doubts.append(Doubt("the run", text, remedy, np.inf))
             return
         self._measure(sample)
+        if draws.integrated:
+            names = shorten(list(draws.integrated))
+            self.notes.append(f"Measured with {names} integrated out of the posterior.")
 
     def _measure(self, sample: Sample) -> None:
         found = _known(sample, *identities(sample))

@@ -12,14 +12,14 @@ import xarray as xr
 from pymc.model import Model
 
 from pymc_sgld.arguments import model_of, whole_number
-from pymc_sgld.diagnostics.matching import find_posterior
+from pymc_sgld.diagnostics.matching import find_posterior, shorten
 from pymc_sgld.diagnostics.stored import SMALLER, Stored, doubts_of_chains
 from pymc_sgld.diagnostics.trust.by_gradients import FEWEST_GRADIENTS, FIGURES, Measured
 from pymc_sgld.diagnostics.trust.doubts import doubts_of_mixing
 from pymc_sgld.diagnostics.trust.mixing import mixing_table
 from pymc_sgld.diagnostics.trust.report import TrustReport, headline
-from pymc_sgld.diagnostics.trust.unconstrained import Draws
-from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects
+from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.tolerance import Doubt, Verdict
 
@@ -57,10 +57,11 @@ def diagnose(
         A result of :func:`pymc.sample`, by SGLD or by any other step method.
     model : Model, optional
         The model that was sampled, with its data as they were. Without it, only what the run stored
-        is reported.
+        is reported. Effects of groups that `idata` has no draws of are integrated out of the
+        posterior, as ``SGLD`` does it: see :doc:`/groups`.
     var_names : str or sequence of str, optional
         Variables of the table; by default all that the posterior has. The bias is measured for all
-        continuous free variables in any case.
+        continuous free variables in any case, but for effects that `idata` lacks.
     gradients : int, optional
         Number of draws at which to compute the gradient of all rows, evenly spaced: each is a pass
         over the data. By default 400, and up to 2,000 where the data are small.
@@ -146,7 +147,16 @@ def diagnose(
     elif run["not_finite"]:
         notes.append("The bias was not measured, because draws are not finite.")
     else:
-        measured = Measured(Draws(posterior, model, bind(data)), stored, gradients)
+        sources, placing = bind(data), stored.setting("placing") or 0
+        effects = absent_effects(posterior, model, sources, placing)
+        if effects and stored.temperature != 1:
+            raise SettingError(
+                f"cannot diagnose by the gradients of the model: idata lacks {shorten(effects)}, "
+                f"and effects are integrated out at temperature 1 only (that of the run was "
+                f"{stored.temperature:g}). Record all free variables, or leave model out."
+            )
+        draws = Draws(posterior, model, sources, placing, effects)
+        measured = Measured(draws, stored, gradients)
         coordinates, run = measured.coordinates, run | measured.run
         if any(doubt.remedy.startswith(SMALLER) for doubt in measured.doubts):  # how much smaller
             doubts = [

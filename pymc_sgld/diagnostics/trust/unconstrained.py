@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from pymc.model import Model
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
+from pymc_sgld.backends.backend import NUMPY, Backend
 from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of, shorten
@@ -22,6 +23,7 @@ from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.graph.named_dimensions import lower
+from pymc_sgld.minibatch.groups.find import Factor, Search
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import places_of
 from pymc_sgld.progress import progress
@@ -32,6 +34,12 @@ FEWEST, MOST = 400, 2000
 
 ENTRIES = 2e9
 """Numbers of the data that these gradients may read."""
+
+GRADIENTS = "diagnose by the gradients of the model"
+"""What draws are read for, in words."""
+
+NODES = {1: 15, 2: 9}
+"""Of the integral over one or two effects of a group, along each: no tuning chooses fewer."""
 
 
 class Coordinate(NamedTuple):
@@ -55,18 +63,25 @@ class Draws:
     Parameters
     ----------
     posterior : Dataset
-        With every free variable of the model.
+        With every free variable of the model, but for those that are integrated out.
     model : Model
         The model that was sampled.
     sources : dict, optional
         The rows of data that the model has a few of.
+    placing : int
+        Where the run placed the terms of the model: the sum is the same, the rows are not.
+    integrated : collection of str
+        Effects of groups that are integrated out.
+    purpose : str
+        What the draws are read for, for errors.
 
     Attributes
     ----------
     points : dict
-        Of each value variable, an array of shape (chain, draw, ...).
+        Of each value variable, an array of shape (chain, draw, ...). Those that are integrated out
+        are left out.
     moved : list of Variable
-        The continuous value variables.
+        The continuous value variables among them.
     coordinates : list of Coordinate
         All their entries, in order.
 
@@ -77,25 +92,34 @@ class Draws:
     """
 
     def __init__(
-        self, posterior: xr.Dataset, model: Model, sources: Mapping[str, Source] | None = None
+        self,
+        posterior: xr.Dataset,
+        model: Model,
+        sources: Mapping[str, Source] | None = None,
+        placing: int = 0,
+        integrated: Collection[str] = (),
+        purpose: str = GRADIENTS,
     ) -> None:
-        self.sources = sources or {}
-        missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
+        self.sources, self.placing, self.integrated = sources or {}, placing, integrated
+        wanted = [rv for rv in model.free_RVs if rv.name not in integrated]
+        missing = [rv.name for rv in wanted if rv.name not in posterior]
         if missing:
             raise SettingError(
-                f"cannot diagnose by the gradients of the model: {shorten(missing)} "
+                f"cannot {purpose}: {shorten(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} not in the posterior of idata, which has "
                 f"{shorten(list(posterior.data_vars))}. Pass the model that was sampled, and all "
-                "its free variables, or leave model out."
+                f"its free variables{', or leave model out' if purpose == GRADIENTS else ''}."
             )
         self.model = model
-        self.points = _unconstrain(posterior, model)
-        self._check_shapes(model.initial_point())
-        self.moved: list[Variable] = model.continuous_value_vars
+        self.start = model.initial_point()
+        self.points = _unconstrain(posterior, model, wanted, purpose)
+        _check_shapes(self.points, self.start, purpose)
+        self.moved: list[Variable] = [
+            value for value in model.continuous_value_vars if value.name in self.points
+        ]
         if not self.moved:
             raise SettingError(
-                "cannot diagnose by gradients: the model has no continuous free variable. Leave "
-                "model out."
+                f"cannot {purpose}: the model has no continuous free variable. Leave model out."
             )
         self.coordinates = [
             coordinate
@@ -115,17 +139,30 @@ class Draws:
         return np.concatenate(pieces, axis=2).astype(float)
 
     def point(self, chain: int, draw: int) -> PointType:
-        """Return one draw as a point of the model."""
-        return {name: values[chain, draw] for name, values in self.points.items()}
+        """Return one draw as a point of the model, what is integrated out as it starts."""
+        return self.start | {name: values[chain, draw] for name, values in self.points.items()}
 
-    def _check_shapes(self, start: PointType) -> None:
-        for name, values in self.points.items():
-            if values.shape[2:] != np.shape(start[name]):
-                raise SettingError(
-                    f'cannot diagnose by the gradients of the model: "{name}" has the shape '
-                    f"{values.shape[2:]} in the posterior and {np.shape(start[name])} in the "
-                    "model. Pass the model that was sampled."
-                )
+    def minibatcher(
+        self, marginalize: bool | None = False, backend: Backend = NUMPY
+    ) -> Minibatcher:
+        """Return the model at the last draw, for batches of its rows.
+
+        Parameters
+        ----------
+        marginalize : bool or None
+            What to integrate out of the variables that these are draws of; None for a choice.
+        backend : Backend
+            What compiles functions of the effects of groups.
+        """
+        return Minibatcher(
+            self.model,
+            self.model.continuous_value_vars,
+            self.point(0, -1),
+            *places_of(self.model, self.placing),
+            sources=self.sources,
+            marginalize=list(self.integrated) or marginalize,
+            backend=backend,
+        )
 
     def _coordinates_of(self, value: Variable, posterior: xr.Dataset) -> Iterator[Coordinate]:
         variable = self.model.values_to_rvs[value]
@@ -141,17 +178,91 @@ class Draws:
             yield Coordinate(f"{value.name}{entry}", "")
 
 
-def _unconstrain(posterior: xr.Dataset, model: Model) -> dict[str, np.ndarray]:
-    """Return the values of the value variables at every draw."""
+def absent_effects(
+    posterior: xr.Dataset,
+    model: Model,
+    sources: Mapping[str, Source] | None = None,
+    placing: int = 0,
+    purpose: str = GRADIENTS,
+) -> list[str]:
+    """Return the effects of groups that a posterior lacks, with those of the same groups.
+
+    They are effects that can be integrated out: given all other variables, their distribution is
+    known.
+
+    Raises
+    ------
+    SettingError
+        If there are effects that the posterior lacks, and that cannot be integrated out.
+    """
+    free = [rv.name for rv in model.free_RVs]
+    missing = {name for name in free if name not in posterior}
+    if not missing or len(missing) == len(free):
+        return []
+    start = model.initial_point()
+    last = posterior.isel(chain=slice(0, 1), draw=slice(-1, None))
+    recorded = [rv for rv in model.free_RVs if rv.name not in missing]
+    points = _unconstrain(last, model, recorded, purpose)
+    _check_shapes(points, start, purpose)
+    point = start | {
+        name: array[0, 0] for name, array in points.items() if np.isfinite(array).all()
+    }
+    factors = _factors_of(
+        Minibatcher(
+            model,
+            model.continuous_value_vars,
+            point,
+            *places_of(model, placing),
+            sources=sources,
+        )
+    )
+    factor = next((each for each in factors if each.axes.keys() & missing), None)
+    if factor is None:
+        return []
+    if factor.refusal is not None:
+        names = shorten([name for name in free if name in factor.axes.keys() & missing])
+        raise SettingError(
+            f"cannot {purpose}: the posterior of idata lacks {names}, which cannot be integrated "
+            f"out: {factor.refusal}. Pass a run that records all free variables of the model."
+        )
+    return list(factor.axes)
+
+
+def _factors_of(rows: Minibatcher) -> list[Factor]:
+    """Return the variables of a model that have an effect for each of some groups."""
+    names = [c.name for c in rows.inputs.coordinates]
+    return Search(rows.terms, rows.fixed, rows.inputs.names, names).factors()
+
+
+def _check_shapes(points: Mapping[str, np.ndarray], start: PointType, purpose: str) -> None:
+    for name, values in points.items():
+        if values.shape[2:] != np.shape(start[name]):
+            raise _other_shape(name, values, np.shape(start[name]), purpose)
+
+
+def _other_shape(name: str, values: np.ndarray, shape: object, purpose: str) -> SettingError:
+    return SettingError(
+        f'cannot {purpose}: "{name}" has the shape {values.shape[2:]} in the posterior and {shape} '
+        "in the model. Pass the model that was sampled."
+    )
+
+
+def _unconstrain(
+    posterior: xr.Dataset, model: Model, wanted: Collection[Variable], purpose: str
+) -> dict[str, np.ndarray]:
+    """Return the values of some value variables at every draw."""
     values = {}
-    for rv in model.free_RVs:
+    for rv in wanted:
         array = posterior[rv.name].transpose(*SAMPLE_DIMENSIONS, ...).to_numpy()
+        if array.ndim - 2 != rv.type.ndim:
+            shape = model.eval_rv_shapes()[rv.name]
+            raise _other_shape(rv.name, array, shape, purpose)
         values[rv] = array.astype(rv.type.dtype)
-    transformed = [rv for rv in model.free_RVs if model.rvs_to_transforms.get(rv) is not None]
+    transformed = [rv for rv in wanted if model.rvs_to_transforms.get(rv) is not None]
     points = {model.rvs_to_values[rv].name: array for rv, array in values.items()}
     if not transformed:
         return points
-    inputs = {rv: rv.type(name=rv.name) for rv in model.free_RVs}
+    inputs = {rv: rv.type(name=rv.name) for rv in wanted}
     outputs = [
         model.rvs_to_transforms[rv].forward(inputs[rv], *rv.owner.inputs) for rv in transformed
     ]
@@ -177,7 +288,6 @@ def _unconstrain(posterior: xr.Dataset, model: Model) -> dict[str, np.ndarray]:
 
 def with_gradients(
     draws: Draws,
-    placing: int = 0,
     wanted: int | None = None,
     temperature: float = 1.0,
     *,
@@ -188,9 +298,7 @@ def with_gradients(
     Parameters
     ----------
     draws : Draws
-        Of a run.
-    placing : int
-        Where the run placed the terms of the model: the sum is the same, the rows are not.
+        Of a run. What is integrated out is so in the posterior.
     wanted : int, optional
         How many gradients; by default few enough for the size of the data.
     temperature : float
@@ -203,21 +311,16 @@ def with_gradients(
     SettingError
         If the model has another number of rows.
     """
-    at = draws.point(0, -1)
-    places = places_of(draws.model, placing)
-    rows_of = Minibatcher(draws.model, draws.moved, at, *places, sources=draws.sources)
+    rows_of = draws.minibatcher()
     rows_of.check_sources()
+    if rows_of.groups is not None and rows_of.groups.nodes_each > 1:
+        rows_of.groups.use_nodes(NODES[rows_of.groups.q])
     try:
         density: LogDensity = rows_of.blocks(BLOCK)
     except MinibatchError:  # all rows at once needs no batches
         density = rows_of.density(rows_of.largest)
-    data = FullData(density)
-    if data.rows and rows is not None and data.rows != rows:
-        raise SettingError(
-            f"cannot diagnose by the gradients of the model: it has {data.rows} rows, and the run "
-            f"read {rows}. Pass the model that was sampled, with its data as they were, and "
-            "the sources of the run as data=."
-        )
+    data = FullData(density, Backend({}) if rows_of.groups is not None else NUMPY)
+    check_row_count(data.rows, rows_of, rows, GRADIENTS)
     chains, length = draws.shape
     wanted = wanted or _how_many(density, draws.position.shape[2])
     stretches = min(length, -(-wanted // chains))
@@ -235,6 +338,45 @@ def with_gradients(
             gradient[chain, stretch] = parts.sum(axis=0)
             update()
     return Sample(position, gradient / temperature, every)
+
+
+def check_row_count(count: int, rows_of: Minibatcher, of_run: int | None, purpose: str) -> None:
+    """Refuse a model that has not as many rows as a run read.
+
+    Parameters
+    ----------
+    count : int
+        Rows of the tables of the model.
+    rows_of : Minibatcher
+        The model.
+    of_run : int or None
+        Rows of the tables that the run read, if known.
+    purpose : str
+        What the model is for, for the error.
+    """
+    if count and of_run is not None and of_run not in _counts(count, rows_of):
+        raise SettingError(
+            f"cannot {purpose}: the model has {count} rows, and the run read {of_run}. Pass the "
+            "model that was sampled, with its data as they were, and the sources of the run as "
+            "data=."
+        )
+
+
+def _counts(count: int, rows_of: Minibatcher) -> Iterator[int]:
+    """Give how many rows a run may have read.
+
+    Where effects of groups are integrated out, each outcome has rows of its own; else outcomes with
+    as many rows share them.
+    """
+    yield count
+    observed = [term for term in rows_of.terms if term.kind == "observed"]
+    groups = rows_of.groups
+    indices = [each.index for each in _factors_of(rows_of)] if groups is None else [groups.index]
+    for index in indices:
+        own = [term.rows for term in observed if term.name in index]
+        others = {term.rows for term in observed if term.name not in index}
+        more = sum(own) - sum(set(own) - others)
+        yield count + more if groups is None else count - more
 
 
 def _how_many(density: LogDensity, size: int) -> int:

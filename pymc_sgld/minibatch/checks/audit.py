@@ -129,9 +129,9 @@ def compare_groups(
             i = int(np.flatnonzero(wrong)[0])
             raise MinibatchError(
                 f"the log density of group {members[i]} of {groups.labels} at the initial point "
-                f"is {ours[i]:.6g}, and PyMC computes {theirs[members][i]:.6g}. {INTEGERS} If there "
-                "are none, this is a defect of pymc_sgld: please report it. marginalize=False "
-                "samples the effects as other variables."
+                f"is {ours[i]:.6g}, and PyMC computes {theirs[members][i]:.6g}. {INTEGERS} If "
+                "there are none, this is a defect of pymc_sgld: please report it. "
+                "marginalize=False samples the effects as other variables."
             )
 
 

@@ -38,7 +38,8 @@ def of_updates(model: Minibatcher, batch_size: int | None) -> list[str]:
 
 def _of_update(placement: Placement, model: Minibatcher, tables: Tables) -> str:
     term, read = placement.term, data_of(placement, model.fixed, tables)
-    if tables.is_placed(term) or term.declared or placement.refusal is not None:
+    grouped = placement.key in tables.group_terms  # groups are read with all of their rows
+    if grouped or tables.is_placed(term) or term.declared or placement.refusal is not None:
         return ""
     entries = (placement.batch_size or len(np.atleast_1d(term.value))) * prod(term.value.shape[1:])
     in_full = placement.batch_size == placement.total_size

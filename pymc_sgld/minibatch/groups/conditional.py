@@ -21,8 +21,8 @@ Mengersen and Tweedie (1996), Rates of convergence of the Hastings and Metropoli
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
@@ -40,6 +40,7 @@ _WRONG = 1e-3  # total variation
 _PILOT = 20  # times as many proposals measure the acceptance rate
 _MOST_ROUNDS = 50
 _ITERATIONS, _NEAR = 100, 1e-6  # of Newton's method, and standard deviations that it ends with
+_HALVINGS = 20  # of an iteration that went too far
 _FARTHEST = 4.0  # standard deviations that one may lead
 _BESIDE = 0.5  # from a position: where the other variables have values that are not special
 _AWAY, _SAME = 3.0, 1e-5  # standard deviations from a mode, and the difference from a normal there
@@ -87,6 +88,155 @@ class _Around:
         return self.mode + np.einsum("gij,kgj->kgi", self.inverse, z)
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Some groups of a class, given the other variables.
+
+    Attributes
+    ----------
+    each : OfClass
+    position, others
+        The other variables.
+    rows : sequence of ndarray
+        The data of the groups.
+    start : ndarray, shape (groups, q)
+        Effects from which modes are searched.
+    normal : bool
+        Whether the effects are known to be normal.
+    """
+
+    each: OfClass
+    position: np.ndarray
+    others: Sequence[np.ndarray]
+    rows: Sequence[np.ndarray]
+    start: np.ndarray
+    normal: bool
+
+    def slope(self, effects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the slope at effects, shape (groups, q), and ``C``, shape (groups, q, q)."""
+        at = effects.astype(self.start.dtype, copy=False)
+        with np.errstate(all="ignore"):
+            found = self.each.derivatives(self.position, self.others, self.rows, [at])
+        slope, *entries = found
+        q = effects.shape[1]
+        factor = np.zeros((len(effects), q, q))
+        for entry, (i, j) in zip(entries, zip(*np.tril_indices(q), strict=True), strict=True):
+            factor[:, i, j] = entry
+        return np.asarray(slope, dtype=float), np.linalg.inv(factor).swapaxes(1, 2)
+
+    def joint(self, effects: np.ndarray) -> np.ndarray:
+        """Return the log density at effects of shape (PROPOSALS, groups, q), without the last."""
+        flat = effects.astype(self.start.dtype).reshape((-1, effects.shape[2]))
+        with np.errstate(all="ignore"):
+            return self.each.joint(self.position, self.others, self.rows, [flat])[0]
+
+    def around(self, most: int = _ITERATIONS, near: float = _NEAR) -> _Around:
+        """Return the Gaussians around the modes, by so many of Newton's iterations at most.
+
+        Parameters
+        ----------
+        most : int
+        near : float
+            Standard deviations that a mode may be off.
+        """
+        mode, near = self.start, max(near, 10 * np.sqrt(np.finfo(self.start.dtype).eps))
+        slope, inverse = self.slope(mode)
+        for iteration in range(most):
+            pulled = np.einsum("gji,gj->gi", inverse, slope)  # C^T g
+            length = np.sqrt((pulled**2).sum(axis=1))
+            if not (length > near).any():
+                break
+            farthest = np.inf if self.normal else _FARTHEST
+            share = np.minimum(1, farthest / np.maximum(length, 1e-300))
+            new = mode + share[:, None] * np.einsum("gij,gj->gi", inverse, pulled)
+            new = new.astype(mode.dtype)
+            if self.normal or iteration + 1 == most:
+                return _Around(new, inverse)
+            new_slope, new_inverse = self.slope(new)
+            # half of the way, as long as the slope along it turns round by more than it was
+            back = np.einsum("gji,gj->gi", inverse, new_slope)
+            for _ in range(_HALVINGS):
+                worse = ~((back * pulled).sum(axis=1) > -0.9 * length**2)
+                if not worse.any():
+                    break
+                new = np.where(worse[:, None], (mode + new) / 2, new)
+                new_slope, new_inverse = self.slope(new)
+                back = np.einsum("gji,gj->gi", inverse, new_slope)
+            if (new == mode).all():
+                break
+            mode, slope, inverse = new, new_slope, new_inverse
+        return _Around(mode, inverse)
+
+    def propose(self, around: _Around, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return proposals, shape (PROPOSALS, groups, q), and the logarithms of their weights."""
+        groups, q = around.mode.shape
+        z = rng.standard_normal((PROPOSALS, groups, q))
+        z /= np.sqrt(rng.chisquare(_FREEDOM, (PROPOSALS, groups, 1)) / _FREEDOM)
+        proposals = around.at(z).astype(around.mode.dtype)
+        values = self.joint(proposals)
+        log_proposal = -(_FREEDOM + q) / 2 * np.log1p((z**2).sum(axis=-1) / _FREEDOM)
+        return proposals, np.where(np.isnan(values), -np.inf, values) - log_proposal
+
+    def draw(self, rng: np.random.Generator, rounds: int) -> np.ndarray:
+        """Return a draw of the effects, shape (groups, q), by so many rounds of proposals."""
+        around = self.around(_QUICK)
+        if self.normal:
+            return around.at(rng.standard_normal((1, *around.mode.shape)))[0]
+        proposals, weights = self.propose(around, rng)
+        now, weight = proposals[0].copy(), weights[0].copy()
+        for count in range(rounds):
+            if count:
+                proposals, weights = self.propose(around, rng)
+            uniform = np.log(rng.random(weights.shape))
+            for k in range(0 if count else 1, len(proposals)):
+                accepted = uniform[k] < weights[k] - weight
+                now[accepted], weight[accepted] = proposals[k][accepted], weights[k][accepted]
+        return now
+
+    def acceptance(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the acceptance rate of proposals, shape (groups,).
+
+        That is the mean of min(1, w'/w) over pairs of proposals, one of them weighted.
+        """
+        around = self.around(_QUICK)
+        logs = np.concatenate([self.propose(around, rng)[1] for _ in range(_PILOT)])
+        ordered = np.sort(np.exp(logs - logs.max(axis=0)), axis=0)
+        below = np.cumsum(ordered, axis=0)
+        return 2 * (below - ordered / 2).sum(axis=0) / len(logs) / below[-1]
+
+    def at_nodes(self, around: _Around, rule: Nodes) -> np.ndarray:
+        """Return what the sum of a quadrature is made of, shape (nodes, groups), as logarithms."""
+        groups, q = around.mode.shape
+        short = -len(rule.z) % PROPOSALS
+        z = np.concatenate([rule.z, np.zeros((short, q))]).reshape(-1, PROPOSALS, 1, q)
+        values = [
+            self.joint(around.at(np.sqrt(2) * np.broadcast_to(nodes, (PROPOSALS, groups, q))))
+            for nodes in z
+        ]
+        found = np.concatenate(values)[: len(rule.z)]
+        return found.astype(float) + rule.log_weights[:, None]
+
+    def is_normal(self, rng: np.random.Generator) -> bool:
+        """Whether the log density is quadratic in the effects.
+
+        Its curvature is the same everywhere, and its slope is what that makes of the way from the
+        mode: a density with kinks may have the first without the second.
+        """
+        slope, inverse = self.slope(self.start)
+        mode = self.start + np.einsum("gij,gkj,gk->gi", inverse, inverse, slope)
+        around, z = _Around(mode, inverse), rng.standard_normal((1, *mode.shape))
+        tolerance = max(_SAME, 3 * np.sqrt(np.finfo(self.start.dtype).eps))
+        for times in (0, _AWAY, -_AWAY):
+            slope, here = self.slope(around.at(times * z)[0])
+            pulled = np.einsum("gji,gj->gi", inverse, slope)
+            apart = np.abs(pulled + times * z[0]) / (1 + _AWAY * np.abs(z[0]))
+            spread = np.linalg.norm(inverse, axis=2, keepdims=True)
+            same = np.abs(here - inverse) < tolerance * spread
+            if not (apart.max() < tolerance and same.all()):
+                return False
+        return True
+
+
 class Conditional:
     """The effects of all groups given the other variables.
 
@@ -105,13 +255,14 @@ class Conditional:
         self._effects = [(e.name, e.axis, e.shape, e.size) for e in effects]
         self._classes = classes
         self._count = sum(len(each.members) for each in classes)
+        self._q = sum(effect.size for effect in effects)
         self._rounds = 1
         self.normal = False
 
     @property
     def size(self) -> int:
         """How many effects all groups have."""
-        return self._count * sum(size for *_, size in self._effects)
+        return self._count * self._q
 
     @property
     def names(self) -> list[str]:
@@ -134,12 +285,12 @@ class Conditional:
         rng = np.random.default_rng(_SEED)
         beside = position + _BESIDE * rng.standard_normal(len(position)).astype(position.dtype)
         for each in self._classes:
-            for part, rows in self._blocks(each):
-                start = each.members.start[part]
-                around = self._around(each, position, others, rows, start, near=near)
+            for part, block in self._blocks(each, position, others):
+                around = block.around(near=near)
                 each.members.start[part] = around.mode
                 if part.start == 0 and normal:  # what holds for these holds for all
-                    normal = self._is_normal(each, beside, others, rows, around.mode, rng)
+                    moved = replace(block, position=beside, start=around.mode)
+                    normal = moved.is_normal(rng)
         was_normal, self.normal = self.normal, normal
         if was_normal and not normal:  # the modes are those of a quadratic density
             self.settle(position, others, near)
@@ -165,21 +316,8 @@ class Conditional:
         rng = np.random.default_rng(_SEED)
         least = 1.0
         for position, each in itertools.product(positions, self._classes):
-            for part, rows in self._some_blocks(each, most_rows):
-                start = each.members.start[part]
-                around = self._around(each, position, others, rows, start, _QUICK)
-                weights = np.concatenate(
-                    [
-                        self._propose(each, position, others, rows, around, rng)[1]
-                        for _ in range(_PILOT)
-                    ]
-                )
-                # the mean of min(1, w'/w) over pairs of proposals, weighted as the target is
-                share = np.exp(weights - weights.max(axis=0))
-                ordered = np.sort(share, axis=0)
-                below = np.cumsum(ordered, axis=0)
-                accepted = 2 * (below - ordered / 2).sum(axis=0) / len(share) / below[-1]
-                least = min(least, float(accepted.min()))
+            for _, block in self._blocks(each, position, others, most_rows):
+                least = min(least, float(block.acceptance(rng).min()))
         steps = np.log(_WRONG) / np.log(max(1e-12, 1 - least)) if least < 1 else 1
         self._rounds = int(np.clip(np.ceil((steps + 1) / PROPOSALS), 1, _MOST_ROUNDS))
         return least
@@ -196,35 +334,21 @@ class Conditional:
         Where groups have more than ``most_rows`` rows, the first blocks of each class count for
         the others.
         """
-        q = sum(size for *_, size in self._effects)
+        q = self._q
         rules = [Nodes.of(count, q) for count in counts]
         total = np.zeros(len(counts))
         for each in self._classes:
             sums, seen = np.zeros(len(counts)), 0
-            for part, rows in self._some_blocks(each, most_rows):
+            for part, block in self._blocks(each, position, others, most_rows):
                 new = np.arange(part.start, part.stop) >= seen
-                around = self._around(each, position, others, rows, each.members.start[part])
+                around = block.around()
                 log_det = np.log(np.abs(np.diagonal(around.inverse, axis1=1, axis2=2))).sum(axis=1)
                 for k, rule in enumerate(rules):
-                    values = self._at_nodes(each, position, others, rows, around, rule)
-                    found = scipy.special.logsumexp(values, axis=0) + q / 2 * np.log(2) + log_det
-                    sums[k] += found[new].sum()
+                    found = scipy.special.logsumexp(block.at_nodes(around, rule), axis=0)
+                    sums[k] += (found + q / 2 * np.log(2) + log_det)[new].sum()
                 seen = part.stop
             total += sums * len(each.members) / seen
         return total
-
-    def _at_nodes(self, each, position, others, rows, around, rule) -> np.ndarray:
-        """Return what the sum of a quadrature is made of, shape (nodes, groups), on a log scale."""
-        groups, q = around.mode.shape
-        values = []
-        short = -len(rule.z) % PROPOSALS
-        z = np.concatenate([rule.z, np.zeros((short, q))]).reshape(-1, PROPOSALS, 1, q)
-        for nodes in z:
-            at = around.at(np.sqrt(2) * np.broadcast_to(nodes, (PROPOSALS, groups, q)))
-            flat = at.astype(around.mode.dtype).reshape((PROPOSALS * groups, q))
-            with np.errstate(all="ignore"):
-                values += [*each.joint(position, others, rows, [flat])[0]]
-        return np.array(values[: len(rule.z)], dtype=float) + rule.log_weights[:, None]
 
     def draw(
         self, rng: np.random.Generator, position: np.ndarray, others: Sequence[np.ndarray]
@@ -236,128 +360,38 @@ class Conditional:
         NonFiniteError
             If the density of a group is not finite.
         """
-        q = sum(size for *_, size in self._effects)
-        found = np.empty((self._count, q), self._classes[0].members.start.dtype)
+        found = np.empty((self._count, self._q), self._classes[0].members.start.dtype)
         for each in self._classes:
-            for part, rows in self._blocks(each):
-                start = each.members.start[part]
-                around = self._around(each, position, others, rows, start, _QUICK)
-                drawn = self._draw(each, position, others, rows, around, rng)
-                found[each.members.members[part]] = drawn
+            for part, block in self._blocks(each, position, others):
+                found[each.members.members[part]] = block.draw(rng, self._rounds)
         if not np.isfinite(found).all():
-            names = " and ".join(f'"{name}"' for name, *_ in self._effects)
+            names = " and ".join(f'"{name}"' for name in self.names)
             raise NonFiniteError(
                 f"the density of {names} given the other variables is not finite: see "
                 "model.debug(), or pass marginalize=False."
             )
-        values, start_at = {}, 0
+        values, first = {}, 0
         for name, axis, shape, size in self._effects:
-            value = found[:, start_at : start_at + size].reshape((self._count, *shape))
+            value = found[:, first : first + size].reshape((self._count, *shape))
             values[name] = np.moveaxis(value, 0, axis)
-            start_at += size
+            first += size
         return values
 
-    def _draw(self, each, position, others, rows, around, rng) -> np.ndarray:
-        """Return a draw of the effects of the groups of a block, shape (groups, q)."""
-        if self.normal:
-            return around.at(rng.standard_normal((1, *around.mode.shape)))[0]
-        now = weight = None
-        for _ in range(self._rounds):
-            proposals, weights = self._propose(each, position, others, rows, around, rng)
-            uniform = np.log(rng.random(weights.shape))
-            for k in range(len(proposals)):
-                if now is None:
-                    now, weight = proposals[0].copy(), weights[0].copy()
-                    continue
-                accepted = uniform[k] < weights[k] - weight
-                now[accepted], weight[accepted] = proposals[k][accepted], weights[k][accepted]
-        return now
+    def _blocks(
+        self,
+        each: OfClass,
+        position: np.ndarray,
+        others: Sequence[np.ndarray],
+        most_rows: float = np.inf,
+    ) -> Iterator[tuple[slice, _Block]]:
+        """Give blocks of a class, each with the groups that it has.
 
-    def _propose(self, each, position, others, rows, around, rng) -> tuple[np.ndarray, np.ndarray]:
-        """Return proposals, shape (copies, groups, q), and their log weights."""
-        groups, q = around.mode.shape
-        z = rng.standard_normal((PROPOSALS, groups, q))
-        z /= np.sqrt(rng.chisquare(_FREEDOM, (PROPOSALS, groups, 1)) / _FREEDOM)
-        proposals = around.at(z).astype(around.mode.dtype)
-        flat = proposals.reshape((PROPOSALS * groups, q))
-        with np.errstate(all="ignore"):
-            [values] = each.joint(position, others, rows, [flat])
-        log_proposal = -(_FREEDOM + q) / 2 * np.log1p((z**2).sum(axis=-1) / _FREEDOM)
-        weights = np.where(np.isnan(values), -np.inf, values) - log_proposal
-        return proposals, weights
-
-    def _around(self, each, position, others, rows, start, most=_ITERATIONS, near=_NEAR):
-        """Return the Gaussians around the modes of a block, by Newton's method from a start."""
-        mode = start
-        slope, inverse = self._slope(each, position, others, rows, mode)
-        for iteration in range(most):
-            pulled = np.einsum("gji,gj->gi", inverse, slope)  # C^T g
-            length = np.sqrt((pulled**2).sum(axis=1))
-            if not (length > near).any():
-                break
-            farthest = np.inf if self.normal else _FARTHEST
-            share = np.minimum(1, farthest / np.maximum(length, 1e-300))
-            new = mode + share[:, None] * np.einsum("gij,gj->gi", inverse, pulled)
-            new = new.astype(mode.dtype)
-            if self.normal or iteration + 1 == _QUICK == most:  # exact, or near enough
-                return _Around(new, inverse)
-            new_slope, new_inverse = self._slope(each, position, others, rows, new)
-            # half of the way, as long as the slope along it turns round by more than it was
-            back = np.einsum("gji,gj->gi", inverse, new_slope)
-            for _ in range(20):
-                along = (back * pulled).sum(axis=1)
-                worse = ~(along > -0.9 * length**2)
-                if not worse.any():
-                    break
-                new = np.where(worse[:, None], (mode + new) / 2, new)
-                new_slope, new_inverse = self._slope(each, position, others, rows, new)
-                back = np.einsum("gji,gj->gi", inverse, new_slope)
-            if (new == mode).all():
-                break
-            mode, slope, inverse = new, new_slope, new_inverse
-        return _Around(mode, inverse)
-
-    def _is_normal(self, each, position, others, rows, start, rng) -> bool:
-        """Whether the log density of the groups of a block is quadratic in their effects.
-
-        Its curvature is the same everywhere, and its slope is what that makes of the way from the
-        mode: a density with kinks may have the first without the second.
+        Of more than ``most_rows`` rows in all, they are the first blocks, and one at least.
         """
-        slope, inverse = self._slope(each, position, others, rows, start)
-        mode = start + np.einsum("gij,gkj,gk->gi", inverse, inverse, slope)
-        around, z = _Around(mode, inverse), rng.standard_normal((1, *mode.shape))
-        tolerance = max(_SAME, 3 * np.sqrt(np.finfo(start.dtype).eps))
-        for times in (0, _AWAY, -_AWAY):
-            slope, here = self._slope(each, position, others, rows, around.at(times * z)[0])
-            pulled = np.einsum("gji,gj->gi", inverse, slope)
-            apart = np.abs(pulled + times * z[0]) / (1 + _AWAY * np.abs(z[0]))
-            spread = np.linalg.norm(inverse, axis=2, keepdims=True)
-            same = np.abs(here - inverse) < tolerance * spread
-            if not (apart.max() < tolerance and same.all()):
-                return False
-        return True
-
-    def _slope(self, each, position, others, rows, effects) -> tuple[np.ndarray, np.ndarray]:
-        """Return the slope at effects, shape (groups, q), and ``C``, shape (groups, q, q)."""
-        with np.errstate(all="ignore"):
-            at = effects.astype(each.members.start.dtype, copy=False)
-            slope, *entries = each.derivatives(position, others, rows, [at])
-        q = effects.shape[1]
-        factor = np.zeros((len(effects), q, q))
-        for entry, (i, j) in zip(entries, zip(*np.tril_indices(q), strict=True), strict=True):
-            factor[:, i, j] = entry
-        inverse = np.linalg.inv(factor).swapaxes(1, 2)
-        return np.asarray(slope, dtype=float), inverse
-
-    def _some_blocks(self, each: OfClass, most_rows: float):
-        """Give the first blocks, as many as have a share of so many rows, and one at least."""
         all_rows = sum(each.table.total_size * each.table.rows_each for each in self._classes)
-        for part, rows in self._blocks(each):
-            yield part, rows
+        for start, rows in read_blocks(each.table):
+            part = slice(start, start + each.table.batch_size)
+            at = each.members.start[part]
+            yield part, _Block(each, position, others, rows, at, self.normal)
             if part.stop * all_rows >= most_rows * len(each.members):
                 break
-
-    def _blocks(self, each: OfClass):
-        """Give which groups of a class a block has, and their data."""
-        for start, rows in read_blocks(each.table):
-            yield slice(start, start + each.table.batch_size), rows

@@ -19,10 +19,14 @@ from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.groups.groups import Groups
+from pymc_sgld.minibatch.groups.layout import classes_of
 from pymc_sgld.minibatch.groups.selection import by_index
 from pymc_sgld.minibatch.selection.rows import RowSelection
 from pymc_sgld.minibatch.terms import Term
 
+FEW_ROWS = 2000  # up to which effects are integrated out by default, however many groups there are
+FEW_GROUPS = 30  # below which they are not, with more rows
+LARGE_BATCH = 10_000  # rows of the smallest batch, beyond which they are not
 MOST_EFFECTS = 2  # of a group: a grid of nodes has so many dimensions
 
 
@@ -143,7 +147,7 @@ class Search:
         return None if together.refusal else together
 
     def _uses(self, term: Term) -> Iterator[tuple[dict[str, int], np.ndarray, int]]:
-        """Give what has an entry for each group of rows, the group of each row, and their number."""
+        """Give what has an entry for each group, the group of each row, and how many there are."""
         for node in toposort([term.graph]):
             if not isinstance(node.op, AdvancedSubtensor) or self._fixed.is_fixed(node.outputs[0]):
                 continue
@@ -258,7 +262,8 @@ def choose_factor(
     names : sequence of str
         Of the variables that the step moves.
     marginalize : collection of str, True or None
-        Their effects by name, or those of the factor that has the most groups.
+        Their effects by name, or those of the factor that has the most groups: True in any case,
+        and None if that helps.
 
     Raises
     ------
@@ -267,13 +272,17 @@ def choose_factor(
     """
     reasons = {factor.names: factor.refusal for factor in factors if factor.refusal}
     able = [factor for factor in factors if not factor.refusal]
+    if marginalize is None:
+        unhelpful = {factor.names: _why_unhelpful(factor) for factor in able}
+        reasons |= {name: reason for name, reason in unhelpful.items() if reason}
+        able = [factor for factor in able if not unhelpful[factor.names]]
     if marginalize is None or marginalize is True:
         chosen = able[0] if able else None
         if marginalize and chosen is None:
             why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
             raise SettingError(f"marginalize=True, but {_NONE}{f' ({why})' if why else ''}.")
     else:
-        wanted = {marginalize} if isinstance(marginalize, str) else set(marginalize)
+        wanted = {marginalize} if isinstance(marginalize, str) else set(marginalize or ())
         chosen = next((f for f in able if wanted == f.axes.keys()), None)
         if chosen is None:
             raise SettingError(_why_not(factors, names, wanted))
@@ -281,6 +290,28 @@ def choose_factor(
         if factor is not chosen:
             reasons[factor.names] = "only one factor is integrated out, that with the most groups"
     return chosen, reasons
+
+
+def _why_unhelpful(factor: Factor) -> str | None:
+    """Return why effects are better sampled as other variables, or None.
+
+    A batch has a group of each class at least, with all of its rows. Where groups are few and
+    large, this is a good part of the data, and the data tell each effect well: it is no problem.
+    """
+    rows = max(map(len, factor.index.values()))
+    if rows <= FEW_ROWS:
+        return None
+    if factor.groups < FEW_GROUPS:
+        return f"there are {factor.groups} groups, and from {FEW_GROUPS} on it is done by default"
+    classes = classes_of(factor.index, factor.groups, factor.q)
+    batch = sum(members.longest for members in classes)
+    most = min(LARGE_BATCH, rows // 4)
+    if batch > most:
+        return (
+            f"groups have up to {classes[-1].longest} rows, all of which a batch would read, and "
+            f"at most {most} are read by default"
+        )
+    return None
 
 
 _NONE = "the model has no effects of groups that can be integrated out"

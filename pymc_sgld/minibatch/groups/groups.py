@@ -118,6 +118,20 @@ class Groups:
         """The effects, for a sentence."""
         return " and ".join(f'"{effect.name}"' for effect in self.effects)
 
+    def sentence(self, chosen: bool = True) -> str:
+        """Say what is integrated out, and by how many nodes, if their number has been chosen."""
+        names = " and ".join(effect.name for effect in self.effects)
+        sizes = np.concatenate([members.sizes for members in self.classes])
+        least, most = int(sizes.min()), int(sizes.max())
+        span = f"{least:,} to {most:,} rows" if least < most else f"{most:,} row{'s'[: most != 1]}"
+        if self.nodes_each == 1:
+            how = "with 1 node (exact)"
+        elif not chosen:
+            how = "by quadrature"
+        else:
+            how = f"with {' x '.join([str(self.nodes_each)] * self.q)} nodes"
+        return f"{names}: {self.count:,} groups of {span}, integrated out {how}"
+
     @property
     def variables(self) -> list[Variable]:
         """The effects, in the graphs of the terms."""
@@ -183,6 +197,12 @@ class GroupTerm:
         """What an update reads by the group."""
         return self._batch.data
 
+    @property
+    def by_outcome(self) -> dict[str, Variable]:
+        """The log-likelihood of each row, by the name of its observed variable."""
+        names = (term.name for term in self.groups.outcomes)
+        return {name: graph for name, (graph, _) in zip(names, self._rows, strict=True)}
+
     def _of_rows(self, term: Term, rows: RowsOfGroups) -> Variable:
         """Return the log-likelihood of each row of the groups of a batch, shape (rows,)."""
         graph = rows.select(term.graph, 0)
@@ -246,7 +266,7 @@ class GroupTerm:
         return total
 
     def derivatives(self, effects: Variable) -> list[Variable]:
-        """Return the slope of ``h`` at effects, and the entries of a factor of minus its Hessian."""
+        """Return the slope of ``h`` at effects, and the entries of a factor of its curvature."""
         slope, factor = derivatives(self.joint, effects)
         return [slope, *[entry for row in factor for entry in row]]
 

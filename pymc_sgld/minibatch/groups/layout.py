@@ -54,7 +54,7 @@ class SizeClass:
     @property
     def sizes(self) -> np.ndarray:
         """Rows of each group, shape (groups,)."""
-        return sum(counted.sum(axis=1) for counted in self.counted.values())  # type: ignore[return-value]
+        return np.sum([counted.sum(axis=1) for counted in self.counted.values()], axis=0)
 
     def padded(self, array: np.ndarray, name: str) -> np.ndarray:
         """Return the rows of an array by groups, shape (groups, longest, ...)."""
@@ -65,12 +65,10 @@ class SizeClass:
         return self._kept(array, "", self.members)
 
     def _kept(self, array: np.ndarray, name: str, entries: np.ndarray) -> np.ndarray:
-        key = name, id(array)
-        if key not in self._padded:
-            self._padded[key] = (
-                array,
-                array[entries],
-            )  # the first is kept, so that its id is its own
+        memory = array.__array_interface__["data"][0]  # views of one array are one
+        key = name, memory, array.dtype.str, array.shape, array.strides
+        if key not in self._padded:  # the array is kept, so that its memory is its own
+            self._padded[key] = array, array[entries]
         return self._padded[key][1]
 
 
@@ -90,9 +88,9 @@ def classes_of(
     """
     counts = {name: np.bincount(of, minlength=groups) for name, of in index.items()}
     order = {name: np.argsort(of, kind="stable") for name, of in index.items()}
-    total = sum(counts.values())
+    total = np.sum(list(counts.values()), axis=0)
     found = []
-    largest = _largest_sizes(total)  # type: ignore[arg-type]
+    largest = _largest_sizes(total)
     for above, most in zip([-1, *largest[:-1]], largest, strict=True):
         members = np.flatnonzero((total > above) & (total <= most))
         rows, counted = {}, {}

@@ -521,7 +521,7 @@ def test_refusals(regression):
     with pytest.raises(SettingError, match=r"gradients=0 must be a whole number"):
         diagnose(exact, regression.model, gradients=0)
     stored = stats(draws=50, total_size=np.full((4, 50), 61))
-    with pytest.raises(SettingError, match=r"it has 60 rows, and the run read 61"):
+    with pytest.raises(SettingError, match=r"the model has 60 rows, and the run read 61"):
         diagnose(regression.idata(exact.posterior["beta"].values, **stored), regression.model)
 
 

@@ -31,6 +31,12 @@ def many_in_a_row():
     pm.Normal("y", pm.Normal("m"), 1, observed=np.resize(TIMES, (300, 2_000)))
 
 
+def one_large_group():
+    index = np.concatenate([np.arange(400) % 40, np.full(120_000, 40)])
+    effect = pm.Normal("effect", 0, pm.HalfNormal("spread"), shape=41)
+    pm.Normal("y", effect[index], 1, observed=np.resize(TIMES, len(index)))
+
+
 def messages(build, batch_size=None, **settings):
     with pm.Model() as model:
         build()
@@ -54,6 +60,7 @@ def messages(build, batch_size=None, **settings):
         (rows_second, {"batch_size": 30}, None),
         (many_in_a_row, {}, r'128 of the 300 rows of "y", 256,000 entries \(2\.05 MB\)\. Rows are'),
         (many_in_a_row, {"batch_size": 128}, None),
+        (one_large_group, {"marginalize": ["effect"]}, None),
     ],
 )
 def test_likelihoods_of_which_an_update_reads_very_much(build, settings, words):

@@ -38,7 +38,7 @@ def design():
 @pytest.fixture(scope="module")
 def step():
     with groups():
-        return SGLD(rng=3, compile_kwargs={"mode": "FAST_COMPILE"})
+        return SGLD(rng=3, marginalize=False, compile_kwargs={"mode": "FAST_COMPILE"})
 
 
 def random_shape(size=7):

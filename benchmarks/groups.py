@@ -1,0 +1,157 @@
+"""What SGLD costs as the number of groups grows, beside NUTS on the same model.
+
+A logistic regression with an effect for each of 10^3, 10^4, ... groups of about ten rows, from
+default settings: the effects are integrated out, and the run records the other parameters. NUTS
+(nutpie) samples all of them; a run that would take longer than ``--limit`` seconds is left out, as
+its first draws say. Everything runs in turn, in one process, on one core and one thread, and
+seconds are those of the processor. Sampling is that of a run with its tuning, scaled to a least
+bulk effective sample size of 1000 of the other parameters.
+
+It prints a table and draws ``docs/figures/groups.svg``. Run it with ``make groups``;
+``python benchmarks/groups.py --help`` lists what can be changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import arviz as az
+import matplotlib.pyplot as plt
+import numpy as np
+import nutpie
+import pandas as pd
+import pymc as pm
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+from pymc_sgld import SGLD, compare
+
+ROWS, ESS, TUNE, DRAWS = 10, 1000, 200, 1000
+GLOBALS = ["intercept", "beta", "spread"]
+SETTINGS = {"chains": 2, "cores": 1, "progressbar": False, "compute_convergence_checks": False}
+FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "groups.svg"
+BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by the colour-blind too
+
+
+def customers(groups: int) -> pm.Model:
+    """Return a model of whether customers buy: an effect of each, and two covariates."""
+    rng = np.random.default_rng(groups)
+    rows = ROWS * groups
+    customer, x = rng.integers(groups, size=rows), rng.standard_normal((rows, 2))
+    effects = rng.normal(0, 0.8, groups)
+    bought = x @ [0.7, -0.4] - 0.5 + effects[customer] > rng.logistic(size=rows)
+    with pm.Model() as model:
+        intercept = pm.Normal("intercept", 0, 1.5)
+        beta = pm.Normal("beta", 0, 1, shape=2)
+        spread = pm.HalfNormal("spread", 1)
+        offset = pm.Normal("offset", shape=groups)
+        logit = intercept + x @ beta + spread * offset[customer]
+        pm.Bernoulli("bought", logit_p=logit, observed=bought.astype("int8"))
+    return model
+
+
+def least_ess(idata: xr.DataTree) -> float:
+    """Return the least bulk effective sample size of a parameter that is no effect of a group."""
+    found = az.ess(idata.posterior.to_dataset()[GLOBALS])
+    return float(min(found[name].min() for name in GLOBALS))
+
+
+def of_sgld(model: pm.Model, repeats: int) -> tuple[dict[str, float], xr.DataTree]:
+    """Return the seconds of SGLD, and its draws."""
+    times = []
+    with model:
+        for _ in range(2):  # the first compiles
+            start = time.process_time()
+            step = SGLD(progressbar=False)
+            times.append(time.process_time() - start)
+        found = []
+        for seed in range(repeats):
+            start = time.process_time()
+            idata = pm.sample(
+                DRAWS, tune=TUNE, step=step, var_names=GLOBALS, random_seed=seed, **SETTINGS
+            )
+            found.append((time.process_time() - start) * ESS / least_ess(idata))
+    first, again = times
+    compiling = max(0.0, first - again)
+    costs = {"compile": compiling, "choose": again, "sample": float(np.median(found))}
+    return costs, idata
+
+
+def of_nuts(model: pm.Model, limit: float) -> tuple[dict[str, float], xr.DataTree | None]:
+    """Return the seconds of NUTS, and its draws: none if a run would take too long."""
+    start = time.process_time()
+    compiled = nutpie.compile_pymc_model(model)
+    settings = {"chains": 2, "cores": 1, "progress_bar": False, "seed": 1}
+    nutpie.sample(compiled, draws=2, tune=2, **settings)  # compile what is left
+    costs = {"compile": time.process_time() - start}
+    start = time.process_time()
+    nutpie.sample(compiled, draws=20, tune=80, **settings)
+    expected = (time.process_time() - start) * 2 * DRAWS / 100
+    if expected > limit:
+        return costs | {"sample": np.nan, "expected": expected}, None
+    start = time.process_time()
+    idata = nutpie.sample(compiled, draws=DRAWS, tune=DRAWS, **settings)
+    took = time.process_time() - start
+    return costs | {"sample": took * ESS / least_ess(idata)}, idata
+
+
+def measure(groups: int, repeats: int, limit: float) -> pd.Series:
+    """Return one line of the results."""
+    model = customers(groups)
+    sgld, idata = of_sgld(model, repeats)
+    line: dict[str, object] = {f"SGLD {key}": value for key, value in sgld.items()}
+    nuts, reference = of_nuts(model, limit)
+    line |= {f"NUTS {key}": value for key, value in nuts.items()}
+    line["verdict"] = "NUTS left out"
+    if reference is not None:
+        few = reference.posterior.to_dataset()[GLOBALS]
+        said = compare(idata, xr.DataTree.from_dict({"posterior": few})).attrs["verdict"]
+        line["verdict"] = said.split(":")[0]
+    return pd.Series(line, name=groups)
+
+
+def draw(found: pd.DataFrame) -> None:
+    """Draw seconds against groups."""
+    figure, axes = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
+    total = found["SGLD choose"] + found["SGLD sample"]
+    axes.loglog(found.index, found["NUTS sample"], "o-", color=ORANGE, label="NUTS (nutpie)")
+    axes.loglog(found.index, total, "s-", color=BLUE, label="SGLD with choosing")
+    axes.loglog(found.index, found["SGLD sample"], "s--", color=BLUE, label="SGLD")
+    axes.set_xlabel("groups, of about ten rows each")
+    axes.set_ylabel("seconds for an ESS of 1000")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    FIGURE.parent.mkdir(exist_ok=True)
+    figure.savefig(FIGURE, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--least", type=float, default=1e3, help="groups to begin with")
+    parser.add_argument("--most", type=float, default=1e5, help="groups to end with")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of SGLD: the median counts")
+    parser.add_argument("--limit", type=float, default=1200, help="seconds that NUTS may take")
+    arguments = parser.parse_args()
+    logging.getLogger("pymc").setLevel(logging.ERROR)
+    versions = ", ".join(f"{each} {version(each)}" for each in ("pymc", "pytensor", "nutpie"))
+    print(f"{platform.machine()}, {versions}; seconds of the processor, one thread\n", flush=True)
+    lines, groups = [], int(arguments.least)
+    with threadpool_limits(1):
+        while groups <= arguments.most:
+            lines.append(measure(groups, arguments.repeats, arguments.limit))
+            print(lines[-1].to_string(), "\n", flush=True)
+            groups *= 10
+    found = pd.DataFrame(lines)
+    found["NUTS / SGLD"] = found["NUTS sample"] / found["SGLD sample"]
+    found["with choosing"] = found["NUTS sample"] / (found["SGLD sample"] + found["SGLD choose"])
+    print(found.round(2).to_string())
+    draw(found)
+
+
+if __name__ == "__main__":
+    main()
