@@ -313,7 +313,8 @@ class _Given:
             each.name: at.model.rvs_to_values[at.model[each.name]].name for each in effects
         }
         count = at.shape[0] * at.shape[1]
-        self._conditional = rows.effects
+        self._conditional, first = rows.effects, at.point(0, 0)
+        rows.groups.start_from({each.variable: first[self._values[each.name]] for each in effects})
         places = [divmod(k, at.shape[1]) for k in _spaced(count, MEASURED_AT)]
         others = self._others_at(*places[0])
         self._conditional.settle(self._position.mean(axis=(0, 1)), others, near=_NEAR)

@@ -110,9 +110,7 @@ class Minibatcher:
             term.value = values[term.name]
         self.groups = Groups(self.fixed, self.inputs.names, self.terms, factor.axes, factor.index)
         values, effects = self.inputs.values, set(self.groups.variables)
-        start = self.groups.of_point(values)
-        for members in self.groups.classes:
-            members.start[:] = start[members.members]
+        self.groups.start_from(values)
         others = [values[v] for v in self.inputs.others.values() if v not in effects]
         self.effects = self.conditional(backend)
         self.effects.settle(values[self.inputs.position], others, near=_NEAR)

@@ -18,7 +18,7 @@ from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, StoredRows
 from pymc_sgld.minibatch.terms import Term
 
 DEFAULT_BATCH_SIZE = 128
-NEWTON, NEWTON_SEARCH = 1, 2  # steps to the modes of effects: near their center, and from afar
+NEWTON = 2  # steps to the modes of effects at least, where all rows are evaluated
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ class Tables:
         key = "groups", members.name
         self.group_terms[key] = made = groups.term(members, batch_size)
         size = len(members)
-        graph = groups.log_likelihood(made, NEWTON if block is None else NEWTON_SEARCH)
+        graph = groups.log_likelihood(made, 1 if block is None else NEWTON)
         term = Term(members.name, "observed", graph, made.conditions, graph, [], False, [], size)
         each = float(members.sizes.mean())
         conditions = tuple(made.conditions)

@@ -34,7 +34,7 @@ _ALL_ROWS = 0.005  # seconds for all rows by NumPy, of which compiled updates ta
 _LARGEST_BATCH_SIZE = 1024
 _LARGEST_OF_MANY = 8192  # where many effects move what they share: their update costs much anyway
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
-_ROUNDS, _MOVED = 3, 0.5  # of the search for nodes, and standard deviations that ask for another
+_ROUNDS, _MOVED = 3, 0.3  # of the search for nodes, and by how many standard deviations moved
 _LARGEST_HESSIAN = 3000  # coordinates: 72 MB a matrix
 
 
@@ -175,17 +175,25 @@ def _with_nodes(
     """Return the log density with nodes for its posterior, and that, which they may have moved."""
     assert rows.groups is not None
     for _ in range(_ROUNDS):
-        count = settle_nodes(rows, gaussian, search.others, asked.sampler)
-        more = count > rows.groups.nodes_each
-        rows.groups.use_nodes(count)
+        before = _slopes(data, gaussian, search)
+        count, newton = settle_nodes(rows, gaussian, search.others, asked.sampler)
+        more = count > rows.groups.nodes_each or newton > rows.groups.newton
+        rows.groups.use_nodes(count, newton)
         if more:
             data = FullData(rows.blocks(BLOCK), asked.backend)
-        gradient = data.gradients(gaussian.mean, search.others)[1].sum(axis=0)
-        moved = np.abs(gaussian.shape.whiten_gradient(gradient)).max()
+        moved = np.abs(_slopes(data, gaussian, search) - before).max()
         if search.center is not None or not moved > _MOVED:
             break
         gaussian = approximate(data, replace(search, start=gaussian.mean), top)
     return data, gaussian
+
+
+def _slopes(data: FullData, gaussian: Gaussian, search: Search) -> np.ndarray:
+    """Return gradients at the mean and far on both sides of it, in standard deviations."""
+    away = 3 * gaussian.shape.unwhiten(np.ones(len(gaussian.mean)))
+    places = [gaussian.mean + sign * away for sign in (0, 1, -1)]
+    gradients = [data.gradients(place, search.others)[1].sum(axis=0) for place in places]
+    return np.array([gaussian.shape.whiten_gradient(gradient) for gradient in gradients])
 
 
 def _batch_size(

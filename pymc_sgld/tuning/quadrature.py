@@ -26,7 +26,8 @@ from pymc_sgld.tuning.posterior.variational import Gaussian
 CANDIDATES = {1: (3, 5, 7, 9, 15), 2: (3, 5, 7, 9)}
 EXACT = {1: 31, 2: 17}  # nodes of the quadrature that others are compared with
 ERROR = 0.01  # posterior standard deviations
-_PAIRS = 4
+MOST_STEPS = 8  # of Newton's method, in an update
+_PAIRS, _FAR = 4, 2.0  # of places, and standard deviations beyond most draws of one variable
 _MOST_ROWS = 50_000  # of the groups that are compared
 _SEED = 20190713  # fixed: what is measured is a property of the model, not of a chain
 
@@ -51,13 +52,42 @@ def errors(
     return {count: float(np.sqrt(square)) for count, square in squares.items()}
 
 
+def steps_to_modes(
+    conditional: Conditional, count: int, gaussian: Gaussian, others: Sequence[np.ndarray]
+) -> int:
+    """Return how many of Newton's steps lead from the stored modes to those elsewhere.
+
+    Nodes must be around the mode. In groups of many rows effects spread little, and in few groups
+    what is common to them is uncertain: then modes lie many of their standard deviations apart.
+    They are compared in the corners of a cube, at a distance that few draws are beyond.
+    """
+    rng, size = np.random.default_rng(_SEED), len(gaussian.mean)
+    far = 1 + _FAR / np.sqrt(size)
+    places = []
+    for _ in range(_PAIRS):
+        away = gaussian.shape.unwhiten(far * rng.choice([-1.0, 1.0], size))
+        places += [gaussian.mean + away, gaussian.mean - away]
+
+    def values(place: np.ndarray, *steps: int) -> float:
+        return float(conditional.log_likelihoods(place, others, [count], _MOST_ROWS, *steps)[0])
+
+    exact = {i: values(place) for i, place in enumerate(places)}
+    exact = {i: value for i, value in exact.items() if np.isfinite(value)}
+    for steps in range(1, MOST_STEPS):
+        if all(abs(values(places[i], steps) - exact[i]) < _FAR * ERROR for i in exact):
+            return steps
+    return MOST_STEPS
+
+
 def settle_nodes(
     rows: Minibatcher,
     gaussian: Gaussian,
     others: Sequence[np.ndarray],
     sampler: str,
-) -> int:
+) -> tuple[int, int]:
     """Choose the nodes at a Gaussian approximation of the posterior, and return their number.
+
+    The other number is that of Newton's steps from the modes at its mean.
 
     Warns
     -----
@@ -68,7 +98,7 @@ def settle_nodes(
     assert groups is not None and conditional is not None
     conditional.settle(gaussian.mean.astype(rows.inputs.position.dtype), others)
     if conditional.normal:
-        return 1
+        return 1, 1
     found = errors(conditional, groups.q, gaussian, others)
     enough = [count for count, error in found.items() if error < ERROR]
     count = min(enough, default=max(found))
@@ -79,4 +109,4 @@ def settle_nodes(
             SGLDWarning,
             stacklevel=5,
         )
-    return count
+    return count, steps_to_modes(conditional, count, gaussian, others)

@@ -41,6 +41,9 @@ GRADIENTS = "diagnose by the gradients of the model"
 NODES = {1: 15, 2: 9}
 """Of the integral over one or two effects of a group, along each: no tuning chooses fewer."""
 
+NEAR, NEWTON = 0.1, 4
+"""Standard deviations from the modes of effects at the mean, and steps from there to others."""
+
 
 class Coordinate(NamedTuple):
     """One unconstrained coordinate.
@@ -308,8 +311,13 @@ def with_gradients(
     """
     rows_of = draws.minibatcher()
     rows_of.check_sources()
-    if rows_of.groups is not None and rows_of.groups.nodes_each > 1:
-        rows_of.groups.use_nodes(NODES[rows_of.groups.q])
+    if rows_of.groups is not None and rows_of.effects is not None:
+        first, own = draws.point(0, 0), rows_of.groups.variables
+        known = {name: v for name, v in rows_of.inputs.others.items() if v not in own}
+        others = [np.asarray(first[name], v.type.dtype) for name, v in known.items()]
+        rows_of.effects.settle(draws.position.mean(axis=(0, 1)), others, NEAR)
+        if not rows_of.effects.normal:
+            rows_of.groups.use_nodes(NODES[rows_of.groups.q], NEWTON)
     try:
         density: LogDensity = rows_of.blocks(BLOCK)
     except MinibatchError:  # all rows at once needs no batches

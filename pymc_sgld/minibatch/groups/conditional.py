@@ -44,7 +44,7 @@ _HALVINGS = 20  # of an iteration that went too far
 _FARTHEST = 4.0  # standard deviations that one may lead
 _BESIDE = 0.5  # from a position: where the other variables have values that are not special
 _AWAY, _SAME = 3.0, 1e-5  # standard deviations from a mode, and the difference from a normal there
-_QUICK = 2  # iterations for proposals, which need not be around the mode exactly
+_ABOUT = 0.3  # standard deviations that proposals may be off the mode: they are wider
 _SEED = 20190712  # fixed: what is measured is a property of the model, not of a chain
 
 
@@ -179,7 +179,7 @@ class _Block:
 
     def draw(self, rng: np.random.Generator, rounds: int) -> np.ndarray:
         """Return a draw of the effects, shape (groups, q), by so many rounds of proposals."""
-        around = self.around(_QUICK)
+        around = self.around(near=_ABOUT)
         if self.normal:
             return around.at(rng.standard_normal((1, *around.mode.shape)))[0]
         proposals, weights = self.propose(around, rng)
@@ -198,7 +198,7 @@ class _Block:
 
         That is the mean of min(1, w'/w) over pairs of proposals, one of them weighted.
         """
-        around = self.around(_QUICK)
+        around = self.around(near=_ABOUT)
         logs = np.concatenate([self.propose(around, rng)[1] for _ in range(_PILOT)])
         ordered = np.sort(np.exp(logs - logs.max(axis=0)), axis=0)
         below = np.cumsum(ordered, axis=0)
@@ -328,11 +328,12 @@ class Conditional:
         others: Sequence[np.ndarray],
         counts: Sequence[int],
         most_rows: float = np.inf,
+        steps: int = _ITERATIONS,
     ) -> np.ndarray:
         """Return the log-likelihood of all groups by quadratures of so many nodes, a sum for each.
 
         Where groups have more than ``most_rows`` rows, the first blocks of each class count for
-        the others.
+        the others. Their modes are searched by ``steps`` steps at most, as updates do.
         """
         q = self._q
         rules = [Nodes.of(count, q) for count in counts]
@@ -341,7 +342,7 @@ class Conditional:
             sums, seen = np.zeros(len(counts)), 0
             for part, block in self._blocks(each, position, others, most_rows):
                 new = np.arange(part.start, part.stop) >= seen
-                around = block.around()
+                around = block.around(steps)
                 log_det = np.log(np.abs(np.diagonal(around.inverse, axis1=1, axis2=2))).sum(axis=1)
                 for k, rule in enumerate(rules):
                     found = scipy.special.logsumexp(block.at_nodes(around, rule), axis=0)

@@ -244,7 +244,7 @@ class Search:
                 return f'the rows of "{term.name}" come from {where}'
         try:
             groups = Groups(self._fixed, self._parameters, self._terms, factor.axes, factor.index)
-            groups.log_likelihood(groups.term(groups.classes[0], 1), newton=1)
+            groups.log_likelihood(groups.term(groups.classes[0], 1))
         except RowsMixed as error:
             return error.reason
         return None

@@ -26,7 +26,7 @@ from pymc_sgld.minibatch.groups.selection import (
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.minibatch.terms import Term
 
-_NODES = 7  # to begin with
+_NODES, _NEWTON = 7, 4  # nodes and steps to a mode, to begin with
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +96,14 @@ class Groups:
         dtype = first.variable.type.dtype
         self.classes = classes_of(index, self.count, self.q, dtype)
         self._terms: dict[tuple[str, int], GroupTerm] = {}
-        self.use_nodes(_NODES)
+        self.use_nodes(_NODES, _NEWTON)
 
-    def use_nodes(self, count: int) -> None:
-        """Take so many nodes along each effect; one where effects are normal given the others."""
-        self.nodes_each = count
+    def use_nodes(self, count: int, newton: int = 1) -> None:
+        """Take so many nodes along each effect; one where effects are normal given the others.
+
+        They are around what so many of Newton's steps lead to from the modes that are stored.
+        """
+        self.nodes_each, self.newton = count, newton
         self.nodes = Nodes.of(count, self.q)
 
     def of_point(self, values: Mapping[Variable, np.ndarray]) -> np.ndarray:
@@ -108,9 +111,18 @@ class Groups:
         parts = [np.moveaxis(values[effect.variable], effect.axis, 0) for effect in self.effects]
         return np.concatenate([part.reshape((self.count, -1)) for part in parts], axis=1)
 
-    def log_likelihood(self, term: GroupTerm, newton: int) -> Variable:
-        """Return the log-likelihood of the groups of a batch, their effects integrated out."""
-        newton = newton if len(self.nodes.z) > 1 else 1
+    def start_from(self, values: Mapping[Variable, np.ndarray]) -> None:
+        """Search modes from these effects, by their variable."""
+        start = self.of_point(values)
+        for members in self.classes:
+            members.start[:] = start[members.members]
+
+    def log_likelihood(self, term: GroupTerm, newton: int = 1) -> Variable:
+        """Return the log-likelihood of the groups of a batch, their effects integrated out.
+
+        Their modes are searched by ``newton`` steps at least.
+        """
+        newton = max(newton, self.newton) if len(self.nodes.z) > 1 else 1
         return log_likelihood(term.joint, term.start, self.nodes, newton)
 
     @property
