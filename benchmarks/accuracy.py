@@ -71,7 +71,8 @@ def run(
         log = _Log()
         with log, model:
             start = time.perf_counter()
-            idata = pm.sample(step=step, chains=4, random_seed=seed, progressbar=False)
+            settings = {"chains": 4, "random_seed": seed, "progressbar": False}
+            idata = pm.sample(step=step, var_names=known.names, **settings)
             sampled = time.perf_counter() - start
         draws = posteriors.stack(idata.posterior, known.names)
         yield {

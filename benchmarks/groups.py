@@ -57,7 +57,7 @@ def customers(groups: int) -> pm.Model:
 
 def least_ess(idata: xr.DataTree) -> float:
     """Return the least bulk effective sample size of a parameter that is no effect of a group."""
-    found = az.ess(idata.posterior[GLOBALS])
+    found = az.ess(idata.posterior.to_dataset()[GLOBALS])
     return float(min(found[name].min() for name in GLOBALS))
 
 
@@ -109,7 +109,7 @@ def measure(groups: int, repeats: int, limit: float) -> pd.Series:
     line |= {f"NUTS {key}": value for key, value in nuts.items()}
     line["verdict"] = "NUTS left out"
     if reference is not None:
-        few = reference.posterior[GLOBALS].to_dataset()
+        few = reference.posterior.to_dataset()[GLOBALS]
         said = compare(idata, xr.DataTree.from_dict({"posterior": few})).attrs["verdict"]
         line["verdict"] = said.split(":")[0]
     return pd.Series(line, name=groups)

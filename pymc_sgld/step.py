@@ -124,7 +124,8 @@ class SGLD(BlockedStep):
         many as have about so many rows, and all rows of each. By default 128, or up to 1024 (or
         2 d) where gradient noise is what keeps a chosen step size small. Observed variables of one
         length share their rows; those of another length have batches of their own, and where there
-        are no more rows than in a batch, all of them are read. See :func:`pymc_sgld.minibatch.report`.
+        are no more rows than in a batch, all of them are read: see
+        :func:`pymc_sgld.minibatch.report`.
     step_size : float or callable, optional
         :math:`\varepsilon` (drift :math:`\varepsilon / 2`, noise variance :math:`T\varepsilon M`),
         in squared units of the unconstrained coordinates, or without unit where :math:`M` is a

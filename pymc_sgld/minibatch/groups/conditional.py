@@ -228,11 +228,11 @@ class _Block:
         tolerance = max(_SAME, 3 * np.sqrt(np.finfo(self.start.dtype).eps))
         for times in (0, _AWAY, -_AWAY):
             slope, here = self.slope(around.at(times * z)[0])
-            expected, size = -times * z[0], 1 + _AWAY * np.abs(z[0])
             pulled = np.einsum("gji,gj->gi", inverse, slope)
-            bent = np.linalg.solve(here, inverse) - np.eye(inverse.shape[1])
-            straight = (np.abs(pulled - expected) < tolerance * size).all()
-            if not (straight and (np.abs(bent) < tolerance).all()):
+            apart = np.abs(pulled + times * z[0]) / (1 + _AWAY * np.abs(z[0]))
+            spread = np.linalg.norm(inverse, axis=2, keepdims=True)
+            same = np.abs(here - inverse) < tolerance * spread
+            if not (apart.max() < tolerance and same.all()):
                 return False
         return True
 

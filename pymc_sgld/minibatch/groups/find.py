@@ -111,7 +111,7 @@ class Search:
         }
 
     def factors(self) -> list[Factor]:
-        """Return the factors of the model, the one with the most groups first."""
+        """Return the factors of the model, the one with the most groups (and effects) first."""
         found: list[Factor] = []
         for term in self._terms:
             if term.kind == "observed" and term.rows > 1:
@@ -119,7 +119,32 @@ class Search:
                     self._include(found, term, axes, index, groups)
         for factor in found:
             factor.refusal = factor.refusal or self._refusal(factor)
-        return sorted(found, key=lambda factor: -factor.groups)
+        return sorted(self._joined(found), key=lambda factor: (-factor.groups, -factor.q))
+
+    def _joined(self, factors: Sequence[Factor]) -> list[Factor]:
+        """Join variables that one index picks, such as intercepts and slopes, while they can be."""
+        found: list[Factor] = []
+        for factor in factors:
+            for i, other in enumerate(found):
+                together = self._together(other, factor)
+                if together is not None:
+                    found[i] = together
+                    break
+            else:
+                found.append(factor)
+        return found
+
+    def _together(self, one: Factor, other: Factor) -> Factor | None:
+        """Return two factors as one, or None if they cannot be integrated out together."""
+        shared = one.index.keys() & other.index.keys()
+        same = one.groups == other.groups and all(
+            np.array_equal(one.index[name], other.index[name]) for name in shared
+        )
+        if not (shared and same) or one.refusal or other.refusal:
+            return None
+        together = Factor(one.groups, one.axes | other.axes, one.index | other.index)
+        together.refusal = self._refusal(together)
+        return None if together.refusal else together
 
     def _uses(self, term: Term) -> Iterator[tuple[dict[str, int], np.ndarray, int]]:
         """Give what has an entry for each group, the group of each row, and how many there are."""
@@ -186,6 +211,8 @@ class Search:
 
     def _refusal(self, factor: Factor) -> str | None:
         """Return why the effects of a factor cannot be integrated out, or None."""
+        if factor.groups < 2:
+            return "there is only one group"
         for name, axis in factor.axes.items():
             variable, prior = self._variables[name], self._priors.get(name)
             if prior is None or name not in self._moved:
@@ -198,7 +225,7 @@ class Search:
                     what = {"free": "the prior of ", "potential": "the potential "}
                     return f'"{name}" enters {what.get(term.kind, "")}"{term.name}" as a whole'
             if prior.graph.type.ndim <= axis:
-                return f'the prior of "{name}" is one number for all groups'
+                return f'the prior of "{name}" couples the groups: it is one density of all'
             trial = _Trial(self._fixed, self._parameters, factor.groups)
             try:
                 trial.select(prior.graph, axis)
@@ -206,6 +233,8 @@ class Search:
                 return f'the prior of "{name}" couples the groups: {error.reason}'
             if variable not in trial.reached:
                 return f'the prior of "{name}" couples the groups'
+        if self._moved <= factor.axes.keys():
+            return "they are all that is sampled, and nothing would be left"
         if factor.q > MOST_EFFECTS:
             return f"a group has {factor.q} effects, and at most {MOST_EFFECTS} are integrated out"
         outcomes = [term for term in self._terms if term.name in factor.index]
@@ -242,21 +271,24 @@ def choose_factor(
         If what was asked for cannot be integrated out, with the reason.
     """
     reasons = {factor.names: factor.refusal for factor in factors if factor.refusal}
-    able = [f for f in factors if not f.refusal and len(f.axes) < len(names)]
+    able = [factor for factor in factors if not factor.refusal]
     if marginalize is None:
         unhelpful = {factor.names: _why_unhelpful(factor) for factor in able}
         reasons |= {name: reason for name, reason in unhelpful.items() if reason}
         able = [factor for factor in able if not unhelpful[factor.names]]
     if marginalize is None or marginalize is True:
         chosen = able[0] if able else None
+        if marginalize and chosen is None:
+            why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+            raise SettingError(f"marginalize=True, but {_NONE}{f' ({why})' if why else ''}.")
     else:
         wanted = {marginalize} if isinstance(marginalize, str) else set(marginalize or ())
         chosen = next((f for f in able if wanted == f.axes.keys()), None)
         if chosen is None:
-            raise SettingError(_why_not(factors, wanted))
+            raise SettingError(_why_not(factors, names, wanted))
     for factor in able:
         if factor is not chosen:
-            reasons[factor.names] = "one factor is integrated out, the one with the most groups"
+            reasons[factor.names] = "only one factor is integrated out, that with the most groups"
     return chosen, reasons
 
 
@@ -282,17 +314,28 @@ def _why_unhelpful(factor: Factor) -> str | None:
     return None
 
 
-def _why_not(factors: Sequence[Factor], wanted: set[str]) -> str:
+_NONE = "the model has no effects of groups that can be integrated out"
+_HOW = (
+    "Effects must be picked by one fixed index of all rows (not of pm.Minibatch or data=), and be "
+    "independent given the other variables"
+)
+
+
+def _why_not(factors: Sequence[Factor], names: Sequence[str], wanted: set[str]) -> str:
     """Return why effects that were asked for cannot be integrated out."""
     asked = " and ".join(f'"{name}"' for name in sorted(wanted))
-    for factor in factors:
-        if factor.axes.keys() & wanted:
-            if factor.refusal:
-                return f"marginalize: {asked} cannot be integrated out: {factor.refusal}."
-            return f"marginalize: pass all effects of the same groups: {sorted(factor.axes)}."
+    meant = [factor for factor in factors if factor.axes.keys() & wanted]
+    for factor in meant:
+        if factor.refusal:
+            return f"marginalize: {asked} cannot be integrated out: {factor.refusal}."
+    unknown = sorted(wanted.difference(names))
+    if unknown:
+        return f"marginalize has {unknown}, but the step samples {list(names)}."
+    if len(meant) > 1:
+        each = " or ".join(str(sorted(factor.axes)) for factor in meant)
+        return f"marginalize: {asked} have different groups, of which one kind can be: pass {each}."
+    if meant and wanted < meant[0].axes.keys():
+        return f"marginalize: pass all effects of the same groups: {sorted(meant[0].axes)}."
     known = [sorted(factor.axes) for factor in factors if not factor.refusal]
-    have = f"those that can are {known}" if known else "the model has none that can"
-    return (
-        f"marginalize: {asked} cannot be integrated out. Effects must be picked by one fixed index "
-        f"of the rows, and be independent given the other variables; {have}."
-    )
+    have = f"those that can are {known}" if known else _NONE
+    return f"marginalize: {asked} cannot be integrated out. {_HOW}; {have}."
