@@ -94,3 +94,19 @@ def test_many_modes(example, tmp_path, monkeypatch, capsys):
     assert table.loc["constant", "modes"] <= example.CHAINS  # each stays in one
     assert table.loc["cyclical", "modes"] > table.loc["constant", "modes"]
     assert (table["share near a mode"] > 0.5).all()
+
+
+@pytest.mark.parametrize("example", ["group_effects"], indirect=True)
+def test_group_effects(example, tmp_path, capsys):
+    """Short chains: counties that a run did not record are as NUTS has them."""
+    matplotlib.use("agg")
+    output = tmp_path / "group_effects.png"
+    comparison = example.main(
+        output, draws=100, tune=100, chains=2, cores=1, progressbar=False, quiet=True
+    )
+    printed = capsys.readouterr().out
+    sentence = "offset: 385 groups of 1 to 719 rows, integrated out with 1 node (exact)"
+    assert printed.count(sentence) == 2  # the report, and the step
+    assert comparison.attrs["verdict"] in printed and len(comparison) == 389
+    assert comparison["sd_ratio"].between(0.5, 2).all()
+    assert output.stat().st_size > 10_000
