@@ -38,7 +38,7 @@ ENTRIES = 2e9
 GRADIENTS = "diagnose by the gradients of the model"
 """What draws are read for, in words."""
 
-NODES = {1: 15, 2: 9}
+NODES = {1: 9, 2: 7}
 """Of the integral over one or two effects of a group, along each: no tuning chooses fewer."""
 
 NEAR, NEWTON = 0.1, 4
