@@ -1,8 +1,11 @@
 """Evaluate the graphs of a log density in tests, without machine code."""
 
+from itertools import product
+
 import numpy as np
 import pytensor
 from pytensor.xtensor.type import XTensorType
+from scipy.special import logsumexp
 
 from pymc_sgld.batching.epochs import make_order
 from pymc_sgld.compiled.updates import Plan, Updates
@@ -76,13 +79,83 @@ def mean_gradient(updates, position, number, together=100):
     return sums / number
 
 
+def plain(term):
+    """Return a tensor, also of what has named dimensions."""
+    return term.values if isinstance(term.type, XTensorType) else term
+
+
+def log_marginal(model, axes, index, point, line):
+    """Return a log density with the effects of groups integrated out, by sums over a grid.
+
+    PyMC evaluates it, at one value of the effects for all groups after the other. Of the groups,
+    that is one number each; the rest of the log density is the other result.
+
+    Parameters
+    ----------
+    axes : dict
+        By the name of a variable with effects, where it has the groups.
+    index : dict
+        By the name of an observed variable, the group of each of its rows.
+    line : ndarray
+        Evenly spaced values of each effect.
+    """
+    own = [model[name] for name in axes]
+    outcomes = [model[name] for name in index]
+    others = {*model.free_RVs, *model.potentials, *model.observed_RVs} - {*own, *outcomes}
+    evaluate = model.compile_fn(
+        [plain(term) for term in model.logp(vars=[*own, *outcomes, *others], sum=False)],
+        inputs=model.value_vars,
+        mode="FAST_COMPILE",
+        point_fn=True,
+        on_unused_input="ignore",
+    )
+    names = [model.rvs_to_values[variable].name for variable in own]
+    first = [np.moveaxis(point[name], a, 0) for name, a in zip(names, axes.values(), strict=True)]
+    groups, sizes = len(first[0]), [value[0].size for value in first]
+    found = []
+    for effects in product(line, repeat=sum(sizes)):
+        at = dict(point)
+        parts = np.split(np.array(effects), np.cumsum(sizes)[:-1])
+        for name, axis, value, part in zip(names, axes.values(), first, parts, strict=True):
+            same = np.broadcast_to(part.reshape(value[:1].shape), value.shape)
+            at[name] = np.moveaxis(same, 0, axis).astype(point[name].dtype)
+        values = iter(evaluate(at))
+        total = np.zeros(groups)
+        for axis in axes.values():
+            total += np.moveaxis(next(values), axis, 0).reshape((groups, -1)).sum(axis=1)
+        for of_rows in index.values():
+            rows = next(values).reshape((len(of_rows), -1)).sum(axis=1)
+            total += np.bincount(of_rows, rows, groups)
+        found.append(total)
+    rest = sum(float(np.sum(value)) for value in values)
+    return logsumexp(found, axis=0) + sum(sizes) * np.log(line[1] - line[0]), rest
+
+
+def by_group(rows, point):
+    """Return the log-likelihood of each group of a minibatcher, and the rest of its density."""
+    density = rows.blocks(4096)
+    place = position_of(density, point), [point[name] for name in density.others]
+    members = {each.name: each.members for each in rows.groups.classes}
+    values = np.empty(rows.groups.count)
+    rest = float(density.function([density.log_prior])(*place)[0])
+    for table in density.tables:
+        evaluate = density.function(list(table.likelihoods.values()), table)
+        found = evaluate(*place, [item.array for item in table.data])
+        for name, value in zip(table.likelihoods, found, strict=True):
+            if name in members:
+                values[members[name]] = value
+            else:
+                rest += float(value.sum())
+    return values, rest
+
+
 def likelihood_of_rows(model, point):
     """Return the log-likelihood of every row, shape (ROWS,), as PyMC computes it."""
     terms = []
     for term in model.logp(vars=model.observed_RVs, sum=False):
         if isinstance(term.type, XTensorType):
-            term = term.transpose("row", ...).values
-        terms.append(term.reshape((ROWS, -1)).sum(axis=1))
+            term = term.transpose("row", ...)
+        terms.append(plain(term).reshape((ROWS, -1)).sum(axis=1))
     evaluate = model.compile_fn(
         terms,
         inputs=model.value_vars,
