@@ -39,7 +39,7 @@ GRADIENTS = "diagnose by the gradients of the model"
 """What draws are read for, in words."""
 
 NODES = {1: 9, 2: 7}
-"""Of the integral over one or two effects of a group, along each: no tuning chooses fewer."""
+"""Of the integral over one or two effects of a group, along each, where one is not exact."""
 
 NEAR, NEWTON = 0.1, 4
 """Standard deviations from the modes of effects at the mean, and steps from there to others."""
