@@ -76,7 +76,8 @@ def test_an_array_is_named_once():
     """Of which a likelihood in full has several forms."""
     with pm.Model() as model:
         pm.Binomial("y", 20, pm.Beta("p", 1, 1, shape=(5, 1)), observed=np.ones((5, 90), dtype=int))
-    [note] = report(model).notes
+    of_groups, note = report(model).notes
+    assert of_groups.startswith("p: ")
     assert note.count("y (") == 1 and " arrays of 450 entries)" in note
 
 
