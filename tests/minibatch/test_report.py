@@ -77,7 +77,7 @@ def test_an_array_is_named_once():
     with pm.Model() as model:
         pm.Binomial("y", 20, pm.Beta("p", 1, 1, shape=(5, 1)), observed=np.ones((5, 90), dtype=int))
     of_groups, note = report(model).notes
-    assert of_groups.startswith("p: ")
+    assert 'p" is not integrated out' in of_groups
     assert note.count("y (") == 1 and " arrays of 450 entries)" in note
 
 

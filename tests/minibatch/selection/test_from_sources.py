@@ -205,7 +205,9 @@ def test_diagnose_reads_the_sources():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SGLDWarning)
             idata = pm.sample(step=step, **RUN | {"draws": 60})
-            with pytest.raises(SettingError, match=r"the model has 20 rows, and the run read 2000.*data="):
+            with pytest.raises(
+                SettingError, match=r"the model has 20 rows, and the run read 2000.*data="
+            ):
                 diagnose(idata, small, gradients=40)
             streamed = diagnose(idata, small, gradients=40, data={"x": x})
             memory = diagnose(idata, whole, gradients=40)
