@@ -1,0 +1,197 @@
+"""Draws of the effects of groups given the other variables, beside numerical integration.
+
+Many groups with the same rows give independent draws of one density. Every check is run on several
+seeds, and fails where the proposals are always accepted, or where the density is another one.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pymc as pm
+import pytest
+from scipy import stats
+from scipy.special import expit, log_expit
+
+from pymc_sgld.minibatch.model import Minibatcher
+from tests.models import COVARIATE, LEVELS, PASSED, effects_of_groups
+
+SEEDS = (1, 2, 3)
+SIGMAS = 5  # of the Monte Carlo error: one wrong alarm in a million
+LINE = np.linspace(-25, 25, 5001)
+
+
+def accepts_all(rng):
+    """Return random numbers with which every proposal is accepted: the control of the tests."""
+    return SimpleNamespace(
+        standard_normal=rng.standard_normal,
+        chisquare=rng.chisquare,
+        random=lambda shape: np.full(shape, 1e-300),
+    )
+
+
+def settled(model, position):
+    """Return the effects of a model given the others, ready to draw at a position."""
+    rows = Minibatcher(model, model.value_vars, model.initial_point(), marginalize=True)
+    position = np.asarray(position, dtype=float)
+    rows.effects.settle(position, [])
+    acceptance = rows.effects.measure([position], [])
+    assert 0 < acceptance <= 1
+    return rows.effects
+
+
+def many(effects, name, rng, position, calls):
+    """Return draws of some calls, on the first axis."""
+    position = np.asarray(position, dtype=float)
+    return np.array([effects.draw(rng, position, [])[name] for _ in range(calls)])
+
+
+def is_uniform(below):
+    """Whether values of a distribution function are as of its own draws."""
+    return stats.kstest(np.ravel(below), "uniform").pvalue > 1e-6
+
+
+def distribution(log_density, line=LINE):
+    """Return a distribution function of a log density on a line."""
+    density = np.exp(log_density - log_density.max())
+    below = np.cumsum(density) - density / 2
+    return lambda value: np.interp(value, line, below / density.sum())
+
+
+@pytest.fixture(scope="module")
+def successes():
+    """300 groups of one success each, whose effects are widely spread: far from normal."""
+    with pm.Model() as model:
+        mean = pm.Normal("mean", -1, 1)
+        effect = pm.Normal("effect", mean, pm.HalfNormal("spread"), shape=300)
+        pm.Bernoulli("y", logit_p=effect, observed=np.ones(300, dtype=int))
+    return settled(model, [-1.0, np.log(4)])
+
+
+def summary_is_right(draws, line, density, levels=(0.05, 0.5, 0.95)):
+    """Whether mean, variance and shares below quantiles agree with a density."""
+    share = density / density.sum()
+    mean = share @ line
+    central = [share @ (line - mean) ** k for k in (2, 4)]
+    count = draws.size
+    errors = [
+        (draws.mean() - mean) / np.sqrt(central[0] / count),
+        (draws.var() - central[0]) / np.sqrt((central[1] - central[0] ** 2) / count),
+    ]
+    for level in levels:
+        quantile = np.interp(level, np.cumsum(share) - share / 2, line)
+        below = (draws < quantile).mean()
+        errors.append((below - level) / np.sqrt(level * (1 - level) / count))
+    return np.abs(errors).max() < SIGMAS
+
+
+def test_groups_of_one_success(successes):
+    density = expit(LINE) * np.exp(-(((LINE + 1) / 4) ** 2) / 2)
+    assert not successes.normal
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        draws = many(successes, "effect", rng, [-1.0, np.log(4)], calls=20)
+        assert summary_is_right(draws, LINE, density)
+        wrong = many(successes, "effect", accepts_all(rng), [-1.0, np.log(4)], calls=20)
+        assert not summary_is_right(wrong, LINE, density)
+
+
+def test_draws_are_independent(successes):
+    """Of each other, in one call and from call to call."""
+    rng = np.random.default_rng(4)
+    draws = many(successes, "effect", rng, [-1.0, np.log(4)], calls=30)
+    assert len(np.unique(draws)) == draws.size
+    standard = (draws - draws.mean()) / draws.std()
+    for shifted in (np.roll(standard, 1, axis=0), np.roll(standard, 1, axis=1)):
+        assert abs((standard * shifted).mean()) < SIGMAS / np.sqrt(draws.size)
+
+
+def test_groups_of_two_classes():
+    """Each group has its own rows, and its draws are where its entry is."""
+    group, levels = LEVELS["unequal"]
+    mean, slope, spread = position = [0.2, -0.4, 0.3]
+    effects = settled(effects_of_groups(sizes="unequal"), position)
+    draws = many(effects, "effect", np.random.default_rng(5), position, calls=150)
+    below = np.empty_like(draws)
+    for g in range(levels):
+        sign = np.where(PASSED[group == g] == 1, 1, -1)
+        eta = LINE[:, None] + slope * COVARIATE[group == g]
+        prior = -(((LINE - mean) / np.exp(spread)) ** 2) / 2
+        below[:, g] = distribution(log_expit(sign * eta).sum(axis=1) + prior)(draws[:, g])
+    assert is_uniform(below)
+    assert not is_uniform(np.roll(below, 1, axis=1) * 0 + distribution(prior)(draws))
+
+
+def test_two_correlated_effects():
+    x = np.array([-1.0, 1.5])
+    with pm.Model() as model:
+        mean = pm.Normal("mean")
+        cholesky = np.array([[1.5, 0.0], [-1.0, 0.8]])
+        both = pm.MvNormal("both", np.zeros(2), chol=cholesky, shape=(150, 2))
+        group = np.repeat(np.arange(150), 2)
+        eta = mean + both[group, 0] + both[group, 1] * np.tile(x, 150)
+        pm.Bernoulli("y", logit_p=eta, observed=np.tile([1, 0], 150))
+    effects = settled(model, [0.3])
+    line = np.linspace(-9, 9, 181)
+    a, b = np.meshgrid(line, line, indexing="ij")
+    z = np.linalg.solve(cholesky, np.stack([a.ravel(), b.ravel()]))
+    logs = log_expit(0.3 + a - b) + log_expit(-(0.3 + a + 1.5 * b))
+    share = np.exp(logs.ravel() - (z**2).sum(axis=0) / 2)
+    share /= share.sum()
+
+    def right(draws):
+        found = draws.reshape(-1, 2)
+        for function in (
+            lambda u, v: u,
+            lambda u, v: v,
+            lambda u, v: u**2,
+            lambda u, v: u * v,
+            lambda u, v: v**2,
+        ):
+            exact = function(a.ravel(), b.ravel())
+            mean = share @ exact
+            error = np.sqrt(share @ (exact - mean) ** 2 / len(found))
+            if abs(function(*found.T).mean() - mean) > SIGMAS * error:
+                return False
+        return True
+
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        assert right(many(effects, "both", rng, [0.3], calls=20))
+        assert not right(many(effects, "both", accepts_all(rng), [0.3], calls=20))
+
+
+def test_far_from_where_modes_are_stored():
+    """Modes of groups of many rows lie many of their standard deviations away."""
+    levels, each = 40, 300
+    counts = np.random.default_rng(6).poisson(5, levels * each)
+    group = np.repeat(np.arange(levels), each)
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 10)
+        effect = pm.Normal("effect", shape=levels)
+        pm.Poisson("y", pm.math.exp(mean + effect[group]), observed=counts)
+    effects = settled(model, [0.0])
+    line = np.linspace(-6, 6, 60_001)
+    sums = np.bincount(group, counts)
+    for mean in (0.0, 1.5, -1.5):
+        draws = many(effects, "effect", np.random.default_rng(7), [mean], calls=20)
+        below = [
+            distribution(total * line - each * np.exp(mean + line) - line**2 / 2, line)(own)
+            for total, own in zip(sums, draws.T, strict=True)
+        ]
+        assert is_uniform(below)
+
+
+def test_values_are_unconstrained_and_have_the_axes_of_the_model():
+    group, levels = LEVELS["even"]
+    with pm.Model() as model:
+        rate = pm.Gamma("rate", 2, pm.HalfNormal("scale"), shape=(1, levels))
+        pm.Poisson("y", rate[0, group], observed=PASSED)
+    effects = settled(model, [0.0])
+    assert effects.names == ["rate"] and effects.size == levels
+    draws = many(effects, "rate", np.random.default_rng(8), [0.0], calls=100)
+    assert draws.shape == (100, 1, levels) and (draws < 0).any()
+    shape = 2 + np.bincount(group, PASSED, levels)
+    below = stats.gamma.cdf(
+        np.exp(draws[:, 0]), shape, scale=1 / (1 + np.bincount(group, minlength=levels))
+    )
+    assert is_uniform(below)
