@@ -60,15 +60,18 @@ from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import number_of
 from pymc_sgld.minibatch.selection.pm_minibatch import check_all_sampled
 from pymc_sgld.orphans import end_with_parent
+from pymc_sgld.preconditioners import LAPLACE
 from pymc_sgld.progress import progress
 from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of, explores
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of, settings_of
 from pymc_sgld.tuning.choices import choose, choose_integrator
+from pymc_sgld.tuning.quadrature import PoorIntegral
 from pymc_sgld.tuning.settings import Asked, Search, Settings
 
 DEFAULT_STEPS_PER_DRAW = 10
 MEASURED_AT, MEASURED_ROWS = 4, 50_000  # positions and rows: how effects are to be drawn
+EFFECTS_SEED = 20190715
 TUNE = 200  # draws before those that count, where everything was chosen
 
 install()
@@ -190,8 +193,9 @@ class SGLD(BlockedStep):
         number of groups, and the effects are drawn exactly given these, where the run records
         them. True for those with the most groups, False for none. By default those with the most
         groups if that helps: of data of more than 2000 rows if there are 30 groups, and if a group
-        of each size has no large part of the rows. Not where ``temperature`` is not 1, nor where
-        ``preconditioner`` is an array. :func:`pymc_sgld.minibatch.report` says what is integrated
+        of each size has no large part of the rows. Not where ``temperature`` is not 1, where
+        ``preconditioner`` is an array, or where it is ``"identity"`` or ``"adaptive"`` and
+        ``step_size`` is given. :func:`pymc_sgld.minibatch.report` says what is integrated
         out, and why others are not.
     model : Model, optional
         By default the model of the context.
@@ -319,7 +323,7 @@ class SGLD(BlockedStep):
         place = None if center is None else complete_point(center, model, "center")
 
         at_once, places = names("full", full), placed(potentials)
-        effects = self._effects(marginalize, preconditioner)
+        effects = self._effects(marginalize, preconditioner, schedule)
         self.placing = number_of(model, places, at_once)
         backend, target = Backend(compile_kwargs), self.bias_target
         asked = Asked(
@@ -327,22 +331,35 @@ class SGLD(BlockedStep):
         )
         shown = flag("progressbar", progressbar) is not False
         with progress("checking the model", shown=shown, name=self._called) as tell, one_thread():
-            rows = Minibatcher(model, self.vars, point, places, at_once, sources, effects, backend)
-            doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
-            for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:
-                warnings.warn(sentence, SGLDWarning, stacklevel=2)
-            tell("comparing batches with all rows")
-            if self._reads_all_rows:
-                size = rows.largest or None  # None without rows
-            density = rows.density(size, flag("audit", audit))
-            rows.check_sources()
-            self.coordinates = density.coordinates
+
+            def made(effects: Any) -> tuple[Minibatcher, Settings]:
+                placed_as = places, at_once, sources, effects, backend
+                rows = Minibatcher(model, self.vars, point, *placed_as)
+                doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
+                for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:
+                    warnings.warn(sentence, SGLDWarning, stacklevel=3)
+                tell("comparing batches with all rows")
+                batch = (rows.largest or None) if self._reads_all_rows else size  # without rows
+                density = rows.density(batch, flag("audit", audit))
+                rows.check_sources()
+                self.coordinates = density.coordinates
+                self._others = {name: v.type.dtype for name, v in density.others.items()}
+                self._guard = Guard(model, density.sources)
+                search = self._search(point, place)
+                open_size = batch is None
+                return rows, choose(rows, density, asked, search, schedule is None, open_size)
+
+            try:
+                rows, settings = made(effects)
+            except PoorIntegral as error:  # of effects that nobody asked to integrate out
+                warnings.warn(
+                    f"{self._called}: {error}. They are sampled as other variables are.",
+                    SGLDWarning,
+                    stacklevel=2,
+                )
+                rows, settings = made(False)
             left = {c.name for c in self.coordinates}
             moved = [v for v in self.vars if model.values_to_rvs[v].name in left]
-            self._others = {name: v.type.dtype for name, v in density.others.items()}
-            self._guard = Guard(model, density.sources)
-            search = self._search(point, place)
-            settings = choose(rows, density, asked, search, schedule is None, size is None)
             self._check(settings)
             self._describe(settings)
             self._integral = "" if rows.groups is None else f"\n{rows.groups.sentence()}"
@@ -402,7 +419,9 @@ class SGLD(BlockedStep):
         draw = self._transition.draw(self.chain, self.rng, position, others, parameters)
         new = self._point(draw.position, point)
         if self._integrated is not None:
-            new = self._integrated.drawn(self.rng, draw.position, others, new)
+            # numbers of their own: the others are the same whether effects are recorded or not
+            rng = np.random.default_rng((EFFECTS_SEED, self.chain.row_seed, self.chain.draw))
+            new = self._integrated.drawn(rng, draw.position, others, new)
         return new, [self._stats(draw)]
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
@@ -416,12 +435,14 @@ class SGLD(BlockedStep):
     def _settings(self) -> dict[str, Any]:
         return settings_of(self)
 
-    def _effects(self, marginalize: Any, preconditioner: Any) -> Any:
+    def _effects(self, marginalize: Any, preconditioner: Any, schedule: Schedule | None) -> Any:
         """Return which effects of groups to integrate out: names, None for a choice, or False."""
         chosen = effects_named(marginalize)
         if chosen is None:
             by_name = isinstance(preconditioner, str)
-            return None if by_name and self.temperature == 1 else False
+            # else the posterior is not looked for, and nothing tells how many nodes are enough
+            is_known = by_name and (preconditioner in LAPLACE or schedule is None)
+            return None if is_known and self.temperature == 1 else False
         if chosen is not False and self.temperature != 1:
             raise SettingError(
                 "marginalize= integrates over the posterior, and temperature is not 1: pass "

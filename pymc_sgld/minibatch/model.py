@@ -97,9 +97,9 @@ class Minibatcher:
         backend: Backend,
     ) -> None:
         """Take effects of groups out of the position, if there are any that can be."""
-        names = [c.name for c in self.inputs.coordinates]
-        factors = Search(self.terms, self.fixed, self.inputs.names, names).factors()
-        factor, self.kept = choose_factor(factors, names, marginalize)
+        moved = [c.name for c in self.inputs.coordinates]
+        factors = Search(self.terms, self.fixed, self.inputs.names, moved, self._full).factors()
+        factor, self.kept = choose_factor(factors, moved, marginalize)
         if factor is None:
             return
         values = {term.name: term.value for term in self.terms}
@@ -108,7 +108,8 @@ class Minibatcher:
         self.terms, self.fixed = make_terms(model, self.inputs, sources)
         for term in self.terms:
             term.value = values[term.name]
-        self.groups = Groups(self.fixed, self.inputs.names, self.terms, factor.axes, factor.index)
+        names, of_groups = self.inputs.names, (factor.axes, factor.index)
+        self.groups = Groups(self.fixed, names, self.terms, *of_groups, marginalize is None)
         values, effects = self.inputs.values, set(self.groups.variables)
         self.groups.start_from(values)
         others = [values[v] for v in self.inputs.others.values() if v not in effects]

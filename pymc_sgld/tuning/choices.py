@@ -108,7 +108,7 @@ def choose(
     if not asked.by_laplace:  # checked before the work begins
         given = make_preconditioner(asked.preconditioner, search.names, dtype)
     expands = asked.gradient != "minibatch" and not density.full
-    if given is not None and not tunes_step and not expands:
+    if given is not None and not tunes_step and not expands and rows.effects is None:
         if search.center is not None:
             check_center()
         estimate = ESTIMATORS["minibatch"](density, None)

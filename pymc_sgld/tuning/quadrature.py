@@ -32,6 +32,10 @@ _MOST_ROWS = 50_000  # of the groups that are compared
 _SEED = 20190713  # fixed: what is measured is a property of the model, not of a chain
 
 
+class PoorIntegral(Exception):
+    """No quadrature is good enough for effects that are integrated out by default."""
+
+
 def errors(
     conditional: Conditional, q: int, gaussian: Gaussian, others: Sequence[np.ndarray]
 ) -> dict[int, float]:
@@ -89,10 +93,15 @@ def settle_nodes(
 
     The other number is that of Newton's steps from the modes at its mean.
 
+    Raises
+    ------
+    PoorIntegral
+        Where the largest number is not enough, for effects that nobody asked to integrate out.
+
     Warns
     -----
     SGLDWarning
-        Where the largest number is not enough.
+        Where it is not enough for those that were asked for.
     """
     groups, conditional = rows.groups, rows.effects
     assert groups is not None and conditional is not None
@@ -103,10 +112,11 @@ def settle_nodes(
     enough = [count for count, error in found.items() if error < ERROR]
     count = min(enough, default=max(found))
     if not enough:
-        warnings.warn(
-            f"{sampler}: the integral over {groups.labels} by quadrature is not exact: means may "
-            f"be {found[count]:.2g} posterior standard deviations off. Pass marginalize=False.",
-            SGLDWarning,
-            stacklevel=5,
+        found_out = (
+            f"the integral over {groups.labels} by quadrature is not exact: means may be "
+            f"{found[count]:.2g} posterior standard deviations off"
         )
+        if groups.by_default:
+            raise PoorIntegral(found_out)
+        warnings.warn(f"{sampler}: {found_out}. Pass marginalize=False.", SGLDWarning, stacklevel=5)
     return count, steps_to_modes(conditional, count, gaussian, others)

@@ -21,13 +21,14 @@ Mengersen and Tweedie (1996), Rates of convergence of the Hastings and Metropoli
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
 
-from pymc_sgld.errors import NonFiniteError
+from pymc_sgld.errors import NonFiniteError, SGLDWarning
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import DensityFunction, Table
 from pymc_sgld.minibatch.groups.groups import Effect
@@ -191,6 +192,7 @@ class _Block:
             for k in range(0 if count else 1, len(proposals)):
                 accepted = uniform[k] < weights[k] - weight
                 now[accepted], weight[accepted] = proposals[k][accepted], weights[k][accepted]
+        now[~np.isfinite(weight)] = np.nan  # no proposal has a density
         return now
 
     def acceptance(self, rng: np.random.Generator) -> np.ndarray:
@@ -310,6 +312,11 @@ class Conditional:
         others : sequence of ndarray
         most_rows : float
             Of more, the first blocks of each class are measured.
+
+        Warns
+        -----
+        SGLDWarning
+            If so many would be too much work.
         """
         if self.normal:
             return 1.0
@@ -317,9 +324,20 @@ class Conditional:
         least = 1.0
         for position, each in itertools.product(positions, self._classes):
             for _, block in self._blocks(each, position, others, most_rows):
-                least = min(least, float(block.acceptance(rng).min()))
-        steps = np.log(_WRONG) / np.log(max(1e-12, 1 - least)) if least < 1 else 1
-        self._rounds = int(np.clip(np.ceil((steps + 1) / PROPOSALS), 1, _MOST_ROUNDS))
+                with np.errstate(all="ignore"):
+                    accepted = np.nan_to_num(block.acceptance(rng))  # NaN where none has a density
+                least = min(least, float(accepted.min()))
+        left = float(np.clip(1 - least, 1e-12, 1 - 1e-12))
+        rounds = np.ceil((np.log(_WRONG) / np.log(left) + 1) / PROPOSALS)
+        self._rounds = int(min(max(1, rounds), _MOST_ROUNDS))
+        if rounds > _MOST_ROUNDS:
+            names = " and ".join(f'"{name}"' for name in self.names)
+            warnings.warn(
+                f"draws of {names} given the other variables are not exact: {least:.2g} of the "
+                "proposals are accepted in the worst group. Pass marginalize=False.",
+                SGLDWarning,
+                stacklevel=3,
+            )
         return least
 
     def log_likelihoods(

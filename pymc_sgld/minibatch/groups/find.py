@@ -92,6 +92,8 @@ class Search:
         The variables of the model in the graphs, with their names.
     moved : collection of str
         Names of the variables that the step moves.
+    full : collection of str
+        Names of observed variables of which every update is to read all rows.
     """
 
     def __init__(
@@ -100,7 +102,9 @@ class Search:
         fixed: FixedValues,
         parameters: Mapping[Variable, str],
         moved: Sequence[str],
+        full: Collection[str] = (),
     ) -> None:
+        self._full = full
         self._terms, self._fixed, self._parameters = terms, fixed, parameters
         self._variables = {name: variable for variable, name in parameters.items()}
         self._moved = set(moved)
@@ -239,6 +243,8 @@ class Search:
             return f"a group has {factor.q} effects, and at most {MOST_EFFECTS} are integrated out"
         outcomes = [term for term in self._terms if term.name in factor.index]
         for term in outcomes:
+            if term.name in self._full:
+                return f'"{term.name}" is in full='
             if term.declared or term.streamed:
                 where = "pm.Minibatch" if term.declared else "data="
                 return f'the rows of "{term.name}" come from {where}'
@@ -288,7 +294,10 @@ def choose_factor(
             raise SettingError(_why_not(factors, names, wanted))
     for factor in able:
         if factor is not chosen:
-            reasons[factor.names] = "only one factor is integrated out, that with the most groups"
+            reasons[factor.names] = (
+                f"only effects of one kind of groups are, {MOST_EFFECTS} of each group at most, "
+                "those with the most groups"
+            )
     return chosen, reasons
 
 

@@ -74,6 +74,8 @@ class Groups:
         By the name of a variable with an effect for each group, where it has the groups.
     index : dict
         By the name of an observed variable, the group of each of its rows.
+    by_default : bool
+        Whether nobody asked to integrate them out.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class Groups:
         terms: Sequence[Term],
         axes: Mapping[str, int],
         index: Mapping[str, np.ndarray],
+        by_default: bool = False,
     ) -> None:
+        self.by_default = by_default
         variables = {name: variable for variable, name in parameters.items()}
         by_name = {term.name: term for term in terms}
         self.fixed, self.parameters, self.index = fixed, parameters, index

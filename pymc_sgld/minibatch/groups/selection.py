@@ -208,11 +208,7 @@ class RowsOfGroups(BatchSelection):
         """Return what a selected graph reads of all rows, or of the effects of all groups."""
         for variable in self._effects.intersection(ancestors([graph])):
             return f'"{self.parameters[variable]}" enters in another way than by the group of a row'
-        for variable in self.fixed.largest_fixed([graph]):
-            if self.total_size in variable.type.shape and self.total_size > self.batch_size:
-                sources = ", ".join(f'"{source}"' for source in self.fixed.names(variable))
-                return f"all rows of {sources or 'its data'} enter every one of them"
-        return None
+        return self.all_rows(graph)
 
     def condition(self, condition: Variable) -> Variable:
         """Return a condition for the selected rows; one without rows as it is."""

@@ -171,6 +171,14 @@ class RowSelection(ABC):
 class BatchSelection(RowSelection):
     """The selection of the rows of a batch, which is another one at every update."""
 
+    def all_rows(self, graph: Variable) -> str | None:
+        """Return the data in memory with all their rows that a graph holds, in words, or None."""
+        for variable in self.fixed.largest_fixed([graph]):
+            if self.total_size in variable.type.shape and self.total_size > self.batch_size:
+                sources = ", ".join(f'"{source}"' for source in self.fixed.names(variable))
+                return f"all rows of {sources or 'its data'} enter every one of them"
+        return None
+
     @abstractmethod
     def leftover(self, graph: Variable) -> str | None:
         """Return what a selected graph reads of the rows in another way, in words, or None."""
@@ -201,11 +209,7 @@ class StoredRows(BatchSelection):
 
     def leftover(self, graph: Variable) -> str | None:
         """Return the data with all their rows that a graph holds in spite of the selection."""
-        for variable in self.fixed.largest_fixed([graph]):
-            if self.total_size in variable.type.shape and self.total_size > self.batch_size:
-                sources = ", ".join(f'"{source}"' for source in self.fixed.names(variable))
-                return f"all rows of {sources or 'its data'} enter every one of them"
-        return None
+        return self.all_rows(graph)
 
     def condition(self, condition: Variable) -> Variable:
         """Return a condition for the selected rows."""
