@@ -14,7 +14,12 @@ from tests.graphs import QUICK
 from tests.models import EVEN, PASSED
 from tests.runs import RUN, draws
 
-SETTINGS = QUICK | {"step_size": 1e-3, "batch_size": 12, "steps_per_draw": 2}
+SETTINGS = QUICK | {
+    "step_size": 1e-3,
+    "batch_size": 12,
+    "steps_per_draw": 2,
+    "marginalize": "effect",
+}
 GLOBALS = ["mean", "twice"]
 ALL = RUN["chains"] * RUN["draws"]
 
@@ -74,6 +79,18 @@ def test_every_draw_is_new(model, step, drawn):
     assert set(posterior) == {*GLOBALS, "effect", "largest"} and are_new(posterior)
     assert len(drawn) == RUN["chains"] * (RUN["draws"] + RUN["tune"])
     np.testing.assert_array_equal(posterior["largest"], posterior["effect"].max("effect_dim_0"))
+
+
+def test_globals_do_not_depend_on_what_is_recorded(model, step):
+    with_effects, without = sample(model, step), sample(model, step, var_names=GLOBALS)
+    for name in GLOBALS:
+        np.testing.assert_array_equal(with_effects[name], without[name])
+
+
+def test_chains_have_effects_of_their_own(model, step):
+    """Also where the other variables are the same."""
+    effects = sample(model, step)["effect"].to_numpy()
+    assert len(np.unique(effects[..., 0])) == effects[..., 0].size
 
 
 def test_what_depends_on_effects_is_new(model, step, drawn):

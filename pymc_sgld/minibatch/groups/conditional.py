@@ -382,7 +382,8 @@ class Conditional:
         found = np.empty((self._count, self._q), self._classes[0].members.start.dtype)
         for each in self._classes:
             for part, block in self._blocks(each, position, others):
-                found[each.members.members[part]] = block.draw(rng, self._rounds)
+                with np.errstate(all="ignore"):  # what is not finite is found in the result
+                    found[each.members.members[part]] = block.draw(rng, self._rounds)
         if not np.isfinite(found).all():
             names = " and ".join(f'"{name}"' for name in self.names)
             raise NonFiniteError(

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 from scipy.special import expit, log_expit
 
+from pymc_sgld import NonFiniteError, SGLDWarning
 from pymc_sgld.minibatch.model import Minibatcher
 from tests.models import COVARIATE, LEVELS, PASSED, effects_of_groups
 
@@ -95,6 +96,44 @@ def test_groups_of_one_success(successes):
         assert not summary_is_right(wrong, LINE, density)
 
 
+def test_normal_effects():
+    """Drawn without proposals, from the normal of the closed form."""
+    group, levels = LEVELS["unequal"]
+    outcome = np.random.default_rng(9).normal(size=len(group))
+    with pm.Model() as model:
+        mean = pm.Normal("mean")
+        effect = pm.Normal("effect", mean, 0.8, shape=levels)
+        pm.Normal("y", effect[group], 1.5, observed=outcome)
+    effects = settled(model, [0.4])
+    assert effects.normal
+    sums, counts = np.bincount(group, outcome, levels), np.bincount(group, minlength=levels)
+    precision = 1 / 0.8**2 + counts / 1.5**2
+    center = (0.4 / 0.8**2 + sums / 1.5**2) / precision
+    for seed in SEEDS:
+        draws = many(effects, "effect", np.random.default_rng(seed), [0.4], calls=400)
+        assert is_uniform(stats.norm.cdf(draws, center, 1 / np.sqrt(precision)))
+        assert not is_uniform(stats.norm.cdf(draws, center, 1 / np.sqrt(2 * precision)))
+
+
+def test_a_density_that_is_not_finite(successes):
+    with pytest.raises(NonFiniteError, match='density of "effect" given the other variables'):
+        successes.draw(np.random.default_rng(1), np.array([np.nan, 1.0]), [])
+
+
+def test_proposals_that_are_hardly_ever_accepted_are_told():
+    """Effects in two places, far from each other: the proposals cover one of them."""
+    with pm.Model() as model:
+        mean = pm.Normal("mean")
+        effect = pm.Normal("effect", mean, 30, shape=40)
+        pm.Normal("y", effect**2, 0.05, observed=np.full(40, 100.0))
+    rows = Minibatcher(model, model.value_vars, model.initial_point(), marginalize=True)
+    rows.effects._rounds = None
+    position = np.array([0.0])
+    rows.effects.settle(position, [])
+    with pytest.warns(SGLDWarning, match=r"are not exact.*marginalize=False"):
+        rows.effects.measure([position], [])
+
+
 def test_draws_are_independent(successes):
     """Of each other, in one call and from call to call."""
     rng = np.random.default_rng(4)
@@ -118,7 +157,7 @@ def test_groups_of_two_classes():
         prior = -(((LINE - mean) / np.exp(spread)) ** 2) / 2
         below[:, g] = distribution(log_expit(sign * eta).sum(axis=1) + prior)(draws[:, g])
     assert is_uniform(below)
-    assert not is_uniform(np.roll(below, 1, axis=1) * 0 + distribution(prior)(draws))
+    assert not is_uniform(distribution(prior)(draws))
 
 
 def test_two_correlated_effects():

@@ -331,3 +331,13 @@ def test_by_name():
     factors, names = factors_of(model_of(by_an_index))
     for wanted in ("effect", ["effect"], True, None):
         assert choose_factor(factors, names, wanted) == (factors[0], {})
+
+
+def test_an_outcome_that_is_read_in_full():
+    """Its rows are read at every update, as the user asked: in groups they would not be."""
+    model = model_of(by_an_index)
+    where = model, model.value_vars, model.initial_point()
+    rows = Minibatcher(*where, full=["y"], marginalize=None)
+    assert rows.groups is None and rows.kept == {'"effect"': '"y" is in full='}
+    with pytest.raises(SettingError, match=r'"effect" cannot be integrated out: "y" is in full='):
+        Minibatcher(*where, full=["y"], marginalize=["effect"])
