@@ -1,5 +1,7 @@
 """How many nodes, and steps to the modes, the integral over the effects of groups takes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -53,8 +55,9 @@ def log_integral(mean, sign, spread, count):
 
 def test_what_few_nodes_do_to_a_mean():
     """Groups of one row that differ much: beside the slope of the error, computed by itself."""
-    spread, share = 4.0, 1e-3
+    spread, share, center = 2.0, 1e-3, 2.0  # at 0 the errors of both outcomes cancel
     rows, gaussian, outcome = intercepts(4000, 1, spread)
+    gaussian = replace(gaussian, mean=np.array([center]))
     rows.effects.settle(gaussian.mean, [])
     found = errors(rows.effects, 1, gaussian, [])
     passed = int(outcome.sum())
@@ -63,7 +66,7 @@ def test_what_few_nodes_do_to_a_mean():
         for sign, groups in ((1, passed), (-1, 4000 - passed)):
             above, below = (
                 log_integral(mean, sign, spread, count) - log_integral(mean, sign, spread, 101)
-                for mean in (share, -share)
+                for mean in (center + share, center - share)
             )
             slope += groups * (above - below) / (2 * share)
         moved = abs(slope) / np.sqrt(gaussian.shape.precision[0, 0])
