@@ -331,13 +331,12 @@ class SGLD(BlockedStep):
         )
         shown = flag("progressbar", progressbar) is not False
         with progress("checking the model", shown=shown, name=self._called) as tell, one_thread():
-
-            def made(effects: Any) -> tuple[Minibatcher, Settings]:
-                placed_as = places, at_once, sources, effects, backend
+            for chosen in (effects, False):
+                placed_as = places, at_once, sources, chosen, backend
                 rows = Minibatcher(model, self.vars, point, *placed_as)
                 doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
                 for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:
-                    warnings.warn(sentence, SGLDWarning, stacklevel=3)
+                    warnings.warn(sentence, SGLDWarning, stacklevel=2)
                 tell("comparing batches with all rows")
                 batch = (rows.largest or None) if self._reads_all_rows else size  # without rows
                 density = rows.density(batch, flag("audit", audit))
@@ -345,19 +344,14 @@ class SGLD(BlockedStep):
                 self.coordinates = density.coordinates
                 self._others = {name: v.type.dtype for name, v in density.others.items()}
                 self._guard = Guard(model, density.sources)
-                search = self._search(point, place)
-                open_size = batch is None
-                return rows, choose(rows, density, asked, search, schedule is None, open_size)
-
-            try:
-                rows, settings = made(effects)
-            except PoorIntegral as error:  # of effects that nobody asked to integrate out
-                warnings.warn(
-                    f"{self._called}: {error}. They are sampled as other variables are.",
-                    SGLDWarning,
-                    stacklevel=2,
-                )
-                rows, settings = made(False)
+                search, open_size = self._search(point, place), batch is None
+                try:
+                    settings = choose(rows, density, asked, search, schedule is None, open_size)
+                except PoorIntegral as error:  # of effects that nobody asked to integrate out
+                    said = f"{self._called}: {error}. They are sampled as other variables are."
+                    warnings.warn(said, SGLDWarning, stacklevel=2)
+                else:
+                    break
             left = {c.name for c in self.coordinates}
             moved = [v for v in self.vars if model.values_to_rvs[v].name in left]
             self._check(settings)

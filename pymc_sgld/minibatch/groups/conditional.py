@@ -336,7 +336,7 @@ class Conditional:
                 f"draws of {names} given the other variables are not exact: {least:.2g} of the "
                 "proposals are accepted in the worst group. Pass marginalize=False.",
                 SGLDWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return least
 
