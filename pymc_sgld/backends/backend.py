@@ -26,6 +26,7 @@ from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import Elemwise
 
 from pymc_sgld.backends.function_cache import cached
+from pymc_sgld.backends.numba_linker import CompileOnce
 from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.backends.products_as_sums import with_sums
 
@@ -47,7 +48,7 @@ class Backend:
     def __init__(self, compile_kwargs: Mapping[str, Any]) -> None:
         mode = get_mode(compile_kwargs.get("mode"))
         self.compiles = not (isinstance(mode.linker, VMLinker) and not mode.linker.c_thunks)
-        self.mode: Mode = _with_sums(mode) if isinstance(mode.linker, NumbaLinker) else mode
+        self.mode: Mode = _of_numba(mode) if isinstance(mode.linker, NumbaLinker) else mode
 
     def function(
         self, inputs: Sequence[Variable], outputs: Sequence[Variable], calls: float
@@ -64,9 +65,9 @@ class Backend:
 
 
 @cache
-def _with_sums(mode: Mode) -> Mode:
+def _of_numba(mode: Mode) -> Mode:
     """Return the same mode again for the same mode."""
-    return with_sums(mode)
+    return Mode(CompileOnce(), with_sums(mode).provided_optimizer)
 
 
 NUMPY = Backend({"mode": "FAST_COMPILE"})

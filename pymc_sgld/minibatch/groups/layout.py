@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-MOST_CLASSES = 3  # each is a graph of its own to compile
+MOST_CLASSES = 3  # each is graphs of its own to compile: seconds
 _WORTHWHILE = 0.25  # of the rows, that another class must save
+SAVED = 100_000  # rows that it must save: to compile it takes as long as many passes over them
 _SIZES = 64  # candidates for the largest size of a class
 
 
@@ -127,7 +128,7 @@ def _largest_sizes(sizes: np.ndarray) -> list[int]:
             k = min(range(i), key=lambda k: cost[k] + (held[i] - held[k]) * values[i - 1])
             new_cost.append(cost[k] + (held[i] - held[k]) * values[i - 1])
             new_chosen.append([*chosen[k], i] if k else [i])
-        if new_cost[-1] > (1 - _WORTHWHILE) * cost[-1]:
+        if cost[-1] - new_cost[-1] < max(SAVED, _WORTHWHILE * cost[-1]):
             break
         cost, chosen = new_cost, new_chosen
         best = chosen[-1]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pymc_sgld.minibatch.groups import layout
 from pymc_sgld.minibatch.groups.layout import MOST_CLASSES, classes_of
 
 _rng = np.random.default_rng(4)
@@ -38,6 +39,16 @@ def test_every_group_has_its_rows_once(sizes):
             np.testing.assert_array_equal(np.sort(rows[counted]), np.flatnonzero(index == group))
             if counted.any():  # what fills up a group is a row of its own: it is in the support
                 assert (index[rows] == group).all()
+
+
+def test_small_data_are_one_class(monkeypatch):
+    """What another class saves must be worth the seconds that it takes to compile."""
+    sizes = CASES["a few large ones"]
+    assert len(classes_of({"y": index_of(sizes)}, len(sizes), 1)) == 2
+    saved = len(sizes) * 310 - (30 * 2 + 2 * 310)
+    for least, expected in [(saved, 2), (saved + 1, 1)]:
+        monkeypatch.setattr(layout, "SAVED", least)
+        assert len(classes_of({"y": index_of(sizes)}, len(sizes), 1)) == expected
 
 
 @pytest.mark.parametrize("sizes", CASES.values(), ids=CASES)
