@@ -188,7 +188,7 @@ class GroupTerm:
     def __init__(self, groups: Groups, members: SizeClass, batch_size: int) -> None:
         self.groups, self.members, self.batch_size = groups, members, batch_size
         self._batch = BatchOfGroups(members, batch_size)
-        self.start = self._batch.read(members.start, "start")
+        self.start = self._batch.read(members.as_read(members.start), "start")
         self._rows: list[tuple[Variable, RowsOfGroups]] = []
         self.conditions: list[Variable] = []
         variables = groups.variables
@@ -232,10 +232,11 @@ class GroupTerm:
                 continue
             inside = pt.all(selected.reshape((rows.batch_size, -1)), axis=1)
             graph = pt.switch(inside, graph, np.asarray(-np.inf, graph.dtype))
-        counted = self.members.counted[term.name]
-        if not counted.all():
-            weight = self._batch.read(counted, None)
-            graph = pt.switch(weight.reshape((rows.batch_size,)), graph, 0)
+        counts = self.members.counts[term.name]
+        if counts.min() < rows.longest:
+            of_batch = self._batch.read(self.members.as_read(counts), None)
+            counted = pt.constant(np.arange(rows.longest)) < of_batch[:, None]
+            graph = pt.switch(counted.reshape((rows.batch_size,)), graph, 0)
         reason = rows.leftover(graph)
         if reason is not None:
             raise RowsMixed(reason)

@@ -7,8 +7,8 @@ up by its first row, which then counts nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,63 +18,122 @@ _WORTHWHILE = 0.25  # of the rows, that another class must save
 _SIZES = 64  # candidates for the largest size of a class
 
 
-@dataclass(eq=False)
-class SizeClass:
+class SizeClass(ABC):
     """Groups of about one size.
+
+    Parameters
+    ----------
+    members : ndarray of int, shape (groups,)
+        Which groups they are.
+    counts : dict
+        By the name of an observed variable, how many of its rows each group has, shape (groups,).
+    q : int
+        Effects of a group.
+    dtype : dtype
+        Of the effects.
 
     Attributes
     ----------
     name : str
         Says what they are.
-    members : ndarray of int, shape (groups,)
-        Which groups they are.
-    rows : dict
-        By the name of an observed variable, its rows in each group, shape (groups, longest).
-    counted : dict
-        By the same name, which of these are rows of the group, likewise.
     start : ndarray, shape (groups, q)
         Effects from which the mode of each group is searched.
     """
 
-    name: str
-    members: np.ndarray
-    rows: dict[str, np.ndarray]
-    counted: dict[str, np.ndarray]
-    start: np.ndarray
-    _padded: dict[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+    def __init__(
+        self, members: np.ndarray, counts: Mapping[str, np.ndarray], q: int, dtype: str
+    ) -> None:
+        self.members, self.counts = members, dict(counts)
+        self.start = np.zeros((len(members), q), dtype)
+        sizes = self.sizes
+        least, most = int(sizes.min()), int(sizes.max())
+        span = f"{least} to {most}" if least < most else f"{most}"
+        self.name = f"{len(members)} groups of {span} rows"
+        self._kept: dict[Any, tuple[Any, Any]] = {}
 
     def __len__(self) -> int:
         return len(self.members)
 
+    def longest_of(self, name: str) -> int:
+        """Return how many rows of an observed variable a group has, with those that fill it up."""
+        return max(1, int(self.counts[name].max()))
+
     @property
     def longest(self) -> int:
         """Rows of a group, those that count nothing among them."""
-        return sum(rows.shape[1] for rows in self.rows.values())
+        return sum(map(self.longest_of, self.counts))
 
     @property
     def sizes(self) -> np.ndarray:
         """Rows of each group, shape (groups,)."""
-        return np.sum([counted.sum(axis=1) for counted in self.counted.values()], axis=0)
+        return np.sum(list(self.counts.values()), axis=0)
+
+    @abstractmethod
+    def padded(self, array: Any, name: str) -> Any:
+        """Return the rows of an array, or of a source, by groups: shape (groups, longest, ...)."""
+
+    @abstractmethod
+    def of_groups(self, array: np.ndarray) -> Any:
+        """Return the entries of an array that has one for each group, shape (groups, ...)."""
+
+    @abstractmethod
+    def as_read(self, array: np.ndarray) -> Any:
+        """Return an array with an entry for each group of the class as a table reads it."""
+
+    def _keep(self, array: np.ndarray, name: str, make: Callable[[], Any]) -> Any:
+        """Return what was made of an array before, or make it: views of one array are one."""
+        memory = array.__array_interface__["data"][0]
+        key = name, memory, array.dtype.str, array.shape, array.strides
+        if key not in self._kept:  # the array is kept, so that its memory is its own
+            self._kept[key] = array, make()
+        return self._kept[key][1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle no data: the tables have them."""
+        return self.__dict__ | {"_kept": {}}
+
+
+class InMemory(SizeClass):
+    """Groups whose rows are in memory.
+
+    Parameters
+    ----------
+    members, counts, q, dtype
+        As for any class.
+    rows : dict
+        By the name of an observed variable, its rows in each group, shape (groups, longest).
+    """
+
+    def __init__(
+        self,
+        members: np.ndarray,
+        counts: Mapping[str, np.ndarray],
+        q: int,
+        dtype: str,
+        rows: Mapping[str, np.ndarray],
+    ) -> None:
+        super().__init__(members, counts, q, dtype)
+        self.rows = dict(rows)
 
     def padded(self, array: np.ndarray, name: str) -> np.ndarray:
-        """Return the rows of an array by groups, shape (groups, longest, ...)."""
-        return self._kept(array, name, self.rows[name])
+        """Return the rows of an array by groups."""
+        return self._keep(array, name, lambda: array[self.rows[name]])
 
     def of_groups(self, array: np.ndarray) -> np.ndarray:
-        """Return the entries of an array that has one for each group, shape (groups, ...)."""
-        return self._kept(array, "", self.members)
+        """Return entries of an array."""
+        return self._keep(array, "", lambda: array[self.members])
 
-    def _kept(self, array: np.ndarray, name: str, entries: np.ndarray) -> np.ndarray:
-        memory = array.__array_interface__["data"][0]  # views of one array are one
-        key = name, memory, array.dtype.str, array.shape, array.strides
-        if key not in self._padded:  # the array is kept, so that its memory is its own
-            self._padded[key] = array, array[entries]
-        return self._padded[key][1]
+    def as_read(self, array: np.ndarray) -> np.ndarray:
+        """Return an array as it is."""
+        return array
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"rows": {}}
 
 
 def classes_of(
     index: Mapping[str, np.ndarray], groups: int, q: int, dtype: str = "float64"
-) -> list[SizeClass]:
+) -> list[InMemory]:
     """Return groups in classes of about one size, from the smallest to the largest.
 
     Parameters
@@ -88,25 +147,49 @@ def classes_of(
     """
     counts = {name: np.bincount(of, minlength=groups) for name, of in index.items()}
     order = {name: np.argsort(of, kind="stable") for name, of in index.items()}
-    total = np.sum(list(counts.values()), axis=0)
     found = []
-    largest = _largest_sizes(total)
-    for above, most in zip([-1, *largest[:-1]], largest, strict=True):
-        members = np.flatnonzero((total > above) & (total <= most))
-        rows, counted = {}, {}
+    for members in members_of(counts):
+        rows = {}
         for name, of_group in counts.items():
             first = np.concatenate([[0], np.cumsum(of_group)[:-1]])[members]
             length = of_group[members]
-            within = np.arange(max(1, int(length.max())))
-            counted[name] = within < length[:, None]
-            place = first[:, None] + np.where(counted[name], within, 0)
+            place = places_of(first, length, max(1, int(length.max())))
             rows[name] = order[name][np.minimum(place, len(order[name]) - 1)]
-        sizes = total[members]
-        least, most = int(sizes.min()), int(sizes.max())
-        span = f"{least} to {most}" if least < most else f"{most}"
-        name = f"{len(members)} groups of {span} rows"
-        found.append(SizeClass(name, members, rows, counted, np.zeros((len(members), q), dtype)))
+        own = {name: of_group[members] for name, of_group in counts.items()}
+        found.append(InMemory(members, own, q, dtype, rows))
     return found
+
+
+def places_of(first: np.ndarray, counts: np.ndarray, longest: int) -> np.ndarray:
+    """Return where the rows of groups are, shape (groups, longest), in rows sorted by group.
+
+    What a group lacks is its first row. Of one without rows, it is where its first would be.
+
+    Parameters
+    ----------
+    first : ndarray, shape (groups,)
+        Where the rows of each group begin.
+    counts : ndarray, shape (groups,)
+        How many it has.
+    """
+    within = np.arange(longest)
+    return first[:, None] + np.where(within < counts[:, None], within, 0)
+
+
+def members_of(counts: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return which groups are in each class, from the smallest to the largest.
+
+    Parameters
+    ----------
+    counts : dict
+        By the name of an observed variable, the rows of each group.
+    """
+    total = np.sum(list(counts.values()), axis=0)
+    largest = _largest_sizes(total)
+    return [
+        np.flatnonzero((total > above) & (total <= most))
+        for above, most in zip([-1, *largest[:-1]], largest, strict=True)
+    ]
 
 
 def _largest_sizes(sizes: np.ndarray) -> list[int]:

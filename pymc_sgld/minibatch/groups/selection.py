@@ -175,7 +175,7 @@ class RowsOfGroups(BatchSelection):
         batch: BatchOfGroups,
         effects: Sequence[Variable],
     ) -> None:
-        longest = batch.members.rows[name].shape[1]
+        longest = batch.members.longest_of(name)
         super().__init__(fixed, parameters, len(index), batch.batch_size * longest)
         self._name, self._index, self._groups = name, index, groups
         self._batch, self._effects = batch, set(effects)
