@@ -122,6 +122,7 @@ def report(
         names("full", full),
         bind(data),
         effects_named(marginalize),
+        read=False,
     )
     tables = rows.tables(batch_size)
     lines: list[dict[str, object]] = []

@@ -79,12 +79,15 @@ def check_order(
         With what it does, and what to do.
     """
     for table in density.tables:
-        if table.full or not table.sources:
+        if table.full or not table.sources or any(s.is_shuffled for s in table.sources):
             continue
         order = window_order(table.sources, table.batch_size)
         if order.windows == 1:
             continue
-        data = FullData(rows.density(order.block), asked.backend, 2 * _POSITIONS * BATCHES)
+        size = order.block
+        if table.groups:  # a batch is told by its rows
+            size = max(1, round(size / table.total_size * rows.largest))
+        data = FullData(rows.density(size), asked.backend, 2 * _POSITIONS * BATCHES)
         of_blocks, of_random = (
             BatchGradients(data, gradient, center, others, "reshuffle", in_blocks)
             for in_blocks in (True, False)

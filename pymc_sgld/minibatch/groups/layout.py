@@ -8,14 +8,19 @@ up by its first row, which then counts nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
+from pymc_sgld.sources.grouped import Grouped, GroupOrder, OfGroups, places_of
+from pymc_sgld.sources.source import Source
+
 MOST_CLASSES = 3  # each is a graph of its own to compile
 _WORTHWHILE = 0.25  # of the rows, that another class must save
 _SIZES = 64  # candidates for the largest size of a class
+_BLOCK = 2**20  # rows
+_SEED = 20190723  # fixed: the order of groups is a property of the model, not of a chain
 
 
 class SizeClass(ABC):
@@ -131,6 +136,51 @@ class InMemory(SizeClass):
         return super().__getstate__() | {"rows": {}}
 
 
+class FromSources(SizeClass):
+    """Groups whose rows are read from sources.
+
+    Parameters
+    ----------
+    members, counts, q, dtype
+        As for any class.
+    orders : dict
+        By the name of an observed variable, the order of its rows.
+    begin : int
+        The first of the groups in these.
+    """
+
+    def __init__(
+        self,
+        members: np.ndarray,
+        counts: Mapping[str, np.ndarray],
+        q: int,
+        dtype: str,
+        orders: Mapping[str, GroupOrder],
+        begin: int,
+    ) -> None:
+        super().__init__(members, counts, q, dtype)
+        self._orders, self._begin = dict(orders), int(begin)
+        self._grouped: dict[tuple[Source, str], Grouped] = {}
+
+    def padded(self, array: Source, name: str) -> Grouped:
+        """Return the rows of a source by groups."""
+        if (array, name) not in self._grouped:
+            at = self._orders[name], self._begin, len(self), self.longest_of(name)
+            self._grouped[array, name] = Grouped(array, *at)
+        return self._grouped[array, name]
+
+    def of_groups(self, array: np.ndarray) -> Source:
+        """Return entries of an array, as a source."""
+        return self._keep(array, "", lambda: OfGroups(array[self.members]))
+
+    def as_read(self, array: np.ndarray) -> Source:
+        """Return an array as a source, which follows its changes."""
+        return self._keep(array, "as read", lambda: OfGroups(array))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_orders": {}, "_grouped": {}}
+
+
 def classes_of(
     index: Mapping[str, np.ndarray], groups: int, q: int, dtype: str = "float64"
 ) -> list[InMemory]:
@@ -148,7 +198,7 @@ def classes_of(
     counts = {name: np.bincount(of, minlength=groups) for name, of in index.items()}
     order = {name: np.argsort(of, kind="stable") for name, of in index.items()}
     found = []
-    for members in members_of(counts):
+    for members in members_of(counts.values()):
         rows = {}
         for name, of_group in counts.items():
             first = np.concatenate([[0], np.cumsum(of_group)[:-1]])[members]
@@ -160,31 +210,71 @@ def classes_of(
     return found
 
 
-def places_of(first: np.ndarray, counts: np.ndarray, longest: int) -> np.ndarray:
-    """Return where the rows of groups are, shape (groups, longest), in rows sorted by group.
+def classes_of_sources(
+    levels: Mapping[str, np.ndarray], groups: int, q: int, dtype: str = "float64"
+) -> list[FromSources]:
+    """Return the same for rows that are read from sources.
 
-    What a group lacks is its first row. Of one without rows, it is where its first would be.
+    Where these do not have the rows of one group after the other already, their order is to be
+    another one anyway: then groups are in random order, so that any that follow each other are a
+    random part of their class.
 
     Parameters
     ----------
-    first : ndarray, shape (groups,)
-        Where the rows of each group begin.
-    counts : ndarray, shape (groups,)
-        How many it has.
+    levels : dict
+        By the name of an observed variable, the group of each of its rows.
+    groups, q, dtype
+        As above.
     """
-    within = np.arange(longest)
-    return first[:, None] + np.where(within < counts[:, None], within, 0)
+    counts = {name: counted(of, groups) for name, of in levels.items()}
+    classes = members_of(counts.values())
+    order = np.concatenate(classes)
+    in_place = all(_is_sorted(of, order) for of in levels.values())
+    if not in_place:
+        rng = np.random.default_rng(_SEED)
+        classes = [rng.permutation(members) for members in classes]
+        order = np.concatenate(classes)
+    orders = {
+        name: GroupOrder(of, order, counts[name][order], in_place) for name, of in levels.items()
+    }
+    begins = np.cumsum([0, *map(len, classes)])
+    return [
+        FromSources(members, {n: c[members] for n, c in counts.items()}, q, dtype, orders, begin)
+        for members, begin in zip(classes, begins, strict=False)
+    ]
 
 
-def members_of(counts: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def counted(levels: np.ndarray, groups: int) -> np.ndarray:
+    """Return how many rows each group has, block by block: a sum by NumPy copies its input."""
+    found = np.zeros(groups, "int64")
+    length = max(_BLOCK, groups)
+    for start in range(0, len(levels), length):
+        found += np.bincount(levels[start : start + length], minlength=groups)
+    return found
+
+
+def _is_sorted(levels: np.ndarray, order: np.ndarray) -> bool:
+    """Whether rows lie in an order of groups, one group after the other."""
+    rank = np.empty(len(order), "int64")
+    rank[order] = np.arange(len(order))
+    last = 0
+    for start in range(0, len(levels), _BLOCK):
+        block = rank[levels[start : start + _BLOCK]]
+        if block[0] < last or (np.diff(block) < 0).any():
+            return False
+        last = block[-1]
+    return True
+
+
+def members_of(counts: Collection[np.ndarray]) -> list[np.ndarray]:
     """Return which groups are in each class, from the smallest to the largest.
 
     Parameters
     ----------
-    counts : dict
-        By the name of an observed variable, the rows of each group.
+    counts : collection of ndarray, shape (groups,)
+        Rows of each group, of each observed variable.
     """
-    total = np.sum(list(counts.values()), axis=0)
+    total = np.sum(list(counts), axis=0)
     largest = _largest_sizes(total)
     return [
         np.flatnonzero((total > above) & (total <= most))
