@@ -66,6 +66,15 @@ def test_what_is_sorted_already_is_read_where_it_is():
     assert other.of(source) is not source and other.of(source) is other.of(source)
 
 
+def test_a_pickle_has_neither_the_rows_nor_their_groups(monkeypatch):
+    monkeypatch.undo()
+    levels = RNG.integers(2, size=200_000).astype("uint8")
+    order = GroupOrder(levels, np.arange(2), np.bincount(levels), in_place=False)
+    found = Grouped(bind({"x": np.arange(200_000.0)})["x"], order, 0, 2, 100)
+    found.sort()
+    assert len(pickle.dumps(found)) < 2000
+
+
 class Counted(Source):
     """Counts the rows that are read, and how many at once."""
 

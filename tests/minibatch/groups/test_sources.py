@@ -213,6 +213,16 @@ def test_modes_that_are_settled_are_those_that_tables_read(both):
     assert np.isin(start.sample, members.start).all()
 
 
+def test_another_meaning_of_a_group_is_told():
+    """Before a run, groups of the rows of the template are compared with what PyMC computes."""
+    rows = streamed(normal, rows_of("even"))
+    rows.density(12)
+    [outcome] = rows.groups.outcomes
+    outcome.value = outcome.value + 0.1
+    with pytest.raises(MinibatchError, match='the log density of group .* of "effect"'):
+        rows.density(12)
+
+
 @pytest.fixture(scope="module")
 def steps():
     """Return steps of sources and of memory."""
@@ -246,11 +256,11 @@ def test_steps_go_on_where_they_are_unpickled(steps):
 def test_effects_of_a_run_without_them(steps):
     """They are drawn from all rows: the same as those of rows in memory, for the same seed."""
     *_, model, sources = steps
-    run = {"draws": 20, "tune": 0, "chains": 1, "progressbar": False, "quiet": True}
+    run = {"draws": 100, "tune": 0, "chains": 1, "progressbar": False, "quiet": True}
     step = steps[0]
     with model:
         idata = pm.sample(step=step, var_names=["mean", "slope"], random_seed=2, **run)
-    settings = {"draws": 20, "return_draws": True, "random_seed": 1, "progressbar": False}
+    settings = {"draws": 100, "return_draws": True, "random_seed": 1, "progressbar": False}
     found = group_effects(idata, model, data=sources, **settings)["effect"]
     data = rows_of("even")
     group, x, y = data["group"], data["x"], data["y"]
