@@ -271,13 +271,12 @@ class Search:
                     f'the rows of "{streamed[0].name}" come from data=, and those of "{term.name}" '
                     "do not: give them sources, too"
                 )
-        counts = {name: counted(of, factor.groups) for name, of in factor.index.items()}
-        row_bytes = [sum(each.source.row_bytes for each in term.streamed) for term in outcomes]
-        group_bytes = sum(
-            int(of_group.max()) * size for of_group, size in zip(counts.values(), row_bytes)
-        )
+        rows = group_bytes = 0
+        for term in outcomes:
+            most = int(counted(factor.index[term.name], factor.groups).max())
+            rows += most
+            group_bytes += most * sum(each.source.row_bytes for each in term.streamed)
         if LEAST_BLOCKS * group_bytes > MOST_BYTES:
-            rows = int(sum(of_group.max() for of_group in counts.values()))
             return (
                 f"a group has up to {rows:,} rows, {group_bytes:,} bytes, and {LEAST_BLOCKS} of "
                 f"them have to be in memory together, {MOST_BYTES:,} bytes at most: pass "

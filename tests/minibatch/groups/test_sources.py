@@ -219,7 +219,7 @@ def test_another_meaning_of_a_group_is_told():
     rows.density(12)
     [outcome] = rows.groups.outcomes
     outcome.value = outcome.value + 0.1
-    with pytest.raises(MinibatchError, match='the log density of group .* of "effect"'):
+    with pytest.raises(MinibatchError, match=r'log density of group .* of "effect"'):
         rows.density(12)
 
 
