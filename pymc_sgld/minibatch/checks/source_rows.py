@@ -19,7 +19,7 @@ from pymc_sgld.progress import progress
 from pymc_sgld.sources.grouped import OfGroups
 
 _SAMPLE, _SAMPLE_BYTES, _LEAST_SAMPLE = 262_144, 2**26, 4096  # rows that are kept
-_LEAST_GROUPS = 64
+_LEAST_GROUPS = 16  # as many as a window has at least
 _SEED = 20190705  # fixed: what is measured is a property of the model, not of a chain
 
 
