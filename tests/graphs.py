@@ -140,7 +140,7 @@ def by_group(rows, point):
     rest = float(density.function([density.log_prior])(*place)[0])
     for table in density.tables:
         evaluate = density.function(list(table.likelihoods.values()), table)
-        found = evaluate(*place, [item.array for item in table.data])
+        found = evaluate(*place, [item.whole for item in table.data])
         for name, value in zip(table.likelihoods, found, strict=True):
             if name in members:
                 values[members[name]] = value

@@ -42,7 +42,7 @@ class IntegratedOut:
         place: tuple[np.ndarray, list[np.ndarray]],
     ) -> None:
         self.names = names = conditional.names
-        self._conditional = conditional
+        self._conditional: Conditional | None = conditional
         self._values = {name: model.rvs_to_values[model[name]].name for name in names}
         effects = [model[name] for name in names]
         kept = [*model.free_RVs, *model.deterministics]
@@ -88,6 +88,7 @@ class IntegratedOut:
         """Return a point with a draw of the effects, or as it is where nothing depends on them."""
         if not self._are_drawn:
             return point
+        assert self._conditional is not None
         found = self._conditional.draw(rng, position, others)
         return point | {self._values[name]: value for name, value in found.items()}
 
@@ -112,4 +113,6 @@ class IntegratedOut:
 
     def __getstate__(self) -> dict[str, Any]:
         # a pickle is made where the run begins, and leaves it behind
-        return self.__dict__ | {"_elsewhere": recorded_names(self._elsewhere)}
+        state = self.__dict__ | {"_elsewhere": recorded_names(self._elsewhere)}
+        # a copy that would never draw has no arrays with an entry for each of very many groups
+        return state | ({"_conditional": None} if self._size > MOST_EFFECTS else {})

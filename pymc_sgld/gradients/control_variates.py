@@ -119,7 +119,7 @@ class _AtCenter:
         """Return the gradient of all rows at the center, shape (d,): the mean of the batches'."""
         found = np.zeros(center.gradients.shape[1])
         for part, stored in self._stored.items():
-            at_center = center.gradients[part] if stored is None else stored.array.sum(axis=0)
+            at_center = center.gradients[part] if stored is None else stored.whole.sum(axis=0)
             found = found + at_center
         return found
 

@@ -17,7 +17,7 @@ from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.minibatch.selection.rows import Data
-from pymc_sgld.sources.source import Source
+from pymc_sgld.sources.source import Source, Stored
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Table:
         What is read by the row.
     rows_each : float
         How many rows of the data one of these has, on average: more than one where it is a group.
-    groups : bool
-        Whether its rows are groups, whose effects are integrated out.
+    members : ndarray of int or None
+        Which groups its rows are, where effects of groups are integrated out.
     at_center : Data, optional
         The gradient of each row at the center, shape (total_size, d), where it is stored.
     """
@@ -46,8 +46,13 @@ class Table:
     batch_size: int
     data: list[Data]
     rows_each: float = 1.0
-    groups: bool = False
+    members: np.ndarray | None = None
     at_center: Data | None = None
+
+    @property
+    def groups(self) -> bool:
+        """Whether its rows are groups, whose effects are integrated out."""
+        return self.members is not None
 
     @property
     def full(self) -> bool:
@@ -238,7 +243,8 @@ class LogDensity:
         for i, found in gradients.items():
             array = found.astype(self.position.dtype)
             variable = tensor(None, array.dtype.name, (tables[i].batch_size, array.shape[1]))
-            stored = Data(variable, array, (), by_row=True)
+            rows = Stored(array) if tables[i].sources else array
+            stored = Data(variable, rows, (), by_row=True)
             data = [*tables[i].data, stored]
             tables[i] = replace(tables[i], data=data, at_center=stored)
         return replace(self, tables=tuple(tables))

@@ -225,7 +225,7 @@ class FullData:
         """
         found = np.zeros(len(position))
         for i, _ in self._together():
-            block = rows.get(i) or [item.array for item in self.density.tables[i - 1].data]
+            block = rows.get(i) or [item.whole for item in self.density.tables[i - 1].data]
             gradients = self._gradients_of(i, (position, others), block)
             found += sum(part for k, part in gradients.items() if k not in rows)
         return found

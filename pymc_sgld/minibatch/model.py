@@ -30,6 +30,7 @@ from pymc_sgld.minibatch.selection import rules  # noqa: F401  registers them
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.minibatch.tables import Placement, Tables, lengths
 from pymc_sgld.minibatch.terms import make_terms
+from pymc_sgld.sources.grouped import Grouped
 from pymc_sgld.sources.source import Source
 
 _NEAR = 0.1  # standard deviations from a mode, at the initial point
@@ -58,6 +59,9 @@ class Minibatcher:
         Effects of groups to integrate out, by name; None where that helps.
     backend : Backend
         What compiles functions of the effects of groups.
+    read : bool
+        Whether to sort rows of sources by groups and to search modes of effects, which reads all of
+        them; else the densities can be described, and not evaluated.
 
     Raises
     ------
@@ -75,6 +79,7 @@ class Minibatcher:
         sources: Mapping[str, Source] | None = None,
         marginalize: Collection[str] | bool | None = False,
         backend: Backend = NUMPY,
+        read: bool = True,
     ) -> None:
         self.inputs = Inputs(model, vars, point)
         self.terms, self.fixed = make_terms(model, self.inputs, sources)
@@ -85,7 +90,9 @@ class Minibatcher:
         self.effects: Conditional | None = None
         self.kept: dict[str, str] = {}
         if marginalize is not False:
-            self._integrate_out(model, vars, point, sources, marginalize, backend)
+            self._integrate_out(model, vars, point, sources, marginalize)
+        if self.groups is not None and (read or not self.groups.from_sources):
+            self._settle(self.groups, backend)
 
     def _integrate_out(
         self,
@@ -94,7 +101,6 @@ class Minibatcher:
         point: PointType,
         sources: Mapping[str, Source] | None,
         marginalize: Collection[str] | bool | None,
-        backend: Backend,
     ) -> None:
         """Take effects of groups out of the position, if there are any that can be."""
         moved = [c.name for c in self.inputs.coordinates]
@@ -110,13 +116,16 @@ class Minibatcher:
             term.value = values[term.name]
         names, of_groups = self.inputs.names, (factor.axes, factor.index)
         self.groups = Groups(self.fixed, names, self.terms, *of_groups, marginalize is None)
-        values, effects = self.inputs.values, set(self.groups.variables)
-        self.groups.start_from(values)
+
+    def _settle(self, groups: Groups, backend: Backend) -> None:
+        """Search the modes of the effects, and see whether these are normal."""
+        values, effects = self.inputs.values, set(groups.variables)
+        groups.start_from(values)
         others = [values[v] for v in self.inputs.others.values() if v not in effects]
         self.effects = self.conditional(backend)
         self.effects.settle(values[self.inputs.position], others, near=_NEAR)
         if self.effects.normal:
-            self.groups.use_nodes(1)
+            groups.use_nodes(1)
 
     @property
     def parents(self) -> dict[str, set[str]]:
@@ -206,6 +215,9 @@ class Minibatcher:
         own = [placement for placement in tables.placements if placement.key in tables.group_terms]
         density = self._assemble(tables, own)  # other terms may be refused
         density = replace(density, whole=whole)
+        for source in (source for table in density.tables for source in table.sources):
+            if isinstance(source, Grouped):
+                source.sort()
         each = len(graphs) // len(effects)
         found = []
         for i, (members, (one, many)) in enumerate(zip(self.groups.classes, effects, strict=True)):
@@ -280,7 +292,7 @@ def _assemble(
                 batch_size=members[0].batch_size,
                 data=list(tables.data_of(key)),
                 rows_each=members[0].rows_each,
-                groups=key in tables.group_terms,
+                members=tables.members_of(key),
             )
             for key, members in by_key.items()
         ),

@@ -122,6 +122,7 @@ def report(
         names("full", full),
         bind(data),
         effects_named(marginalize),
+        read=False,
     )
     tables = rows.tables(batch_size)
     lines: list[dict[str, object]] = []
@@ -185,10 +186,12 @@ def _of_groups(groups: Groups, tables: Tables) -> Iterator[tuple[dict[str, objec
             above = set(ancestors([graph]))
             own = [item for item in term.data if item.variable in above]
             rest = [(item, of) for item, of in rest if item not in own]
-            own = [item for item in own if item.names or item.array.dtype != bool]  # not a padding
+            counts = term.members.counts[outcome.name]
+            padding = term.members.as_read(counts)  # says which rows fill a group up
+            own = [item for item in own if item.array is not padding]
             whole = [item for item in _whole(graph, groups.fixed) if item.array.size > SMALL]
             read.add([*own, *whole], term.batch_size)
-            rows += term.members.counted[outcome.name].sum() * term.batch_size / len(term.members)
+            rows += counts.sum() * term.batch_size / len(term.members)
         treatment = "in full" if batch == groups.count else "by groups"
         lines.append((read.line(outcome.name, outcome.rows, round(rows), treatment), read.data))
     for effect, prior in zip(groups.effects, groups.priors, strict=True):

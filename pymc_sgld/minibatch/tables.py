@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.errors import DataError, MinibatchError, SettingError
@@ -179,6 +180,10 @@ class Tables:
         if key in self.group_terms:
             return self.group_terms[key].data
         return self.selections[key].data if key in self.selections else []
+
+    def members_of(self, key: Hashable) -> np.ndarray | None:
+        """Return which groups the rows of a table are, or None."""
+        return self.group_terms[key].members.members if key in self.group_terms else None
 
     def _whole(self, term: Term, key: Hashable) -> Placement:
         return Placement(term, term.graph, tuple(term.conditions), key, term.rows, term.rows)

@@ -6,6 +6,7 @@
 ``chunked``  HDF5, zarr
 ``spool``    iterators
 ``shuffle``  a shuffled copy of sorted data
+``grouped``  groups of rows in the place of rows, sorted where they have to be
 ``shared``   arrays that worker processes map
 ``reader``   batches of a random order, read ahead
 """

@@ -20,7 +20,7 @@ THREAD = "pymc_sgld reader"
 BLOCK_BYTES = 2**17  # read at once: long enough for any disk to be quick
 WINDOW_BYTES = 2**24  # shuffled together
 LEAST_BLOCKS = 16  # of a window
-_MOST_BYTES = 2**30  # of a window
+MOST_BYTES = 2**30  # of a window
 
 
 def window_order(sources: Sequence[Source], batch_size: int) -> WindowOrder:
@@ -36,7 +36,7 @@ def window_order(sources: Sequence[Source], batch_size: int) -> WindowOrder:
     chunk = max(source.chunk for source in sources)
     block = min(rows, chunk * max(1, BLOCK_BYTES // row_bytes // chunk))
     window = max(LEAST_BLOCKS, WINDOW_BYTES // (block * row_bytes))
-    if min(window * block, rows) * row_bytes > _MOST_BYTES:
+    if min(window * block, rows) * row_bytes > MOST_BYTES:
         source = next(source for source in sources if source.chunk == chunk)
         raise SettingError(
             f'the source of "{source.name}" has chunks of {chunk} rows, {block * row_bytes:,} '

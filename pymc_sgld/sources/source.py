@@ -36,13 +36,19 @@ class Source(ABC):
         The data of the model that it stands for.
     sample : ndarray or None
         Some of its rows, picked at random, while they are needed.
+    levels : ndarray of int or None
+        All rows, where they are the groups of the rows of other sources, while these are needed.
     unwritten : str
         What is to be said of rows that are not stored.
+    is_shuffled : bool
+        Whether they are known to be in random order.
     """
 
     name = "a source"
     unwritten = ""
+    is_shuffled = False
     sample: np.ndarray | None = None
+    levels: np.ndarray | None = None
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, chunk: int = 1) -> None:
         self.shape = tuple(int(length) for length in shape)
@@ -98,11 +104,15 @@ class Source(ABC):
     def named(self, name: str) -> Source:
         """Return the same source for data of that name."""
         new = copy(self)
-        new.name, new.sample = name, None
+        new.name, new.sample, new.levels = name, None, None
         return new
 
+    def keep(self, picked: np.ndarray, rows: np.ndarray) -> None:
+        """Keep some rows, and their numbers, as its sample."""
+        self.sample = rows
+
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"sample": None}
+        return self.__dict__ | {"sample": None, "levels": None}
 
 
 class Stored(Source):

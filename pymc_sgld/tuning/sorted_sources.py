@@ -33,6 +33,7 @@ from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.full_data import Center, FullData
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.sources.grouped import OfGroups
 from pymc_sgld.sources.reader import window_order
 from pymc_sgld.tuning.batch_noise import BATCHES, BatchGradients, noise_samples
 from pymc_sgld.tuning.posterior.variational import Gaussian
@@ -79,12 +80,15 @@ def check_order(
         With what it does, and what to do.
     """
     for table in density.tables:
-        if table.full or not table.sources:
+        if table.full or not table.sources or any(s.is_shuffled for s in table.sources):
             continue
         order = window_order(table.sources, table.batch_size)
         if order.windows == 1:
             continue
-        data = FullData(rows.density(order.block), asked.backend, 2 * _POSITIONS * BATCHES)
+        size = order.block
+        if table.groups:  # a batch is told by its rows
+            size = max(1, round(size / table.total_size * rows.largest))
+        data = FullData(rows.density(size), asked.backend, 2 * _POSITIONS * BATCHES)
         of_blocks, of_random = (
             BatchGradients(data, gradient, center, others, "reshuffle", in_blocks)
             for in_blocks in (True, False)
@@ -138,7 +142,8 @@ def _at_a_point(blocks: BatchGradients, random: BatchGradients, position: np.nda
 
 
 def _warn(table: Table, what: str) -> None:
-    names = ", ".join(f'"{source.name}"' for source in table.sources)
+    given = (source for source in table.sources if not isinstance(source, OfGroups))
+    names = ", ".join(f'"{source.name}"' for source in given)
     warnings.warn(
         f"SGLD: the rows of {names} have an order, and batches of neighbouring rows are not random "
         f"ones: {what}. Write a shuffled copy with pymc_sgld.sources.shuffled, and sample from "

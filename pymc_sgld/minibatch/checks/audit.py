@@ -32,6 +32,7 @@ from pymc_sgld.minibatch.terms import Term
 
 # each node of a graph costs a few microseconds a batch, without compilation
 _CHEAP = 100_000
+_COMPARED = 128  # groups of each class, of a template
 # what is computed from small integers has single precision, and rewriting rounds it elsewhere
 _SINGLE = float(np.sqrt(np.finfo("float32").eps))
 
@@ -103,7 +104,7 @@ def compare_groups(
     MinibatchError
         If that of a group differs, with its number.
     """
-    for term in terms:
+    for term in _known(terms):
         groups, spread = term.groups, np.linspace(0, len(term.members) - 1, term.batch_size)
         places = spread.round().astype(int)
         members = term.members.members[places]
@@ -133,6 +134,15 @@ def compare_groups(
                 "there are none, this is a defect of pymc_sgld: please report it. "
                 "marginalize=False samples the effects as other variables."
             )
+
+
+def _known(terms: Iterable[GroupTerm]) -> list[GroupTerm]:
+    """Return terms whose values are known: of sources, those of the rows of the template."""
+    terms = list(terms)
+    if not terms or not terms[0].groups.from_sources:
+        return terms
+    groups = terms[0].groups.in_template()
+    return [groups.term(each, min(len(each), _COMPARED)) for each in groups.classes]
 
 
 class _Expected(NamedTuple):

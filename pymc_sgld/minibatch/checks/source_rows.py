@@ -16,8 +16,10 @@ from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.checks.negative_indices import explain_negative, indices_into_parameters
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.progress import progress
+from pymc_sgld.sources.grouped import OfGroups
 
 _SAMPLE, _SAMPLE_BYTES, _LEAST_SAMPLE = 262_144, 2**26, 4096  # rows that are kept
+_LEAST_GROUPS = 16  # as many as a window has at least
 _SEED = 20190705  # fixed: what is measured is a property of the model, not of a chain
 
 
@@ -53,7 +55,8 @@ def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> No
             for start, block in read_blocks(table):
                 for name, (right, in_range) in check(inputs, start, block).items():
                     if not right.all():
-                        raise DataError(_explain_row(name, start, right, table, block))
+                        explain = _explain_group if table.groups else _explain_row
+                        raise DataError(explain(name, start, right, table, block))
                     rows = start + np.flatnonzero(~in_range)
                     rows = rows[rows >= seen]  # the last two blocks may overlap
                     if len(rows):
@@ -73,7 +76,8 @@ class _Sample:
 
     def __init__(self, table: Table) -> None:
         row_bytes = max(1, sum(source.row_bytes for source in table.sources))
-        size = max(_LEAST_SAMPLE, min(_SAMPLE, _SAMPLE_BYTES // row_bytes))
+        least = max(_LEAST_GROUPS, round(_LEAST_SAMPLE / max(1, table.rows_each)))
+        size = max(least, min(_SAMPLE, _SAMPLE_BYTES // row_bytes))
         rows = table.total_size
         rng = np.random.default_rng(_SEED)
         picked = np.unique(rng.integers(rows, size=size)) if size < rows else np.arange(rows)
@@ -92,7 +96,7 @@ class _Sample:
         """Give each source its rows, in random order."""
         order = np.random.default_rng(_SEED).permutation(len(self._picked))
         for source, rows in zip(self._table.sources, self._rows, strict=True):
-            source.sample = rows[order]
+            source.keep(self._picked[order], rows[order])
 
 
 def _row_check(
@@ -137,8 +141,11 @@ def _row_check(
 
 
 def _by_row(right: Variable, rows: int) -> Variable:
-    """Return whether all entries of each row are true; one that is for all rows, for each."""
-    if right.type.ndim and right.type.shape[0] == rows:
+    """Return whether all entries of each row are true; one that is for all rows, for each.
+
+    Where rows are groups, their own rows follow each other.
+    """
+    if right.type.ndim and right.type.shape[0] and right.type.shape[0] % rows == 0:
         return right.reshape((rows, -1)).all(axis=1)
     return pt.alloc(right.all(), rows)
 
@@ -147,15 +154,36 @@ def _explain_row(
     name: str, start: int, right: np.ndarray, table: Table, block: list[np.ndarray]
 ) -> str:
     row = int(np.flatnonzero(~right)[0])
+    return (
+        f'the density of "{name}" is not finite at the initial point in row {start + row} of data= '
+        f"({_why(row, table, block)}; {np.sum(~right)} such rows in the block). {_REASONS}"
+    )
+
+
+def _explain_group(
+    name: str, start: int, right: np.ndarray, table: Table, block: list[np.ndarray]
+) -> str:
+    place = int(np.flatnonzero(~right)[0])
+    assert table.members is not None
+    return (
+        f"the density of group {table.members[start + place]} of the effects that are integrated "
+        f"out is not finite at the initial point ({_why(place, table, block)}; {np.sum(~right)} "
+        f"such groups in the block). {_REASONS}"
+    )
+
+
+def _why(row: int, table: Table, block: list[np.ndarray]) -> str:
     missing = [
         f'"{source.name}"'
         for source, array in zip(table.sources, block, strict=True)
-        if array.dtype.kind == "f" and np.isnan(array[row]).any()
+        if array.dtype.kind == "f"
+        and not isinstance(source, OfGroups)
+        and np.isnan(array[row]).any()
     ]
-    where = f"NaN in {', '.join(missing)}" if missing else "zero or not a number"
-    return (
-        f'the density of "{name}" is not finite at the initial point in row {start + row} of data= '
-        f"({where}; {np.sum(~right)} such rows in the block). Data outside the support of their "
-        "distribution, NaN in the data, or an initial point that the data contradict: "
-        "initial_point= takes another point."
-    )
+    return f"NaN in {', '.join(missing)}" if missing else "zero or not a number"
+
+
+_REASONS = (
+    "Data outside the support of their distribution, NaN in the data, or an initial point that the "
+    "data contradict: initial_point= takes another point."
+)

@@ -1,6 +1,7 @@
 """Effects of groups of rows, integrated out: a group with all of its rows is a row of a table.
 
 ``find``        which effects can be integrated out, and why others cannot
+``levels``      the group of each row
 ``layout``      classes of groups of about one size, their rows padded
 ``selection``   the selection of groups, and of their rows
 ``quadrature``  the integral over the effects of a group

@@ -19,10 +19,12 @@ from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.groups.groups import Groups
-from pymc_sgld.minibatch.groups.layout import classes_of
-from pymc_sgld.minibatch.groups.selection import by_index
+from pymc_sgld.minibatch.groups.layout import counted, members_of
+from pymc_sgld.minibatch.groups.levels import ByIndex, Levels
+from pymc_sgld.minibatch.selection.from_sources import without_source
 from pymc_sgld.minibatch.selection.rows import RowSelection
 from pymc_sgld.minibatch.terms import Term
+from pymc_sgld.sources.reader import LEAST_BLOCKS, MOST_BYTES
 
 FEW_ROWS = 2000  # up to which effects are integrated out by default, however many groups there are
 FEW_GROUPS = 30  # below which they are not, with more rows
@@ -107,6 +109,7 @@ class Search:
         self._full = full
         self._terms, self._fixed, self._parameters = terms, fixed, parameters
         self._variables = {name: variable for variable, name in parameters.items()}
+        self._levels = Levels(fixed, {each for term in terms for each in term.streamed})
         self._moved = set(moved)
         self._priors = {term.name: term for term in terms if term.kind == "free"}
         self._above = {
@@ -119,8 +122,8 @@ class Search:
         found: list[Factor] = []
         for term in self._terms:
             if term.kind == "observed" and term.rows > 1:
-                for axes, index, groups in self._uses(term):
-                    self._include(found, term, axes, index, groups)
+                for factor in self._uses(term):
+                    self._include(found, factor)
         for factor in found:
             factor.refusal = factor.refusal or self._refusal(factor)
         return sorted(self._joined(found), key=lambda factor: (-factor.groups, -factor.q))
@@ -150,21 +153,37 @@ class Search:
         together.refusal = self._refusal(together)
         return None if together.refusal else together
 
-    def _uses(self, term: Term) -> Iterator[tuple[dict[str, int], np.ndarray, int]]:
-        """Give what has an entry for each group, the group of each row, and how many there are."""
+    def _uses(self, term: Term) -> Iterator[Factor]:
+        """Give what has an entry for each group, with the group of each row of a term."""
         for node in toposort([term.graph]):
             if not isinstance(node.op, AdvancedSubtensor) or self._fixed.is_fixed(node.outputs[0]):
                 continue
-            picked = by_index(node.outputs[0], self._fixed)
-            if picked is None or len(picked.index) != term.rows:
+            picked = ByIndex.find(node.outputs[0])
+            if picked is None:
                 continue
-            groups = picked.of.type.shape[picked.group_axis]
-            axes = self._reached(picked.of, picked.group_axis, groups)
+            axes = self._reached(picked.of, picked.group_axis, picked.groups)
             if axes:
-                yield axes, picked.index, groups
-        axes = self._reached(term.graph, 0, term.rows) if term.graph.type.ndim else {}
+                found = Factor(picked.groups, axes)
+                try:
+                    index = self._levels.of(picked)
+                    self._check_source(picked, term)
+                    if index is None or len(index) != term.rows:
+                        continue
+                    found.index[term.name] = index
+                except RowsMixed as error:
+                    found.refusal = error.reason
+                yield found
+        by_row = term.graph.type.ndim and not term.streamed
+        axes = self._reached(term.graph, 0, term.rows) if by_row else {}
         if axes:
-            yield axes, np.arange(term.rows), term.rows
+            yield Factor(term.rows, axes, {term.name: np.arange(term.rows)})
+
+    def _check_source(self, picked: ByIndex, term: Term) -> None:
+        """Refuse a list of the model that has an entry for each row of a template."""
+        if not term.streamed or not self._fixed.is_fixed(picked.entry):
+            return
+        if picked.entry.type.shape == (len(term.streamed[0].template),):
+            raise RowsMixed(without_source(self._fixed.names(picked.entry)))
 
     def _reached(self, graph: Variable, axis: int, groups: int) -> dict[str, int]:
         """Return the parameters with one entry for each group in a graph, and on which axis."""
@@ -175,20 +194,12 @@ class Search:
             return {}
         return {self._parameters[variable]: axis for variable, axis in trial.reached.items()}
 
-    def _include(
-        self,
-        found: list[Factor],
-        term: Term,
-        axes: dict[str, int],
-        index: np.ndarray,
-        groups: int,
-    ) -> None:
+    def _include(self, found: list[Factor], new: Factor) -> None:
         """Add a use of effects to the factor that they belong to."""
-        axes = self._with_priors(axes, groups)
-        new = Factor(groups, axes, {term.name: index})
+        new.axes = axes = self._with_priors(new.axes, new.groups)
         for factor in [factor for factor in found if factor.axes.keys() & axes.keys()]:
             found.remove(factor)
-            if factor.groups != groups or any(
+            if factor.groups != new.groups or any(
                 factor.axes.get(name, axis) != axis for name, axis in new.axes.items()
             ):
                 new.refusal = "one of them has groups on two axes"
@@ -245,9 +256,36 @@ class Search:
         for term in outcomes:
             if term.name in self._full:
                 return f'"{term.name}" is in full='
-            if term.declared or term.streamed:
-                where = "pm.Minibatch" if term.declared else "data="
-                return f'the rows of "{term.name}" come from {where}'
+            if term.declared:
+                return f'the rows of "{term.name}" come from pm.Minibatch'
+        return self._refusal_of_sources(factor, outcomes) or self._refusal_of_graphs(factor)
+
+    def _refusal_of_sources(self, factor: Factor, outcomes: Sequence[Term]) -> str | None:
+        """Return why the rows of groups cannot be read from sources, or None."""
+        streamed = [term for term in outcomes if term.streamed]
+        if not streamed:
+            return None
+        for term in outcomes:
+            if not term.streamed:
+                return (
+                    f'the rows of "{streamed[0].name}" come from data=, and those of "{term.name}" '
+                    "do not: give them sources, too"
+                )
+        rows = group_bytes = 0
+        for term in outcomes:
+            most = int(counted(factor.index[term.name], factor.groups).max())
+            rows += most
+            group_bytes += most * sum(each.source.row_bytes for each in term.streamed)
+        if LEAST_BLOCKS * group_bytes > MOST_BYTES:
+            return (
+                f"a group has up to {rows:,} rows, {group_bytes:,} bytes, and {LEAST_BLOCKS} of "
+                f"them have to be in memory together, {MOST_BYTES:,} bytes at most: pass "
+                "marginalize=False"
+            )
+        return None
+
+    def _refusal_of_graphs(self, factor: Factor) -> str | None:
+        """Return why groups cannot be told apart in the graphs, or None."""
         try:
             groups = Groups(self._fixed, self._parameters, self._terms, factor.axes, factor.index)
             groups.log_likelihood(groups.term(groups.classes[0], 1))
@@ -307,17 +345,19 @@ def _why_unhelpful(factor: Factor) -> str | None:
     A batch has a group of each class at least, with all of its rows. Where groups are few and
     large, this is a good part of the data, and the data tell each effect well: it is no problem.
     """
-    rows = max(map(len, factor.index.values()))
+    rows = max(map(len, factor.index.values()), default=0)
     if rows <= FEW_ROWS:
         return None
     if factor.groups < FEW_GROUPS:
         return f"there are {factor.groups} groups, and from {FEW_GROUPS} on it is done by default"
-    classes = classes_of(factor.index, factor.groups, factor.q)
-    batch = sum(members.longest for members in classes)
+    counts = [counted(of, factor.groups) for of in factor.index.values()]
+    classes = members_of(counts)
+    longest = [sum(max(1, int(c[members].max())) for c in counts) for members in classes]
+    batch = sum(longest)
     most = min(LARGE_BATCH, rows // 4)
     if batch > most:
         return (
-            f"groups have up to {classes[-1].longest} rows, all of which a batch would read, and "
+            f"groups have up to {longest[-1]} rows, all of which a batch would read, and "
             f"at most {most} are read by default"
         )
     return None
@@ -325,7 +365,7 @@ def _why_unhelpful(factor: Factor) -> str | None:
 
 _NONE = "the model has no effects of groups that can be integrated out"
 _HOW = (
-    "Effects must be picked by one fixed index of all rows (not of pm.Minibatch or data=), and be "
+    "Effects must be picked by one fixed index of all rows (not of pm.Minibatch), and be "
     "independent given the other variables"
 )
 

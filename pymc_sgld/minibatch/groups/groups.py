@@ -14,7 +14,8 @@ from pytensor.graph.traversal import ancestors
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import rebuild
-from pymc_sgld.minibatch.groups.layout import SizeClass, classes_of
+from pymc_sgld.minibatch.groups.layout import SizeClass, classes_of, classes_of_sources
+from pymc_sgld.minibatch.groups.levels import Levels
 from pymc_sgld.minibatch.groups.quadrature import Nodes, derivatives, log_likelihood
 from pymc_sgld.minibatch.groups.selection import (
     BatchOfGroups,
@@ -76,6 +77,8 @@ class Groups:
         By the name of an observed variable, the group of each of its rows.
     by_default : bool
         Whether nobody asked to integrate them out.
+    of_template : bool
+        Whether the rows are those of the template, where sources have them.
     """
 
     def __init__(
@@ -86,8 +89,9 @@ class Groups:
         axes: Mapping[str, int],
         index: Mapping[str, np.ndarray],
         by_default: bool = False,
+        of_template: bool = False,
     ) -> None:
-        self.by_default = by_default
+        self.by_default, self.terms = by_default, terms
         variables = {name: variable for variable, name in parameters.items()}
         by_name = {term.name: term for term in terms}
         self.fixed, self.parameters, self.index = fixed, parameters, index
@@ -98,9 +102,28 @@ class Groups:
         self.count = first.variable.type.shape[first.axis]
         self.q = sum(effect.size for effect in self.effects)
         dtype = first.variable.type.dtype
-        self.classes = classes_of(index, self.count, self.q, dtype)
+        streamed = {each for term in self.outcomes for each in term.streamed}
+        self.levels = Levels(fixed, streamed, of_template)
+        self.from_sources = bool(streamed) and not of_template
+        of_size = self.count, self.q, dtype
+        self.classes: Sequence[SizeClass] = (
+            classes_of_sources(index, *of_size)
+            if self.from_sources
+            else classes_of(index, *of_size)
+        )
         self._terms: dict[tuple[str, int], GroupTerm] = {}
         self.use_nodes(_NODES, _NEWTON)
+
+    def in_template(self) -> Groups:
+        """Return the same groups with the rows that the model has in the place of sources."""
+        index = {}
+        for term in self.outcomes:
+            own = self.index[term.name]
+            known = ((each.template, each.source.levels) for each in term.streamed)
+            found = (rows for rows, of in known if of is not None and np.array_equal(of, own))
+            index[term.name] = next(found).astype("int64") % self.count
+        axes = {effect.name: effect.axis for effect in self.effects}
+        return Groups(self.fixed, self.parameters, self.terms, axes, index, of_template=True)
 
     def use_nodes(self, count: int, newton: int = 1) -> None:
         """Take so many nodes along each effect; one where effects are normal given the others.
@@ -188,7 +211,7 @@ class GroupTerm:
     def __init__(self, groups: Groups, members: SizeClass, batch_size: int) -> None:
         self.groups, self.members, self.batch_size = groups, members, batch_size
         self._batch = BatchOfGroups(members, batch_size)
-        self.start = self._batch.read(members.start, "start")
+        self.start = self._batch.read(members.as_read(members.start), "start")
         self._rows: list[tuple[Variable, RowsOfGroups]] = []
         self.conditions: list[Variable] = []
         variables = groups.variables
@@ -197,7 +220,8 @@ class GroupTerm:
             rows = RowsOfGroups(
                 groups.fixed,
                 groups.parameters,
-                term.name,
+                term,
+                groups.levels,
                 index,
                 groups.count,
                 self._batch,
@@ -232,10 +256,11 @@ class GroupTerm:
                 continue
             inside = pt.all(selected.reshape((rows.batch_size, -1)), axis=1)
             graph = pt.switch(inside, graph, np.asarray(-np.inf, graph.dtype))
-        counted = self.members.counted[term.name]
-        if not counted.all():
-            weight = self._batch.read(counted, None)
-            graph = pt.switch(weight.reshape((rows.batch_size,)), graph, 0)
+        counts = self.members.counts[term.name]
+        if counts.min() < rows.longest:
+            of_batch = self._batch.read(self.members.as_read(counts), None)
+            counted = pt.constant(np.arange(rows.longest)) < of_batch[:, None]
+            graph = pt.switch(counted.reshape((rows.batch_size,)), graph, 0)
         reason = rows.leftover(graph)
         if reason is not None:
             raise RowsMixed(reason)

@@ -15,13 +15,17 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.subtensor import AdvancedSubtensor, indices_from_subtensor
+from pytensor.tensor.subtensor import AdvancedSubtensor
 
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.groups.layout import SizeClass
+from pymc_sgld.minibatch.groups.levels import ByIndex, Levels
+from pymc_sgld.minibatch.selection.from_sources import every_row, same_in_every_row
 from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, RowSelection
+from pymc_sgld.minibatch.terms import Term
+from pymc_sgld.sources.source import Source
 
 
 class BatchOfGroups:
@@ -45,7 +49,9 @@ class BatchOfGroups:
         self.data: list[Data] = []
         self._inputs: dict[int, Variable] = {}
 
-    def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
+    def read(
+        self, array: np.ndarray | Source, name: str | None, sources: Sequence[str] = ()
+    ) -> Variable:
         """Return an input for entries of an array that has one for each group of the class."""
         if id(array) not in self._inputs:
             batch = tensor(name, array.dtype.name, (self.batch_size, *array.shape[1:]))
@@ -150,10 +156,14 @@ class RowsOfGroups(BatchSelection):
     ----------
     fixed, parameters
         As for other selections.
-    name : str
+    term : Term
         Of the observed variable.
+    levels : Levels
+        The groups of rows.
     index : ndarray of int, shape (rows,)
-        The group of each row.
+        The group of each row of this one.
+    groups : int
+        How many groups there are.
     batch : BatchOfGroups
         The groups.
     effects : collection of Variable
@@ -169,15 +179,19 @@ class RowsOfGroups(BatchSelection):
         self,
         fixed: FixedValues,
         parameters: Mapping[Variable, str],
-        name: str,
+        term: Term,
+        levels: Levels,
         index: np.ndarray,
         groups: int,
         batch: BatchOfGroups,
         effects: Sequence[Variable],
     ) -> None:
-        longest = batch.members.rows[name].shape[1]
-        super().__init__(fixed, parameters, len(index), batch.batch_size * longest)
-        self._name, self._index, self._groups = name, index, groups
+        longest = batch.members.longest_of(term.name)
+        # of sources, the graph has the rows of the template
+        rows = len(term.streamed[0].template) if term.streamed else len(index)
+        super().__init__(fixed, parameters, rows, batch.batch_size * longest)
+        self._name, self._index, self._groups = term.name, index, groups
+        self._levels, self._streamed = levels, bool(term.streamed)
         self._batch, self._effects = batch, set(effects)
         self.longest = longest
         self.picked: list[Picked] = []
@@ -189,7 +203,7 @@ class RowsOfGroups(BatchSelection):
     def leaf(self, variable: Variable, axis: int) -> Variable | None:
         """Return rows of data, or what is picked by the group of each row."""
         if variable in self._effects:
-            if not np.array_equal(self._index, np.arange(self._groups)):
+            if self._streamed or not np.array_equal(self._index, np.arange(self._groups)):
                 raise RowsMixed(f'"{self.parameters[variable]}" has one entry per row')
             return self._pick(variable, axis, variable, axis, ())
         node = variable.owner
@@ -197,32 +211,64 @@ class RowsOfGroups(BatchSelection):
             found = self._picked_by_group(variable, axis)
             if found is not None:
                 return found
-        return self.read_fixed(variable, axis)
+        rows = self._levels.rows(variable)
+        if rows is None:
+            return self.read_fixed(variable, axis)
+        if axis:
+            raise RowsMixed(f'the rows of "{variable.name}" are not on its first axis')
+        batch, dtype = self._read(rows, variable.name, [variable.name]), variable.type.dtype
+        return batch.astype(dtype if "float" in dtype else np.result_type(dtype, batch.type.dtype))
 
     def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
         """Return an input for the rows of the groups of a batch."""
-        found = self._batch.read(self._batch.members.padded(array, self._name), name, sources)
-        return found.reshape((self.batch_size, *array.shape[1:]))
+        if self._streamed:
+            return same_in_every_row(array, sources, self.batch_size)
+        return self._read(array, name, sources)
+
+    def _read(
+        self, rows: np.ndarray | Source, name: str | None, sources: Sequence[str]
+    ) -> Variable:
+        found = self._batch.read(self._batch.members.padded(rows, self._name), name, sources)
+        return found.reshape((self.batch_size, *rows.shape[1:]))
+
+    def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
+        """Return the selection of one entry for each row; of sources, every row is one."""
+        if not self._streamed:
+            return super().at(entries, length, repeats)
+        every_row(entries, length, self.total_size)
+        return self
 
     def leftover(self, graph: Variable) -> str | None:
         """Return what a selected graph reads of all rows, or of the effects of all groups."""
         for variable in self._effects.intersection(ancestors([graph])):
             return f'"{self.parameters[variable]}" enters in another way than by the group of a row'
+        if self._streamed:
+            read = self._levels.is_read(graph)
+            return "all rows of a source enter every one of them" if read else None
         return self.all_rows(graph)
 
     def condition(self, condition: Variable) -> Variable:
         """Return a condition for the selected rows; one without rows as it is."""
         axes = [a for a, length in enumerate(condition.type.shape) if length == self.total_size]
-        if not axes or self.fixed.is_fixed(condition):
+        if self._streamed and self.leftover(condition) is None:
             return condition
-        return self.select(condition, axes[0])
+        if not self._streamed and (not axes or self.fixed.is_fixed(condition)):
+            return condition
+        for axis in axes:
+            selected = self.select(condition, axis)
+            if not self._streamed or self.leftover(selected) is None:
+                return selected
+        raise RowsMixed("in a check of its parameters, all rows enter every one of them")
 
     def _picked_by_group(self, variable: Variable, axis: int) -> Variable | None:
         """Return what an index picks of effects by the group, or None if it does not."""
-        found = by_index(variable, self.fixed)
+        found = ByIndex.find(variable)
         if found is None or found.axis != axis or not self.depends(found.of):
             return None
-        if not np.array_equal(found.index, self._index):
+        index = self._levels.of(found)
+        if index is None:
+            return None
+        if index is not self._index and not np.array_equal(index, self._index):
             raise RowsMixed("effects of groups are picked by another index than the group of a row")
         return self._pick(variable, axis, found.of, found.group_axis, found.others)
 
@@ -234,56 +280,3 @@ class RowsOfGroups(BatchSelection):
         stand_in = tensor(None, variable.type.dtype, shape)
         self.picked.append(Picked(stand_in, axis, of, group_axis, others))
         return stand_in
-
-
-@dataclass(frozen=True)
-class ByIndex:
-    """A variable that is indexed by a fixed list on one axis, and by numbers or slices on others.
-
-    Attributes
-    ----------
-    of : TensorVariable
-        What is indexed.
-    group_axis : int
-        On which axis.
-    index : ndarray of int, shape (rows,)
-        By which entries.
-    others : tuple
-        Indices of the other axes.
-    axis : int
-        Where the entries are in the result.
-    """
-
-    of: Variable
-    group_axis: int
-    index: np.ndarray
-    others: tuple[Any, ...]
-    axis: int
-
-
-def by_index(variable: Variable, fixed: FixedValues) -> ByIndex | None:
-    """Return how a variable is indexed, if by a fixed list; else None."""
-    of, *flat = variable.owner.inputs
-    entries = list(indices_from_subtensor(flat, variable.owner.op.idx_list))
-    entries += [slice(None)] * (of.type.ndim - len(entries))
-    arrays = [a for a, entry in enumerate(entries) if not isinstance(entry, slice)]
-    lists = [a for a in arrays if entries[a].type.ndim]
-    if len(lists) != 1 or len(entries) != of.type.ndim:
-        return None
-    [place] = lists
-    entry = entries[place]
-    is_list = entry.type.ndim == 1 and entry.type.dtype.startswith(("int", "uint"))
-    if not is_list or not fixed.is_fixed(entry):
-        return None
-    others = tuple(entry for a, entry in enumerate(entries) if a != place)
-    consecutive = arrays == list(range(arrays[0], arrays[-1] + 1))
-    axis = arrays[0] if consecutive else 0
-    length = of.type.shape[place]
-    index = np.asarray(fixed.value(entry)).astype("int64")
-    if length is None or len(index) == 0:
-        return None
-    index = np.where(index < 0, index + length, index)
-    if index.min() < 0 or index.max() >= length:
-        return None
-    kept = () if all(isinstance(o, slice) and o == slice(None) for o in others) else others
-    return ByIndex(of, place, index, kept, axis)

@@ -188,23 +188,44 @@ class StreamedRows(BatchSelection):
 
     def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
         """Return a constant that is the same in every row, and refuse any other."""
-        if not (array == array[:1]).all():
-            if not sources:
-                raise RowsMixed(
-                    "a constant of the model has one entry for each row of the template, and no "
-                    "source: make it pm.Data, and give it one in data="
-                )
-            names = " and ".join(f'"{source}"' for source in sources)
-            entries = ", ".join(f'"{source}": source' for source in sources)
-            raise RowsMixed(
-                f"{names} has one entry for each row of the template, and no source: give it one, "
-                f"data={{..., {entries}}}"
-            )
-        same = pt.constant(array[:1], dtype=array.dtype.name)
-        return pt.broadcast_to(same, (self.batch_size, *array.shape[1:]))
+        return same_in_every_row(array, sources, self.batch_size)
 
     def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
         """Return the same selection where every row is picked, and refuse any other."""
-        if not np.array_equal(entries, np.arange(self.total_size)) or length != self.total_size:
-            raise RowsMixed("the model picks some of the rows of the template")
+        every_row(entries, length, self.total_size)
         return self
+
+
+def same_in_every_row(array: np.ndarray, sources: Sequence[str], rows: int) -> Variable:
+    """Return a constant that is the same in every row of the template, for so many rows.
+
+    Raises
+    ------
+    RowsMixed
+        If it is not, with what to do.
+    """
+    if not (array == array[:1]).all():
+        raise RowsMixed(without_source(sources))
+    same = pt.constant(array[:1], dtype=array.dtype.name)
+    return pt.broadcast_to(same, (rows, *array.shape[1:]))
+
+
+def without_source(names: Sequence[str]) -> str:
+    """Say that data need a source, or a constant that has no name."""
+    if not names:
+        return (
+            "a constant of the model has one entry for each row of the template, and no "
+            "source: make it pm.Data, and give it one in data="
+        )
+    labels = " and ".join(f'"{name}"' for name in names)
+    entries = ", ".join(f'"{name}": source' for name in names)
+    return (
+        f"{labels} has one entry for each row of the template, and no source: give it one, "
+        f"data={{..., {entries}}}"
+    )
+
+
+def every_row(entries: np.ndarray, length: int, rows: int) -> None:
+    """Refuse any other entries than those of every row of the template."""
+    if not np.array_equal(entries, np.arange(rows)) or length != rows:
+        raise RowsMixed("the model picks some of the rows of the template")

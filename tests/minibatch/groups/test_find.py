@@ -286,7 +286,7 @@ def test_not_found(build):
     model = model_of(build)
     assert factors_of(model)[0] == []
     message = marginalized(model, ["effect"])
-    assert "one fixed index of all rows (not of pm.Minibatch or data=)" in message
+    assert "one fixed index of all rows (not of pm.Minibatch)" in message
     assert "marginalize=True, but the model has no effects" in marginalized(model, True)
 
 
