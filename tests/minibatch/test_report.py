@@ -9,6 +9,8 @@ from pymc_sgld import SGLD, MinibatchError, SettingError
 from pymc_sgld.minibatch import report
 from tests.graphs import QUICK, TEXTBOOK
 
+pytestmark = pytest.mark.usefixtures("few_rows_make_classes")
+
 ROWS = 200
 _rng = np.random.default_rng(2)
 X = _rng.normal(size=(ROWS, 3))

@@ -16,6 +16,8 @@ from pymc_sgld import NonFiniteError, SGLDWarning
 from pymc_sgld.minibatch.model import Minibatcher
 from tests.models import COVARIATE, LEVELS, PASSED, effects_of_groups
 
+pytestmark = pytest.mark.usefixtures("few_rows_make_classes")
+
 SEEDS = (1, 2, 3)
 SIGMAS = 5  # of the Monte Carlo error: one wrong alarm in a million
 LINE = np.linspace(-25, 25, 5001)

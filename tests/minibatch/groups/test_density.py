@@ -22,6 +22,8 @@ from pymc_sgld.minibatch.model import Minibatcher
 from tests.graphs import by_group, log_marginal, position_of, random_point
 from tests.models import COUNT, COVARIATE, EVEN, LEVELS, PASSED, SCORE, effects_of_groups
 
+pytestmark = pytest.mark.usefixtures("few_rows_make_classes")
+
 ROWS = len(EVEN)
 HALF = np.arange(ROWS) % 3
 LINE, COARSE = np.arange(-9, 9, 0.1), np.arange(-7, 7, 0.4)

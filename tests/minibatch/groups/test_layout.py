@@ -6,6 +6,8 @@ import pytest
 from pymc_sgld.minibatch.groups import layout
 from pymc_sgld.minibatch.groups.layout import MOST_CLASSES, classes_of
 
+pytestmark = pytest.mark.usefixtures("few_rows_make_classes")
+
 _rng = np.random.default_rng(4)
 
 

@@ -14,6 +14,8 @@ from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.source import Source
 from tests.graphs import by_group, mean_gradient, plain, position_of, random_point, updates_with
 
+pytestmark = pytest.mark.usefixtures("few_rows_make_classes")
+
 TEMPLATE, GROUPS = 7, 12
 SIZES = {
     "even": np.full(GROUPS, 6),
