@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pymc.pytensorf import compile
 from pytensor.graph.basic import Variable
@@ -21,6 +20,7 @@ from pymc_sgld.backends.function_cache import cached
 from pymc_sgld.batching.epochs import StoredOrder
 from pymc_sgld.batching.order import Reads, RowOrder
 from pymc_sgld.compiled.data import DataInputs
+from pymc_sgld.compiled.repeat import Repeat
 from pymc_sgld.dynamics.base import Dynamics, Evaluation, State
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.base import Estimate
@@ -74,6 +74,14 @@ class _Target:
     def _at(self, position: Variable, graph: Variable) -> Variable:
         replacements = {self._graph.position: position} | self._data
         return clone_replace([graph], replacements, rebuild_strict=False)[0]
+
+
+class _Functions(NamedTuple):
+    """What is compiled of updates."""
+
+    refresh: Callable[..., Any] | None  # before the first; None where there is nothing to do
+    update: Repeat
+    log_density: Callable[..., Any]  # after the last
 
 
 class Plan(NamedTuple):
@@ -176,7 +184,7 @@ class Updates:
         self.preconditioner = preconditioner
         self._size = density.position.type.shape[0]
         self._compile_kwargs = dict(compile_kwargs)
-        # JAX needs static bounds: rows are gathered, and every number of updates is compiled
+        # JAX needs static bounds: rows are gathered, and every number of updates is compiled anew
         self._mode = Backend(compile_kwargs).mode
         self.static = isinstance(self._mode.linker, JAXLinker)
         log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
@@ -194,26 +202,29 @@ class Updates:
         )
         self._constants = list(estimate.arrays.values())
         self.memory = estimate.memory
-        self._functions: dict[int | None, Any] = {}
         self._process = os.getpid()
 
     def __call__(self, state: State, plan: Plan) -> Outcome:
         """Run updates, from a state whose first array is the position."""
-        function = self._function(len(plan.step_sizes))
+        refresh, update, density = self._functions
         preconditioner = plan.preconditioner or self.preconditioner
+        rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.reads)]
+        noise = self._inputs_of(plan.noise, preconditioner)
+        sequences = [*rows, plan.step_sizes.astype(self.dtype, copy=False), *noise]
+        same = [
+            *plan.others,
+            *preconditioner.arrays,
+            *(plan.memory or self._constants),
+            *self._inputs.arrays(plan.reads),
+        ]
+        now = [np.asarray(array, self.dtype) for array in state]
         with np.errstate(all="ignore"):  # what is not finite is found in the result
-            found = function(
-                *[np.asarray(array, self.dtype) for array in state],
-                plan.step_sizes.astype(self.dtype, copy=False),
-                *self._inputs_of(plan.noise, preconditioner),
-                *[self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.reads)],
-                *plan.others,
-                *preconditioner.arrays,
-                *(plan.memory or self._constants),
-                *self._inputs.arrays(plan.reads),
-            )
-        *new, gradients, preconditioned, density = map(np.asarray, found)  # JAX has its own
-        return Outcome(tuple(new), gradients, preconditioned, density)
+            if refresh is not None:
+                now = refresh(*[of_order[:1] for of_order in rows], *now, *same)
+            *new, gradients, preconditioned = update(sequences, now, same)
+            [found] = density(*[of_order[-1:] for of_order in rows], new[0], *same)
+        new, found = [np.asarray(array) for array in new], np.asarray(found)  # JAX has its own
+        return Outcome(tuple(new), np.asarray(gradients), np.asarray(preconditioned), found)
 
     @property
     def normals(self) -> int:
@@ -299,23 +310,19 @@ class Updates:
         """Unpickle, in a process that is its own."""
         self.__dict__.update(state, _process=os.getpid())
 
-    def _function(self, updates: int) -> Any:
-        key = updates if self.static else None
-        if key not in self._functions:
-            self._functions[key] = self._compile(key)
-        return self._functions[key]
-
-    def _compile(self, updates: int | None) -> Any:
-        """Compile that many updates, or any number of them (None)."""
+    @cached_property
+    def _functions(self) -> _Functions:
+        """Compile one update, what comes before the first, and the density after the last."""
         position, others, constants = (
             self._graph.position,
             self._graph.others,
             self._graph.constants,
         )
         dtype = position.type.dtype
-        step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(updates,))
+        rows = [self._row_input(i) for i in range(len(self.orders))]
+        step_sizes = pt.tensor("step_sizes", dtype=dtype, shape=(1,))
         noise = [
-            pt.tensor(f"noise{i}", dtype=dtype, shape=(updates, *shape))
+            pt.tensor(f"noise{i}", dtype=dtype, shape=(1, *shape))
             for i, shape in enumerate(self._noise_shapes)
         ]
         nothing = (np.zeros(self._size),) * (1 + self.dynamics.takes_duals)
@@ -329,15 +336,23 @@ class Updates:
             for i, array in enumerate(self.preconditioner.arrays)
         ]
         stored = self._inputs.tensors()
-        rows = [self._row_input(i, updates) for i in range(len(self.orders))]
-        temperature = np.asarray(self.temperature, dtype)
+        data = {
+            variable: array if i is None else self._read(array, i, rows[i][0])
+            for (variable, i), array in zip(self._inputs.items, stored, strict=True)
+        }
+        target = _Target(self._graph, data, self.preconditioner, matrices)
+        sequences = [*rows, step_sizes, *noise]
+        same = [*others, *matrices, *constants, *stored]
 
-        def target(row: Sequence[Variable]) -> _Target:
-            data = {
-                variable: array if i is None else self._read(array, i, row[i])
-                for (variable, i), array in zip(self._inputs.items, stored, strict=True)
-            }
-            return _Target(self._graph, data, self.preconditioner, matrices)
+        def made(outputs: Sequence[Variable], inputs: Sequence[Variable]) -> Any:
+            settings = self._compile_kwargs | {"mode": self._mode}
+
+            def make() -> Any:
+                function = compile(inputs, outputs, on_unused_input="ignore", **settings)
+                function.trust_input = True
+                return function
+
+            return cached(inputs, outputs, (self._mode, repr(self._compile_kwargs)), make)
 
         def typed(arrays: Sequence[Variable]) -> list[Variable]:
             return [
@@ -345,42 +360,21 @@ class Updates:
                 for array, variable in zip(arrays, state, strict=True)
             ]
 
-        def update(*arguments: Variable) -> list[Variable]:
-            inputs = iter(arguments)
-            row, [step_size], z, now = (
-                list(islice(inputs, len(of))) for of in (rows, [step_sizes], noise, state)
-            )
-            new, found = self.dynamics.update(
-                tuple(now), target(row), tuple(z), step_size, temperature
-            )
-            return [*typed(new), *found]
-
-        first = self.dynamics.refresh(tuple(state), target([row[0] for row in rows]))
-        *states, gradients, products = pytensor.scan(
-            update,
-            sequences=[*rows, step_sizes, *noise],
-            outputs_info=[*typed(first), None, None],
-            non_sequences=[*others, *matrices, *constants, *stored],
-            n_steps=updates,
-            return_updates=False,
-            strict=True,
+        first = self.dynamics.refresh(tuple(state), target)
+        temperature = np.asarray(self.temperature, dtype)
+        new, found = self.dynamics.update(
+            tuple(state), target, tuple(z[0] for z in noise), step_sizes[0], temperature
         )
-        last = [of_all[-1] for of_all in states]
-        density = target([row[-1] for row in rows]).log_density(last[0])
-        inputs = [*state, step_sizes, *noise, *rows, *others, *matrices, *constants, *stored]
-        outputs = [*last, gradients, products, density]
-        settings = self._compile_kwargs | {"mode": self._mode}
+        update = made([*typed(new), *found], [*sequences, *state, *same])
+        density = target.log_density(position)
+        return _Functions(
+            made(typed(first), [*rows, *state, *same]) if first != tuple(state) else None,
+            Repeat(update, len(sequences), len(state)),
+            made([density], [*rows, position, *same]),
+        )
 
-        def make() -> Any:
-            function = compile(inputs, outputs, on_unused_input="ignore", **settings)
-            function.trust_input = True
-            return function
-
-        return cached(inputs, outputs, (self._mode, repr(self._compile_kwargs)), make)
-
-    def _row_input(self, i: int, updates: int | None) -> Variable:
-        slices, size = self._inputs.slices(i), self.orders[i].batch_size
-        shape = (updates,) if slices else (updates, size)
+    def _row_input(self, i: int) -> Variable:
+        shape = (1,) if self._inputs.slices(i) else (1, self.orders[i].batch_size)
         return pt.tensor(f"rows{i}", dtype="int64", shape=shape)
 
     def _read(self, array: Variable, i: int, row: Variable) -> Variable:
