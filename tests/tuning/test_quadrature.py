@@ -98,7 +98,7 @@ def test_steps_to_modes_that_lie_far_apart():
     rows, gaussian, _ = intercepts(6, 4000, 1.0)
     rows.effects.settle(gaussian.mean, [])
     steps = steps_to_modes(rows.effects, 3, gaussian, [])
-    assert steps > 1
+    assert steps > 1 and settle_nodes(rows, gaussian, [], "SGLD") == (3, steps)
     sd = 1 / np.sqrt(gaussian.shape.precision[0, 0])
     exact = rows.effects.log_likelihoods(np.array([2 * sd]), [], [15])[0]
     found = {}
