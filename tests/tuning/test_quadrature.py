@@ -135,6 +135,24 @@ def test_effects_whose_integral_is_poor_are_sampled_as_other_variables(monkeypat
     assert step.coordinate_names == ["mean"]
 
 
+def test_updates_take_what_was_chosen(monkeypatch):
+    """The density of the updates is made after the choice, with its nodes and Newton steps."""
+    chosen, made, density = [], [], Minibatcher.density
+
+    def choose(*args):
+        chosen.append(len(made))
+        return 5, 3
+
+    def noted(self, *args, **settings):
+        made.append((self.groups.nodes_each, self.groups.newton))
+        return density(self, *args, **settings)
+
+    monkeypatch.setattr("pymc_sgld.tuning.choices.settle_nodes", choose)
+    monkeypatch.setattr(Minibatcher, "density", noted)
+    SGLD(model=build(), batch_size=600, compile_kwargs={"mode": "FAST_COMPILE"})
+    assert len(made) > chosen[-1] and made[-1] == (5, 3)
+
+
 @pytest.mark.parametrize("preconditioner", ["identity", "adaptive"])
 def test_nothing_is_integrated_out_unseen(preconditioner):
     """Where no posterior is looked for, nothing tells how many nodes are enough: only if asked."""
