@@ -1,6 +1,14 @@
 """Models with known posteriors: each function returns a model, and reference means and sds."""
 
-from .groups import binomial_herds, correlated_slopes, students, two_outcomes, unequal_counts
+from .groups import (
+    binomial_herds,
+    correlated_slopes,
+    election,
+    election_noncentered,
+    students,
+    two_outcomes,
+    unequal_counts,
+)
 from .hierarchical import crossed, eight_schools, many_groups, radon_centered, radon_noncentered
 from .linear import badly_scaled, correlated
 from .other import correlation, network, simplex, skewed
@@ -45,8 +53,9 @@ SAMPLED = (
     binomial_herds,
     unequal_counts,
     two_outcomes,
+    election,
     students,
 )
-ALL = (*PUBLISHED, *LINEAR, *SAMPLED)
+ALL = (*PUBLISHED, *LINEAR, *SAMPLED, election_noncentered)
 
 __all__ = ["ALL", "SAMPLED", "Posterior", "stack", "sum_of_outcomes"]

@@ -136,6 +136,21 @@ def test_proposals_that_are_hardly_ever_accepted_are_told():
         rows.effects.measure([position], [])
 
 
+def test_proposals_that_are_seldom_accepted_are_many():
+    """Without a curvature but that of the prior, proposals are too wide: one of ten is taken."""
+    with pm.Model() as model:
+        effect = pm.Normal("effect", pm.Normal("mean"), 3, shape=300)
+        pm.Normal("y", effect**2, 0.3, observed=np.zeros(300))
+    effects = settled(model, [0.0])
+    line = np.linspace(-3, 3, 6001)
+    density = np.exp(-((line / 3) ** 2) / 2 - (line**2 / 0.3) ** 2 / 2)
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        assert summary_is_right(many(effects, "effect", rng, [0.0], calls=20), line, density)
+    effects._rounds = 1
+    assert not summary_is_right(many(effects, "effect", rng, [0.0], calls=20), line, density)
+
+
 def test_draws_are_independent(successes):
     """Of each other, in one call and from call to call."""
     rng = np.random.default_rng(4)
