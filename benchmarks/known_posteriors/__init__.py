@@ -4,7 +4,6 @@ from .groups import (
     binomial_herds,
     correlated_slopes,
     election,
-    election_noncentered,
     students,
     two_outcomes,
     unequal_counts,
@@ -56,6 +55,6 @@ SAMPLED = (
     election,
     students,
 )
-ALL = (*PUBLISHED, *LINEAR, *SAMPLED, election_noncentered)
+ALL = (*PUBLISHED, *LINEAR, *SAMPLED)
 
 __all__ = ["ALL", "SAMPLED", "Posterior", "stack", "sum_of_outcomes"]

@@ -8,7 +8,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from .posterior import Posterior, sampled
+from .posterior import sampled
 
 
 @sampled
@@ -135,8 +135,8 @@ def poll_rows() -> Poll:
     return Poll(state, age, education, covariates, votes)
 
 
-def election_model(poll: Poll, centered: bool = True) -> tuple[pm.Model, list[str]]:
-    """Return the model of a poll, with the effects of states centered or not."""
+def election_model(poll: Poll) -> tuple[pm.Model, list[str]]:
+    """Return the model of a poll."""
     with pm.Model() as model:
         intercept = pm.Normal("intercept", 0, 1.5)
         beta = pm.Normal("beta", 0, 1, shape=2)
@@ -145,11 +145,7 @@ def election_model(poll: Poll, centered: bool = True) -> tuple[pm.Model, list[st
         def effects(name: str, k: int, count: int) -> pt.TensorVariable:
             return pm.Deterministic(name, spread[k] * pm.Normal(f"z_{name}", shape=count))
 
-        mean = effects("region", 0, 5)[REGION]
-        if centered:
-            of_state = pm.Normal("state", mean, spread[1], shape=51)
-        else:
-            of_state = pm.Deterministic("state", mean + spread[1] * pm.Normal("z_state", shape=51))
+        of_state = pm.Normal("state", effects("region", 0, 5)[REGION], spread[1], shape=51)
         logit = intercept + pt.dot(poll.covariates, beta) + of_state[poll.state]
         logit += effects("age", 2, 4)[poll.age] + effects("education", 3, 4)[poll.education]
         logit += effects("age_education", 4, 16)[4 * poll.age + poll.education]
@@ -170,11 +166,6 @@ def election() -> tuple[pm.Model, list[str]]:
     of ``spread`` are the scales of regions, states, ages, educations, and ages x educations.
     """
     return election_model(poll_rows())
-
-
-def election_noncentered() -> Posterior:
-    """The posterior of ``election``, the effects of states by independent numbers."""
-    return election()._replace(model=election_model(poll_rows(), centered=False)[0])
 
 
 def election_cells() -> tuple[pm.Model, list[str]]:
