@@ -8,7 +8,8 @@ seconds are those of the processor. Sampling is that of a run with its tuning, s
 bulk effective sample size of 1000 of the other parameters.
 
 It prints a table and draws ``docs/figures/groups.svg``. Run it with ``make groups``;
-``python benchmarks/groups.py --help`` lists what can be changed.
+``python benchmarks/groups.py --help`` lists what can be changed. With ``--ratings`` it measures
+another model instead, with two crossed factors of effects, of which SGLD integrates out one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from pymc_sgld import SGLD, compare
 
 ROWS, ESS, TUNE, DRAWS = 10, 1000, 200, 1000
 GLOBALS = ["intercept", "beta", "spread"]
+OF_RATINGS = ["intercept", "spread", "noise"]
 SETTINGS = {"chains": 2, "cores": 1, "progressbar": False, "compute_convergence_checks": False}
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "groups.svg"
 BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by the colour-blind too
@@ -55,13 +57,35 @@ def customers(groups: int) -> pm.Model:
     return model
 
 
-def least_ess(idata: xr.DataTree) -> float:
+def ratings() -> pm.Model:
+    """Return a model of 73,421 ratings of 1,128 lecturers by 2,972 students.
+
+    The shape is that of lme4's ``InstEval``; the numbers are simulated, on a continuous scale.
+    """
+    rng = np.random.default_rng(48)
+    student, lecturer = (rng.integers(count, size=73_421) for count in (2_972, 1_128))
+    effects = rng.normal(0, 0.33, 2_972)[student] + rng.normal(0, 0.52, 1_128)[lecturer]
+    scores = 3.2 + effects + rng.normal(0, 1.18, 73_421)
+    with pm.Model() as model:
+        intercept = pm.Normal("intercept", 3, 2)
+        spread = pm.HalfNormal("spread", 1, shape=2)
+        of_student = pm.Normal("student", 0, spread[0], shape=2_972)
+        of_lecturer = pm.Normal("lecturer", 0, spread[1], shape=1_128)
+        noise = pm.HalfNormal("noise", 2)
+        mean = intercept + of_student[student] + of_lecturer[lecturer]
+        pm.Normal("score", mean, noise, observed=scores)
+    return model
+
+
+def least_ess(idata: xr.DataTree, names: list[str]) -> float:
     """Return the least bulk effective sample size of a parameter that is no effect of a group."""
-    found = az.ess(idata.posterior.to_dataset()[GLOBALS])
-    return float(min(found[name].min() for name in GLOBALS))
+    found = az.ess(idata.posterior.to_dataset()[names])
+    return float(min(found[name].min() for name in names))
 
 
-def of_sgld(model: pm.Model, repeats: int) -> tuple[dict[str, float], xr.DataTree]:
+def of_sgld(
+    model: pm.Model, names: list[str], repeats: int
+) -> tuple[dict[str, float], xr.DataTree]:
     """Return the seconds of SGLD, and its draws."""
     times = []
     with model:
@@ -73,16 +97,18 @@ def of_sgld(model: pm.Model, repeats: int) -> tuple[dict[str, float], xr.DataTre
         for seed in range(repeats):
             start = time.process_time()
             idata = pm.sample(
-                DRAWS, tune=TUNE, step=step, var_names=GLOBALS, random_seed=seed, **SETTINGS
+                DRAWS, tune=TUNE, step=step, var_names=names, random_seed=seed, **SETTINGS
             )
-            found.append((time.process_time() - start) * ESS / least_ess(idata))
+            found.append((time.process_time() - start) * ESS / least_ess(idata, names))
     first, again = times
     compiling = max(0.0, first - again)
     costs = {"compile": compiling, "choose": again, "sample": float(np.median(found))}
     return costs, idata
 
 
-def of_nuts(model: pm.Model, limit: float) -> tuple[dict[str, float], xr.DataTree | None]:
+def of_nuts(
+    model: pm.Model, names: list[str], limit: float
+) -> tuple[dict[str, float], xr.DataTree | None]:
     """Return the seconds of NUTS, and its draws: none if a run would take too long."""
     start = time.process_time()
     compiled = nutpie.compile_pymc_model(model)
@@ -97,22 +123,21 @@ def of_nuts(model: pm.Model, limit: float) -> tuple[dict[str, float], xr.DataTre
     start = time.process_time()
     idata = nutpie.sample(compiled, draws=DRAWS, tune=DRAWS, **settings)
     took = time.process_time() - start
-    return costs | {"sample": took * ESS / least_ess(idata)}, idata
+    return costs | {"sample": took * ESS / least_ess(idata, names)}, idata
 
 
-def measure(groups: int, repeats: int, limit: float) -> pd.Series:
+def measure(model: pm.Model, names: list[str], repeats: int, limit: float) -> dict[str, object]:
     """Return one line of the results."""
-    model = customers(groups)
-    sgld, idata = of_sgld(model, repeats)
+    sgld, idata = of_sgld(model, names, repeats)
     line: dict[str, object] = {f"SGLD {key}": value for key, value in sgld.items()}
-    nuts, reference = of_nuts(model, limit)
+    nuts, reference = of_nuts(model, names, limit)
     line |= {f"NUTS {key}": value for key, value in nuts.items()}
     line["verdict"] = "NUTS left out"
     if reference is not None:
-        few = reference.posterior.to_dataset()[GLOBALS]
+        few = reference.posterior.to_dataset()[names]
         said = compare(idata, xr.DataTree.from_dict({"posterior": few})).attrs["verdict"]
         line["verdict"] = said.split(":")[0]
-    return pd.Series(line, name=groups)
+    return line
 
 
 def draw(found: pd.DataFrame) -> None:
@@ -136,14 +161,19 @@ def main() -> None:
     parser.add_argument("--most", type=float, default=1e5, help="groups to end with")
     parser.add_argument("--repeats", type=int, default=3, help="runs of SGLD: the median counts")
     parser.add_argument("--limit", type=float, default=1200, help="seconds that NUTS may take")
+    parser.add_argument("--ratings", action="store_true", help="measure crossed effects")
     arguments = parser.parse_args()
     logging.getLogger("pymc").setLevel(logging.ERROR)
     versions = ", ".join(f"{each} {version(each)}" for each in ("pymc", "pytensor", "nutpie"))
     print(f"{platform.machine()}, {versions}; seconds of the processor, one thread\n", flush=True)
-    lines, groups = [], int(arguments.least)
+    lines, groups, settings = [], int(arguments.least), (arguments.repeats, arguments.limit)
     with threadpool_limits(1):
+        if arguments.ratings:
+            print(pd.Series(measure(ratings(), OF_RATINGS, *settings)).to_string())
+            return
         while groups <= arguments.most:
-            lines.append(measure(groups, arguments.repeats, arguments.limit))
+            line = measure(customers(groups), GLOBALS, *settings)
+            lines.append(pd.Series(line, name=groups))
             print(lines[-1].to_string(), "\n", flush=True)
             groups *= 10
     found = pd.DataFrame(lines)

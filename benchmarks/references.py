@@ -21,18 +21,21 @@ import arviz as az
 import known_posteriors as posteriors
 import numpy as np
 import pymc as pm
+from known_posteriors.groups import election_cells
 from known_posteriors.hierarchical import noncentered_eight_schools
 from known_posteriors.posterior import DATA
 from marginal_reference import students_reference
 
 ENOUGH, MIXED = 2_000, 1.005
 LONGER = 4  # times as many draws in the next run
-EASIER = {"eight_schools": noncentered_eight_schools}  # the same posteriors, for NUTS
+# the same posteriors, for NUTS
+EASIER = {"eight_schools": noncentered_eight_schools, "election": election_cells}
+SETTINGS = {"election": {"target_accept": 0.95, "adaptation": "low_rank"}}  # of nutpie
 OTHERWISE = {"students": students_reference}  # without NUTS
 
 
 def sample(
-    model: pm.Model, names: list[str], draws: int, tune: int, target_accept: float = 0.9
+    model: pm.Model, names: list[str], draws: int, tune: int, target_accept: float = 0.9, **settings
 ) -> dict[str, object]:
     """Return means and sds of the parameters, and how good they are."""
     start = time.perf_counter()
@@ -44,7 +47,7 @@ def sample(
             cores=2,
             random_seed=2011,
             var_names=names,
-            nuts={"target_accept": target_accept},
+            nuts={"target_accept": target_accept, **settings},
             progressbar=False,
             compute_convergence_checks=False,
         )
@@ -89,7 +92,7 @@ def attempts(name: str, draws: int, tune: int) -> Iterator[dict[str, object]]:
     build = EASIER.get(name) or getattr(posteriors, name).__wrapped__
     model, names = build()
     for length in (draws, draws * LONGER, draws * LONGER**2):
-        yield sample(model, names, length, tune)
+        yield sample(model, names, length, tune, **SETTINGS.get(name, {}))
 
 
 def write(name: str, draws: int, tune: int) -> bool:

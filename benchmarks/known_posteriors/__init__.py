@@ -1,6 +1,13 @@
 """Models with known posteriors: each function returns a model, and reference means and sds."""
 
-from .groups import binomial_herds, correlated_slopes, students, two_outcomes, unequal_counts
+from .groups import (
+    binomial_herds,
+    correlated_slopes,
+    election,
+    students,
+    two_outcomes,
+    unequal_counts,
+)
 from .hierarchical import crossed, eight_schools, many_groups, radon_centered, radon_noncentered
 from .linear import badly_scaled, correlated
 from .other import correlation, network, simplex, skewed
@@ -45,6 +52,7 @@ SAMPLED = (
     binomial_herds,
     unequal_counts,
     two_outcomes,
+    election,
     students,
 )
 ALL = (*PUBLISHED, *LINEAR, *SAMPLED)

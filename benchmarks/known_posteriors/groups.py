@@ -98,6 +98,81 @@ def two_outcomes() -> tuple[pm.Model, list[str]]:
     return model, ["mean", "slope", "loading", "spread", "effect", "noise"]
 
 
+class Poll(NamedTuple):
+    """The rows of ``election``: who was asked, and how many of these have voted for the party."""
+
+    state: np.ndarray
+    age: np.ndarray
+    education: np.ndarray
+    covariates: np.ndarray
+    votes: np.ndarray
+    people: np.ndarray | None = None  # of a row; one by default
+
+    def cells(self) -> Poll:
+        """Return the same with one row for all people who are alike."""
+        who = np.column_stack([self.state, self.age, self.education, self.covariates])
+        alike, cell = np.unique(who, axis=0, return_inverse=True)
+        factors, votes = alike[:, :3].astype(int).T, np.bincount(cell, self.votes)
+        return Poll(*factors, alike[:, 3:], votes.astype(int), np.bincount(cell))
+
+
+REGION = np.repeat(np.arange(5), [12, 12, 16, 10, 1])  # of each state; the last one is by itself
+
+
+def poll_rows() -> Poll:
+    """Simulate a poll: women and black people are the covariates."""
+    rng, people = np.random.default_rng(46), 11_566
+    inhabitants = rng.lognormal(0, 0.9, 51)
+    state = rng.choice(51, people, p=inhabitants / inhabitants.sum())
+    age = rng.choice(4, people, p=[0.2, 0.3, 0.3, 0.2])
+    education = rng.choice(4, people, p=[0.15, 0.35, 0.25, 0.25])
+    covariates = (rng.random((people, 2)) < [0.55, 0.1]).astype(float)
+    scales, levels = [0.3, 0.4, 0.15, 0.2, 0.1], (5, 51, 4, 4, 16)
+    truth = [rng.normal(0, sd, count) for sd, count in zip(scales, levels, strict=True)]
+    logit = 0.4 + covariates @ [-0.1, -1.6] + (truth[0][REGION] + truth[1])[state]
+    logit += truth[2][age] + truth[3][education] + truth[4][4 * age + education]
+    votes = (logit > rng.logistic(size=people)).astype(int)
+    return Poll(state, age, education, covariates, votes)
+
+
+def election_model(poll: Poll) -> tuple[pm.Model, list[str]]:
+    """Return the model of a poll."""
+    with pm.Model() as model:
+        intercept = pm.Normal("intercept", 0, 1.5)
+        beta = pm.Normal("beta", 0, 1, shape=2)
+        spread = pm.HalfNormal("spread", 1, shape=5)
+
+        def effects(name: str, k: int, count: int) -> pt.TensorVariable:
+            return pm.Deterministic(name, spread[k] * pm.Normal(f"z_{name}", shape=count))
+
+        of_state = pm.Normal("state", effects("region", 0, 5)[REGION], spread[1], shape=51)
+        logit = intercept + pt.dot(poll.covariates, beta) + of_state[poll.state]
+        logit += effects("age", 2, 4)[poll.age] + effects("education", 3, 4)[poll.education]
+        logit += effects("age_education", 4, 16)[4 * poll.age + poll.education]
+        if poll.people is None:
+            pm.Bernoulli("vote", logit_p=logit, observed=poll.votes)
+        else:
+            pm.Binomial("vote", n=poll.people, logit_p=logit, observed=poll.votes)
+    names = ["intercept", "beta", "spread", "region", "state", "age", "education"]
+    return model, [*names, "age_education"]
+
+
+@sampled
+def election() -> tuple[pm.Model, list[str]]:
+    """Votes of 11,566 people, by state, region, age and education: five factors of effects.
+
+    Size and factors are those of the multilevel model of polls of Gelman and Hill (2007, chapter
+    14): states lie in regions, one of which has a single state. The numbers are simulated. Entries
+    of ``spread`` are the scales of regions, states, ages, educations, and ages x educations.
+    """
+    return election_model(poll_rows())
+
+
+def election_cells() -> tuple[pm.Model, list[str]]:
+    """The posterior of ``election`` with a row for people who are alike, which is quicker."""
+    return election_model(poll_rows().cells())
+
+
 class Students(NamedTuple):
     """The rows of ``students``: who answered, three covariates, whether the answer was right."""
 

@@ -87,10 +87,17 @@ def test_globals_do_not_depend_on_what_is_recorded(model, step):
         np.testing.assert_array_equal(with_effects[name], without[name])
 
 
-def test_chains_have_effects_of_their_own(model, step):
-    """Also where the other variables are the same."""
-    effects = sample(model, step)["effect"].to_numpy()
-    assert len(np.unique(effects[..., 0])) == effects[..., 0].size
+def test_every_draw_of_every_chain_has_random_numbers_of_its_own(model, step, monkeypatch):
+    """Effects differ without them too, because the other variables do."""
+    seen, draw = [], Conditional.draw
+
+    def noted(self, rng, *args):
+        seen.append(rng.bit_generator.state["state"]["state"])
+        return draw(self, rng, *args)
+
+    monkeypatch.setattr(Conditional, "draw", noted)
+    sample(model, step)
+    assert len(set(seen)) == len(seen) == RUN["chains"] * (RUN["draws"] + RUN["tune"])
 
 
 def test_what_depends_on_effects_is_new(model, step, drawn):

@@ -89,8 +89,11 @@ def test_moments_are_those_of_the_mixture_over_the_draws(model, drawn):
         assert (np.abs(below - share) < ERRORS * np.sqrt(share * (1 - share) / count)).all()
 
 
-def test_draws_belong_to_the_draws_of_the_others(drawn):
-    """Each is from its own shape and scale: of another order they are not."""
+def test_draws_belong_to_the_draws_of_the_others(model):
+    """Each is from its own shape and scale: of another order, or of other chains, they are not."""
+    scale = np.exp(2 * normal(3))
+    others = dataset(shape=SHAPE, scale=scale)
+    drawn = group_effects(others, model, draws=600, return_draws=True, random_seed=4)
     assert drawn["rate"].dims == ("chain", "draw", "group")
     assert drawn.attrs == {"draws": CHAINS * DRAWS}
 
@@ -100,8 +103,9 @@ def test_draws_belong_to_the_draws_of_the_others(drawn):
         )
         return scipy.stats.kstest(below.ravel(), "uniform").pvalue > 1e-4
 
-    assert uniform(SHAPE, SCALE)
-    assert not uniform(SHAPE, 10 * SCALE)
+    assert uniform(SHAPE, scale)
+    assert not uniform(SHAPE[:, ::-1], scale[:, ::-1])
+    assert not uniform(SHAPE[::-1], scale[::-1])
     np.testing.assert_allclose(drawn["log_rate"], np.log(drawn["rate"]))
 
 

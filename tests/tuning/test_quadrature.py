@@ -98,7 +98,7 @@ def test_steps_to_modes_that_lie_far_apart():
     rows, gaussian, _ = intercepts(6, 4000, 1.0)
     rows.effects.settle(gaussian.mean, [])
     steps = steps_to_modes(rows.effects, 3, gaussian, [])
-    assert steps > 1
+    assert steps > 1 and settle_nodes(rows, gaussian, [], "SGLD") == (3, steps)
     sd = 1 / np.sqrt(gaussian.shape.precision[0, 0])
     exact = rows.effects.log_likelihoods(np.array([2 * sd]), [], [15])[0]
     found = {}
@@ -133,6 +133,24 @@ def test_effects_whose_integral_is_poor_are_sampled_as_other_variables(monkeypat
     with pytest.warns(SGLDWarning, match=r"is not exact.*Pass marginalize=False"):
         step = SGLD(marginalize="effect", **settings)
     assert step.coordinate_names == ["mean"]
+
+
+def test_updates_take_what_was_chosen(monkeypatch):
+    """The density of the updates is made after the choice, with its nodes and Newton steps."""
+    chosen, made, density = [], [], Minibatcher.density
+
+    def choose(*args):
+        chosen.append(len(made))
+        return 5, 3
+
+    def noted(self, *args, **settings):
+        made.append((self.groups.nodes_each, self.groups.newton))
+        return density(self, *args, **settings)
+
+    monkeypatch.setattr("pymc_sgld.tuning.choices.settle_nodes", choose)
+    monkeypatch.setattr(Minibatcher, "density", noted)
+    SGLD(model=build(), batch_size=600, compile_kwargs={"mode": "FAST_COMPILE"})
+    assert len(made) > chosen[-1] and made[-1] == (5, 3)
 
 
 @pytest.mark.parametrize("preconditioner", ["identity", "adaptive"])

@@ -6,16 +6,21 @@ approximation. Draws of a Student distribution around it,
 
 .. math:: b = \hat b + C t, \qquad t \sim t_5,
 
-are proposals of an independence Metropolis sampler. Its distribution is off by at most
-:math:`(1 - 1 / w)^k` after k steps in total variation, where :math:`w` bounds the ratio of the
-densities (Mengersen and Tweedie 1996, theorem 2.1), and so is taken to be off by
-:math:`(1 - a)^k` with the acceptance rate :math:`a`, which is measured for every group: there are
-so many steps that this is below 0.001 in the worst of them. Where effects are normal, given the
-others, they are drawn without these steps.
+are proposals of an independence Metropolis sampler. Two of its chains that share their proposals
+are one as soon as the one with the larger ratio of the densities, :math:`w`, accepts. So k steps
+from a proposal leave a total variation of about
+
+.. math:: E [(1 - a(b))^k], \qquad a(b) = E \min(1, w(b') / w(b)),
+
+over effects b of the group and proposals b' (Liu 1996 has the eigenvalues, :math:`1 - a(b)`). This
+is estimated from proposals and their weights for every group: there are so many steps that it is
+below 0.001 in the worst of them. Where effects are normal, given the others, they are drawn without
+these steps.
 
 References
 ----------
-Mengersen and Tweedie (1996), Rates of convergence of the Hastings and Metropolis algorithms.
+Liu (1996), Metropolized independent sampling with comparisons to rejection sampling and importance
+sampling.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ from pymc_sgld.minibatch.groups.quadrature import Nodes
 PROPOSALS = 6  # that are evaluated at once
 _FREEDOM = 5.0  # degrees of freedom of a proposal
 _WRONG = 1e-3  # total variation
-_PILOT = 20  # times as many proposals measure the acceptance rate
+_PILOT = 20  # times as many proposals measure how many steps are needed
 _MOST_ROUNDS = 50
 _ITERATIONS, _NEAR = 100, 1e-6  # of Newton's method, and standard deviations that it ends with
 _HALVINGS = 20  # of an iteration that went too far
@@ -195,16 +200,19 @@ class _Block:
         now[~np.isfinite(weight)] = np.nan  # no proposal has a density
         return now
 
-    def acceptance(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the acceptance rate of proposals, shape (groups,).
+    def left(self, rng: np.random.Generator) -> np.ndarray:
+        """Return how far draws are from exact, in total variation, shape (rounds, groups).
 
-        That is the mean of min(1, w'/w) over pairs of proposals, one of them weighted.
+        After one round of proposals, two, and so on to the most; NaN where none has a density.
         """
         around = self.around(near=_ABOUT)
         logs = np.concatenate([self.propose(around, rng)[1] for _ in range(_PILOT)])
-        ordered = np.sort(np.exp(logs - logs.max(axis=0)), axis=0)
-        below = np.cumsum(ordered, axis=0)
-        return 2 * (below - ordered / 2).sum(axis=0) / len(logs) / below[-1]
+        weights = np.sort(np.exp(logs - logs.max(axis=0)), axis=0)
+        above = np.arange(len(logs))[::-1, None]  # proposals that are accepted for certain
+        stay = 1 - (np.cumsum(weights, axis=0) / np.maximum(weights, 1e-300) + above) / len(logs)
+        share = weights / weights.sum(axis=0)
+        steps = PROPOSALS * np.arange(1, _MOST_ROUNDS + 1) - 1
+        return np.array([(share * np.maximum(stay, 0) ** k).sum(axis=0) for k in steps])
 
     def at_nodes(self, around: _Around, rule: Nodes) -> np.ndarray:
         """Return what the sum of a quadrature is made of, shape (nodes, groups), as logarithms."""
@@ -303,7 +311,7 @@ class Conditional:
         others: Sequence[np.ndarray],
         most_rows: float = np.inf,
     ) -> float:
-        """Choose how many steps a draw takes, and return the acceptance rate of the worst group.
+        """Choose how many steps a draw takes, and return what they leave in the worst group.
 
         Parameters
         ----------
@@ -313,32 +321,36 @@ class Conditional:
         most_rows : float
             Of more, the first blocks of each class are measured.
 
+        Returns
+        -------
+        float
+            A total variation.
+
         Warns
         -----
         SGLDWarning
             If so many would be too much work.
         """
         if self.normal:
-            return 1.0
+            return 0.0
         rng = np.random.default_rng(_SEED)
-        least = 1.0
+        left = np.zeros(_MOST_ROUNDS)
         for position, each in itertools.product(positions, self._classes):
             for _, block in self._blocks(each, position, others, most_rows):
                 with np.errstate(all="ignore"):
-                    accepted = np.nan_to_num(block.acceptance(rng))  # NaN where none has a density
-                least = min(least, float(accepted.min()))
-        left = float(np.clip(1 - least, 1e-12, 1 - 1e-12))
-        rounds = np.ceil((np.log(_WRONG) / np.log(left) + 1) / PROPOSALS)
-        self._rounds = int(min(max(1, rounds), _MOST_ROUNDS))
-        if rounds > _MOST_ROUNDS:
+                    left = np.maximum(left, np.nan_to_num(block.left(rng), nan=1.0).max(axis=1))
+        enough = np.flatnonzero(left < _WRONG)
+        self._rounds = int(enough[0]) + 1 if len(enough) else _MOST_ROUNDS
+        found = float(left[self._rounds - 1])
+        if not len(enough):
             names = " and ".join(f'"{name}"' for name in self.names)
             warnings.warn(
-                f"draws of {names} given the other variables are not exact: {least:.2g} of the "
-                "proposals are accepted in the worst group. Pass marginalize=False.",
+                f"draws of {names} given the other variables are not exact: in the worst group "
+                f"they may be {found:.2g} off in total variation. Pass marginalize=False.",
                 SGLDWarning,
                 stacklevel=4,
             )
-        return least
+        return found
 
     def log_likelihoods(
         self,

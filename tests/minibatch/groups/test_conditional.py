@@ -37,8 +37,7 @@ def settled(model, position):
     rows = Minibatcher(model, model.value_vars, model.initial_point(), marginalize=True)
     position = np.asarray(position, dtype=float)
     rows.effects.settle(position, [])
-    acceptance = rows.effects.measure([position], [])
-    assert 0 < acceptance <= 1
+    assert 0 <= rows.effects.measure([position], []) < 1e-3
     return rows.effects
 
 
@@ -134,6 +133,36 @@ def test_proposals_that_are_hardly_ever_accepted_are_told():
     rows.effects.settle(position, [])
     with pytest.warns(SGLDWarning, match=r"are not exact.*marginalize=False"):
         rows.effects.measure([position], [])
+
+
+def test_two_places_are_both_found():
+    """Where the proposals are around one of them, and half of these are accepted."""
+    with pm.Model() as model:
+        effect = pm.Normal("effect", pm.Normal("mean"), 4, shape=300)
+        pm.Normal("y", effect**2, 4, observed=np.full(300, 4.0))
+    effects = settled(model, [1.0])
+    line = np.linspace(-9, 9, 6001)
+    density = np.exp(-((line - 1) ** 2 + (4 - line**2) ** 2) / 32)
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        assert summary_is_right(many(effects, "effect", rng, [1.0], calls=20), line, density)
+    effects._rounds = 3  # what the acceptance rate alone would ask for
+    assert not summary_is_right(many(effects, "effect", rng, [1.0], calls=20), line, density)
+
+
+def test_proposals_that_are_seldom_accepted_are_many():
+    """Without a curvature but that of the prior, proposals are too wide: one of ten is taken."""
+    with pm.Model() as model:
+        effect = pm.Normal("effect", pm.Normal("mean"), 3, shape=300)
+        pm.Normal("y", effect**2, 0.3, observed=np.zeros(300))
+    effects = settled(model, [0.0])
+    line = np.linspace(-3, 3, 6001)
+    density = np.exp(-((line / 3) ** 2) / 2 - (line**2 / 0.3) ** 2 / 2)
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        assert summary_is_right(many(effects, "effect", rng, [0.0], calls=20), line, density)
+    effects._rounds = 1
+    assert not summary_is_right(many(effects, "effect", rng, [0.0], calls=20), line, density)
 
 
 def test_draws_are_independent(successes):

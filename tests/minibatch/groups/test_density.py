@@ -6,6 +6,7 @@ groups, by enumeration.
 
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pymc as pm
@@ -19,6 +20,7 @@ from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.tuning.estimators import EstimatorNoise
 from tests.graphs import by_group, log_marginal, position_of, random_point
 from tests.models import COUNT, COVARIATE, EVEN, LEVELS, PASSED, SCORE, effects_of_groups
 
@@ -317,6 +319,21 @@ def test_unbiased_with_stored_gradients(batches):
     np.testing.assert_allclose(found.mean(axis=0), full, rtol=1e-8)
     plain = enumerated(density, ESTIMATORS["control_variate"](density, center), position)
     np.testing.assert_allclose(found, plain, atol=0.01)
+
+
+def test_a_run_stores_the_gradients_of_its_own_groups(batches):
+    """At the center batches then have no noise; others would leave the mean right."""
+    density, data, center, _ = batches
+    gaussian, search = SimpleNamespace(mean=center.position), SimpleNamespace(others=[], names=[])
+    asked = SimpleNamespace(gradient="control_variate")
+    noise = EstimatorNoise(data, gaussian, asked, search, None)
+    stored = noise.with_rows_at_center("control_variate", density)
+    assert all(table.at_center is not None for table in stored.tables)
+    estimate = ESTIMATORS["control_variate"](stored, noise.center)
+    found = enumerated(stored, estimate, center.position)
+    np.testing.assert_allclose(found, np.broadcast_to(found.mean(axis=0), found.shape), atol=0.02)
+    plain = enumerated(density, ESTIMATORS["minibatch"](density, None), center.position)
+    assert plain.std(axis=0).max() > 0.5
 
 
 def test_a_wrong_scale_is_found(batches):
