@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
+from pytensor import config
 from pytensor.graph.basic import Variable, equal_computations
 from pytensor.graph.traversal import toposort
 
@@ -48,6 +49,7 @@ def cached(
         _of_thread.functions = OrderedDict()
     functions: OrderedDict[tuple[Hashable, object], _Made] = _of_thread.functions
     nodes = [str(node.op) for node in toposort(outputs)]
+    how = how, config.numba__fastmath
     kind = (how, tuple(variable.type for variable in inputs), tuple(nodes))
     for key, made in functions.items():
         if key[0] == kind and _are_equal(made, inputs, outputs):
@@ -61,4 +63,7 @@ def cached(
 
 
 def _are_equal(made: _Made, inputs: Sequence[Variable], outputs: Sequence[Variable]) -> bool:
+    shared = set(made.inputs).intersection(inputs)
+    if shared and made.inputs != list(inputs):  # to compare graphs takes them as they are
+        return False
     return equal_computations(made.outputs, list(outputs), made.inputs, list(inputs))

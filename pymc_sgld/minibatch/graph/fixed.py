@@ -164,6 +164,14 @@ class FixedValues:
                 stack.extend(current.owner.inputs)
         return names
 
+    def has_entries(self, variable: Variable, length: int) -> bool:
+        """Whether data or constants behind a fixed variable have an axis of so many entries."""
+        return any(
+            length in self.value(leaf).shape
+            for leaf in graph_inputs([variable])
+            if self.is_fixed(leaf) and isinstance(leaf.type, TensorType)
+        )
+
     def largest_fixed(self, outputs: Sequence[Variable]) -> list[Variable]:
         """Return the fixed variables that feed a node which is not fixed, each once."""
         found: dict[Variable, None] = {}

@@ -22,7 +22,11 @@ from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.groups.layout import SizeClass
 from pymc_sgld.minibatch.groups.levels import ByIndex, Levels
-from pymc_sgld.minibatch.selection.from_sources import every_row, same_in_every_row
+from pymc_sgld.minibatch.selection.from_sources import (
+    check_source,
+    every_row,
+    same_in_every_row,
+)
 from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, RowSelection
 from pymc_sgld.minibatch.terms import Term
 from pymc_sgld.sources.source import Source
@@ -213,6 +217,8 @@ class RowsOfGroups(BatchSelection):
                 return found
         rows = self._levels.rows(variable)
         if rows is None:
+            if self._streamed:
+                check_source(self, variable)
             return self.read_fixed(variable, axis)
         if axis:
             raise RowsMixed(f'the rows of "{variable.name}" are not on its first axis')

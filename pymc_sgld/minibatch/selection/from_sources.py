@@ -174,8 +174,9 @@ class StreamedRows(BatchSelection):
         raise RowsMixed("in a check of its parameters, all rows enter every one of them")
 
     def leaf(self, variable: Variable, axis: int) -> Variable | None:
-        """Return rows of a source, or a constant that is the same in every row."""
+        """Return rows of a source, or what is computed and the same in every row."""
         if variable not in self._streamed:
+            check_source(self, variable)
             return self.read_fixed(variable, axis)
         found = self._streamed[variable]
         name = found.source.name
@@ -187,13 +188,29 @@ class StreamedRows(BatchSelection):
         return batch.astype(dtype if "float" in dtype else np.result_type(dtype, batch.type.dtype))
 
     def read(self, array: np.ndarray, name: str | None, sources: Sequence[str] = ()) -> Variable:
-        """Return a constant that is the same in every row, and refuse any other."""
+        """Return what is the same in every row, and refuse all else."""
         return same_in_every_row(array, sources, self.batch_size)
 
     def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
         """Return the same selection where every row is picked, and refuse any other."""
         every_row(entries, length, self.total_size)
         return self
+
+
+def check_source(rows: RowSelection, variable: Variable) -> None:
+    """Refuse data and constants with an entry for each row of the template.
+
+    Were these all the same, those of other rows need not be: in data that are sorted, or where what
+    happens is rare, they often are.
+
+    Raises
+    ------
+    RowsMixed
+        With what to do.
+    """
+    fixed = rows.fixed
+    if rows.is_read(variable) and fixed.has_entries(variable, rows.total_size):
+        raise RowsMixed(without_source(fixed.names(variable)))
 
 
 def same_in_every_row(array: np.ndarray, sources: Sequence[str], rows: int) -> Variable:
@@ -215,7 +232,7 @@ def without_source(names: Sequence[str]) -> str:
     if not names:
         return (
             "a constant of the model has one entry for each row of the template, and no "
-            "source: make it pm.Data, and give it one in data="
+            "source: make it pm.Data, and give it one in data=, or make it one number for all rows"
         )
     labels = " and ".join(f'"{name}"' for name in names)
     entries = ", ".join(f'"{name}": source' for name in names)

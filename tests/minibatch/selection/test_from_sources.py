@@ -289,13 +289,46 @@ def test_what_is_not_computed_row_by_row(build, message):
     assert model.free_RVs == [b]
 
 
-def test_what_is_the_same_in_every_row_is_no_data():
+SORTED = np.sort(GROUP)
+NONE_YET = np.zeros(TEMPLATE, dtype=int)
+
+
+@pytest.mark.parametrize(
+    ("group", "y", "given", "message"),
+    [
+        (pm.Data, NONE_YET, "y", '"group" has one entry for each row of the template'),
+        (pt.as_tensor, NONE_YET + (X[:TEMPLATE, 1] > 0), "y", "a constant of the model has one"),
+        (pm.Data, NONE_YET, "group", '"y" has one entry for each row of the template'),
+    ],
+    ids=["an index", "an index that has no name", "an outcome"],
+)
+def test_data_that_are_the_same_in_the_first_rows(group, y, given, message):
+    """A template of sorted rows has one group, and one of rare events has none: no constants."""
+    first = SORTED[:TEMPLATE]
+    assert not first.any()
+    with pm.Model():
+        effect = pm.Normal("effect", shape=int(SORTED.max()) + 1)
+        index = group("group", first) if group is pm.Data else group(first)
+        x = pm.Data("x", X[:TEMPLATE, 0])
+        pm.Bernoulli("y", logit_p=effect[index] * x, observed=y)
+        rows = {"x": X[:, 0], "y": SORTED > 3, "group": SORTED}
+        with pytest.raises(MinibatchError, match=message):
+            SGLD(data={name: rows[name] for name in ("x", given)}, step_size=1e-3, **QUICK)
+
+
+def test_one_number_for_all_rows():
+    """As many numbers as the template has rows are refused: those of other rows may differ."""
+    y = X[:TEMPLATE, 0]
     with pm.Model() as model:
         mean = pm.Normal("mean")
-        pm.Normal("y", mean, np.full(TEMPLATE, 2.0), observed=X[:TEMPLATE, 0])
+        pm.Normal("y", mean, pt.full_like(mean, 2.0), observed=y)
     expected = (X[:, 0].astype("float64") - 0.7).sum() / 4 - 0.7
     found = mean_gradient(updates_of(model, 10, {"y": X[:, 0]}), np.array([0.7]), N)
     np.testing.assert_allclose(found, [expected], rtol=1e-6)
+    with pm.Model():
+        pm.Normal("y", pm.Normal("mean"), np.full(TEMPLATE, 2.0), observed=y)
+        with pytest.raises(MinibatchError, match="or make it one number for all rows"):
+            SGLD(data={"y": X[:, 0]}, step_size=1e-3, **QUICK)
 
 
 def test_a_source_that_the_density_does_not_read():
