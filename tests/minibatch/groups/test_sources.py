@@ -385,6 +385,18 @@ def test_refused(build, reason):
     assert make(None).groups is None
 
 
+@pytest.mark.parametrize("left", ["effect", "slope"])
+def test_other_steps_see_the_template_only(left):
+    """Whether effects are integrated out or not; what only their prior has may be left."""
+    data = rows_of()
+    with template(intercepts, data) as model:
+        vars = [model[name] for name in ("effect", "mean", "slope") if name != left]
+        with pytest.raises(
+            SettingError, match=f'^"{left}" would be sampled by another step, .*"y"'
+        ):
+            SGLD(vars, data=data)
+
+
 def test_groups_that_are_too_large(monkeypatch):
     """Sixteen of them must be in memory together: 10 bytes a row, with the index."""
     monkeypatch.setattr(find, "MOST_BYTES", 16 * 16 * 14 - 1)
