@@ -22,7 +22,7 @@ from pymc_sgld.minibatch.graph.rebuild import rebuild
 from pymc_sgld.minibatch.graph.support import conditions_of, remove_checks
 from pymc_sgld.minibatch.position import Inputs
 from pymc_sgld.minibatch.selection.fixed_index import pick_from_data
-from pymc_sgld.minibatch.selection.from_sources import Streamed
+from pymc_sgld.minibatch.selection.from_sources import Streamed, check_length
 from pymc_sgld.minibatch.selection.pm_minibatch import Declared
 from pymc_sgld.sources.source import Source
 
@@ -86,6 +86,8 @@ def make_terms(
     leaves = {output: leaf for d in declared for output, leaf in d.leaves.items()}
     found = Streamed.find(model, sources or {})
     leaves |= {variable: each.leaf for variable, each in found.items()}
+    for rv, graph in zip(rvs, graphs, strict=False):
+        check_length(rv.name, graph, found)
     narrower = {
         variable: pt.constant(each.as_read)
         for variable, each in found.items()

@@ -8,7 +8,7 @@ row of the source, and their number and values are used nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,11 @@ import pytensor.tensor as pt
 from pymc.model import Model
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
-from pytensor.graph.traversal import ancestors, graph_inputs
+from pytensor.graph.traversal import ancestors, graph_inputs, toposort
+from pytensor.raise_op import CheckAndRaise
+from pytensor.tensor.basic import Alloc
+from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
+from pytensor.tensor.subtensor import Subtensor, get_constant_idx
 
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed
@@ -247,6 +251,52 @@ def every_row(entries: np.ndarray, length: int, rows: int) -> None:
     """Refuse any other entries than those of every row of the template."""
     if not np.array_equal(entries, np.arange(rows)) or length != rows:
         raise RowsMixed("the model picks some of the rows of the template")
+
+
+def check_length(name: str, graph: Variable, data: Collection[Variable]) -> None:
+    """Refuse a term that computes with the number of rows of a template.
+
+    To give arrays as many rows is fine: the selection of rows does it, too.
+
+    Parameters
+    ----------
+    name : str
+        Of the term.
+    graph : TensorVariable
+        Its log density.
+    data : collection of Variable
+        What sources stand for.
+
+    Raises
+    ------
+    SettingError
+        With the data.
+    """
+    found: dict[Variable, str] = {}  # what is computed with it, and of which data
+    for node in toposort([graph]):
+        first, *others = node.inputs or [None]
+        if isinstance(node.op, Shape | Shape_i):
+            if first in data and (isinstance(node.op, Shape) or node.op.i == 0):
+                found[node.outputs[0]] = first.name
+            continue
+        if isinstance(node.op, Alloc | Reshape | SpecifyShape | CheckAndRaise):
+            others = []
+        if isinstance(node.op, Subtensor) and isinstance(getattr(first.owner, "op", None), Shape):
+            [entry] = get_constant_idx(node.op.idx_list, node.inputs, allow_partial=True)
+            if isinstance(entry, slice):
+                is_first = not (isinstance(entry.start, int) and entry.start > 0)
+            else:
+                is_first = not isinstance(entry, int) or entry % first.owner.inputs[0].ndim == 0
+            if not is_first:
+                continue
+        for variable in [first, *others]:
+            if variable in found:
+                found.update(dict.fromkeys(node.outputs, found[variable]))
+    if graph in found:
+        raise SettingError(
+            f'"{name}" computes with the number of rows of "{found[graph]}", which is that of the '
+            "template in the model and not that of data=: put the number itself into the model."
+        )
 
 
 def check_moved(vars: Sequence[Variable], model: Model, data: Any) -> None:

@@ -316,6 +316,52 @@ def test_data_that_are_the_same_in_the_first_rows(group, y, given, message):
             SGLD(data={name: rows[name] for name in ("x", given)}, step_size=1e-3, **QUICK)
 
 
+def with_lengths(build):
+    """Return a model that uses lengths of its data: ``build`` gives the mean and the sd of rows."""
+    with pm.Model() as model:
+        x = pm.Data("x", X[:TEMPLATE, :2], dims=("row", None))
+        b = pm.Normal("b", shape=2)
+        mean, sd = build(model, x, x @ b)
+        pm.Normal("y", mean, sd, observed=X[:TEMPLATE, 2], dims="row")
+    return model
+
+
+LENGTHS = {"data": {"x": X[:, :2], "y": X[:, 2]}, "step_size": 1e-3, **QUICK}
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda model, x, mean: (mean, pt.sqrt(x.shape[0])),
+        lambda model, x, mean: (mean / model.dim_lengths["row"], 1),
+        lambda model, x, mean: (mean / (2 * mean).shape[0], 1),
+        lambda model, x, mean: (mean / x.T.shape[1], 1),
+        lambda model, x, mean: (mean * pm.Normal("c", 0, x.shape[0] / 100), 1),
+    ],
+    ids=["scale", "dimension", "of a result", "transposed", "prior"],
+)
+def test_the_number_of_rows_of_the_template(build):
+    """It is not that of the rows that come later."""
+    model = with_lengths(build)
+    with pytest.raises(SettingError, match='computes with the number of rows of "x"'):
+        SGLD(model=model, **LENGTHS)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda model, x, mean: (mean, pt.sqrt(x.shape[1])),
+        lambda model, x, mean: (mean, pt.sqrt(x.shape[-1])),
+        lambda model, x, mean: (mean + pt.ones(x.shape[0]), 1),
+        lambda model, x, mean: (mean + pt.zeros(x.shape[1:]).sum(), 1),
+        lambda model, x, mean: (mean.reshape((x.shape[0],)), 1),
+    ],
+    ids=["columns", "last", "as many ones", "all but the first", "shape"],
+)
+def test_other_lengths(build):
+    SGLD(model=with_lengths(build), **LENGTHS)
+
+
 def test_one_number_for_all_rows():
     """As many numbers as the template has rows are refused: those of other rows may differ."""
     y = X[:TEMPLATE, 0]
