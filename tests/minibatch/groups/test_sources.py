@@ -387,14 +387,12 @@ def test_refused(build, reason):
 
 @pytest.mark.parametrize("left", ["effect", "slope"])
 def test_other_steps_see_the_template_only(left):
-    """Whether effects are integrated out or not; what only their prior has may be left."""
-    data = rows_of()
-    with template(intercepts, data) as model:
-        vars = [model[name] for name in ("effect", "mean", "slope") if name != left]
-        with pytest.raises(
-            SettingError, match=f'^"{left}" would be sampled by another step, .*"y"'
-        ):
-            SGLD(vars, data=data)
+    """Whether effects are integrated out, or another step is to sample them."""
+    model, data = template(intercepts, rows_of())
+    moved = [model[name] for name in ("effect", "mean", "slope") if name != left]
+    message = f'^"{left}" would be sampled by another step, .* 7 rows of "y"'  # and not "spread"
+    with pytest.raises(SettingError, match=message):
+        SGLD(moved, model=model, data=data)
 
 
 def test_groups_that_are_too_large(monkeypatch):
