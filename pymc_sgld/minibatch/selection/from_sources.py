@@ -20,6 +20,7 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors, graph_inputs, toposort
 from pytensor.raise_op import CheckAndRaise
 from pytensor.tensor.basic import Alloc
+from pytensor.tensor.elemwise import CAReduce, DimShuffle
 from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
 from pytensor.tensor.subtensor import Subtensor, get_constant_idx
 
@@ -289,6 +290,8 @@ def check_length(name: str, graph: Variable, data: Collection[Variable]) -> None
                 is_first = not isinstance(entry, int) or entry % first.owner.inputs[0].ndim == 0
             if not is_first:
                 continue
+        if any(map(_is_sum, node.inputs)):
+            continue  # a mean over the rows, which is refused as that
         for variable in [first, *others]:
             if variable in found:
                 found.update(dict.fromkeys(node.outputs, found[variable]))
@@ -297,6 +300,12 @@ def check_length(name: str, graph: Variable, data: Collection[Variable]) -> None
             f'"{name}" computes with the number of rows of "{found[graph]}", which is that of the '
             "template in the model and not that of data=: put the number itself into the model."
         )
+
+
+def _is_sum(variable: Variable) -> bool:
+    while variable.owner is not None and isinstance(variable.owner.op, DimShuffle):
+        variable = variable.owner.inputs[0]
+    return variable.owner is not None and isinstance(variable.owner.op, CAReduce)
 
 
 def check_moved(vars: Sequence[Variable], model: Model, data: Any) -> None:
