@@ -58,6 +58,7 @@ from pymc_sgld.minibatch.checks.guard import Guard
 from pymc_sgld.minibatch.checks.negative_indices import negative_indices
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import number_of
+from pymc_sgld.minibatch.selection.from_sources import check_moved
 from pymc_sgld.minibatch.selection.pm_minibatch import check_all_sampled
 from pymc_sgld.orphans import end_with_parent
 from pymc_sgld.preconditioners import LAPLACE
@@ -184,8 +185,10 @@ class SGLD(BlockedStep):
         Sources of rows that do not fit into memory, by the names of the ``pm.Data`` or observed
         variables whose place they take: anything with a shape, a dtype and rows by slices, such as
         a memory map, a zarr array or an HDF5 dataset, or a :class:`pymc_sgld.sources.Source`. The
-        model is built with a few rows as a template. Only for ``batching="reshuffle"``, which
-        shuffles the rows of random blocks together. See the page on large data.
+        model is built with a few rows as a template, which is all that other steps see: the
+        variables that these rows depend on directly must be among ``vars``. Only for
+        ``batching="reshuffle"``, which shuffles the rows of random blocks together. See the page on
+        large data.
     marginalize : str, collection of str or bool, optional
         Effects of groups to integrate out, by the names of their variables: intercepts and slopes
         of counties, customers or items, one or two numbers for each group. The other variables are
@@ -264,6 +267,7 @@ class SGLD(BlockedStep):
         model = model_of(kwargs.get("model"))
         vars = value_variables(vars, model)
         check_all_sampled(vars, model)
+        check_moved(vars, model, kwargs.get("data"))
         return super().__new__(cls, vars, **kwargs)
 
     def __init__(

@@ -26,6 +26,7 @@ from pymc_sgld.arguments import (
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.groups.groups import Groups
 from pymc_sgld.minibatch.model import SMALL, Minibatcher
+from pymc_sgld.minibatch.selection.from_sources import check_moved
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.minibatch.tables import Placement, Tables
 from pymc_sgld.sources.bind import bind
@@ -114,9 +115,11 @@ def report(
            y 1000    50 minibatched y, x                200                  5 %
     """
     model = model_of(model)
+    moved = value_variables(vars, model)
+    check_moved(moved, model, data)
     rows = Minibatcher(
         model,
-        value_variables(vars, model),
+        moved,
         complete_point(initial_point, model),
         placed(potentials),
         names("full", full),

@@ -132,6 +132,16 @@ def make_terms(
 def _rows_of(term: Term) -> int:
     """Return the number of rows that the sources of a term have."""
     first, *others = term.streamed
+    if term.declared:
+        raise SettingError(
+            f'"{term.name}" reads rows of pm.Minibatch, and rows of data["{first.source.name}"]: '
+            "give all of its data sources, and leave pm.Minibatch and total_size out."
+        )
+    if term.total_size:  # a factor for the rows of the template, and batches have another
+        raise SettingError(
+            f'"{term.name}" has a total_size, and rows of data["{first.source.name}"]: leave '
+            f"total_size out, data= says how many rows there are ({len(first.source)})."
+        )
     for other in others:
         if len(other.source) != len(first.source):
             raise SettingError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -229,3 +230,34 @@ def every_row(entries: np.ndarray, length: int, rows: int) -> None:
     """Refuse any other entries than those of every row of the template."""
     if not np.array_equal(entries, np.arange(rows)) or length != rows:
         raise RowsMixed("the model picks some of the rows of the template")
+
+
+def check_moved(vars: Sequence[Variable], model: Model, data: Any) -> None:
+    """Refuse to leave variables to other steps, which see the rows of the template only.
+
+    Only those that a log-likelihood of rows of sources reads itself: given the variables that it
+    reads, the others do not depend on these rows.
+
+    Raises
+    ------
+    SettingError
+        If there is one that is not sampled.
+    """
+    left = {v: model.values_to_rvs[v].name for v in model.value_vars if v not in vars}
+    if not left or not isinstance(data, Mapping):
+        return
+    templates = [_data_of(model, name) for name in data]
+    rvs = [*model.observed_RVs, *model.potentials]
+    for rv, logp in zip(rvs, model.logp(vars=rvs, sum=False), strict=True):
+        read = set(ancestors([logp]))
+        rows = max((len(template) for v, template in templates if v in read), default=0)
+        names = [name for value, name in left.items() if value in read]
+        if rows and names:
+            labels = " and ".join(f'"{name}"' for name in names)
+            raise SettingError(
+                f'{labels} would be sampled by another step, which sees only the {rows} rows of "'
+                f'{rv.name}" that the model has as a template, and not those of data=: its result '
+                f'would not be the posterior. Let the same SGLD sample all that "{rv.name}" '
+                "depends on, which must be continuous, or put all of its rows into the model, "
+                "without data=."
+            )

@@ -385,6 +385,16 @@ def test_refused(build, reason):
     assert make(None).groups is None
 
 
+@pytest.mark.parametrize("left", ["effect", "slope"])
+def test_other_steps_see_the_template_only(left):
+    """Whether effects are integrated out, or another step is to sample them."""
+    model, data = template(intercepts, rows_of())
+    moved = [model[name] for name in ("effect", "mean", "slope") if name != left]
+    message = f'^"{left}" would be sampled by another step, .* 7 rows of "y"'  # and not "spread"
+    with pytest.raises(SettingError, match=message):
+        SGLD(moved, model=model, data=data)
+
+
 def test_groups_that_are_too_large(monkeypatch):
     """Sixteen of them must be in memory together: 10 bytes a row, with the index."""
     monkeypatch.setattr(find, "MOST_BYTES", 16 * 16 * 14 - 1)

@@ -307,6 +307,89 @@ def test_a_source_that_the_density_does_not_read():
             SGLD(data={"y": X[:, 0], "x": X[:, 0]}, step_size=1e-3, **QUICK)
 
 
+DATA = {"x": X[:, 0], "y": X[:, 1]}
+SEEN = "would be sampled by another step, which sees only the 9 rows of"
+
+
+def two_tables(left, total_size=None):
+    """Rows of sources that depend on ``left``, and rows in memory."""
+    mean = pm.Data("x", X[:9, 0]) * pm.Normal("b") + left()
+    pm.Normal("y", mean, 1, observed=X[:9, 1], total_size=total_size)
+    pm.Normal("inside", pm.Normal("other"), 1, observed=X[:30, 2])
+
+
+def discrete():
+    return pm.Bernoulli("k", 0.5)
+
+
+def continuous():
+    return pm.Deterministic("shift", 2 * pm.Normal("k"))
+
+
+@pytest.mark.parametrize("left", [discrete, continuous])
+@pytest.mark.parametrize("blocked", [True, False])
+def test_other_steps_see_the_template_only(left, blocked):
+    """Their density is PyMC's, of nine rows: a posterior far too wide, and no sign of it."""
+    with pm.Model() as model:
+        two_tables(left)
+        moved = [model["b"], model["other"]]
+        with pytest.raises(SettingError, match=f'^"k" {SEEN} "y" .* without data=') as caught:
+            SGLD(moved, data=DATA, step_size=1e-3, blocked=blocked, **QUICK)
+        with pytest.raises(SettingError) as reported:
+            minibatch.report(vars=moved, data=DATA)
+    assert str(reported.value) == str(caught.value)
+
+
+def test_other_steps_see_the_template_of_a_potential_only():
+    with pm.Model() as model:
+        mean = pm.Normal("mean", pm.Normal("k"))
+        pm.Potential("term", -((pm.Data("x", X[:9, 0]) - mean) ** 2) * pm.Beta("share", 1, 1))
+        settings = {"data": {"x": X[:, 0]}, "potentials": {"term": "rows"}}
+        with pytest.raises(SettingError, match=f'^"mean" and "share" {SEEN} "term"'):
+            SGLD([model["k"]], step_size=1e-3, **settings, **QUICK)
+
+
+def test_other_steps_see_the_template_where_it_tells_the_support_only():
+    """The density of a uniform is the same in every row, and zero beyond its end."""
+    with pm.Model() as model:
+        pm.Normal("b")
+        pm.Uniform("y", 0, 9 + pm.HalfNormal("k"), observed=X[:9, 1] ** 2)
+        with pytest.raises(SettingError, match=f'^"k" {SEEN} "y"'):
+            SGLD([model["b"]], data={"y": X[:, 1] ** 2}, step_size=1e-3, **QUICK)
+
+
+def test_other_steps_may_sample_what_is_independent_of_the_rows():
+    """A hyperparameter depends on what it is the prior of, and ``other`` on rows in memory."""
+    with pm.Model() as model:
+        two_tables(lambda: pm.Normal("mean", 0, pm.HalfNormal("spread"), shape=9)[0])
+        moved = [model["b"], model["mean"]]
+        assert len(minibatch.report(vars=moved, data=DATA).table) == 2
+        steps = SGLD(moved, data=DATA, step_size=1e-4, blocked=False, **QUICK)
+    assert [step.coordinate_names[0] for step in steps.methods] == ["b", "mean[0]"]
+
+
+@pytest.mark.parametrize("size", [N, [N], 9])
+def test_sources_say_how_many_rows_there_are(size):
+    """``total_size`` would count each row N / 9 times."""
+    with pm.Model():
+        two_tables(lambda: 0.0, total_size=size)
+        message = r'^"y" has a total_size, .*leave total_size out, data= says .* \(3000\)'
+        with pytest.raises(SettingError, match=message):
+            SGLD(data=DATA, step_size=1e-3, **QUICK)
+        with pytest.raises(SettingError, match=message):
+            minibatch.report(data=DATA)
+
+
+@pytest.mark.parametrize("size", [None, 99])
+def test_sources_beside_rows_that_the_model_declares(size):
+    with pm.Model(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of PyMC, without total_size
+        rows = pm.Minibatch(np.arange(99.0), batch_size=9)
+        pm.Normal("y", pm.Normal("b") * rows, 1, observed=X[:9, 1], total_size=size)
+        with pytest.raises(SettingError, match=r'^"y" reads rows of pm\.Minibatch, and rows of'):
+            SGLD(data={"y": X[:, 1]}, step_size=1e-3, **QUICK)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
