@@ -140,8 +140,8 @@ def _check_fit(name: str, template: np.ndarray, source: Source) -> None:
         )
     if len(template) == 1 and len(source) > 1:  # an axis of one entry may stand for any length
         raise SettingError(
-            f'the model has one row of "{name}", which cannot be told from a number that is the same '
-            "in all rows: build it with a few rows of the source."
+            f'the model has one row of "{name}", which cannot be told from a number for all rows: '
+            "build it with a few rows of the source."
         )
     kind = template.dtype.kind
     if kind != "f" and np.result_type(source.dtype, template.dtype).kind not in (kind, "i", "u"):

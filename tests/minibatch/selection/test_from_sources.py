@@ -255,7 +255,7 @@ def test_arguments_that_do_not_fit(data, settings, message):
 
 
 def test_a_template_of_one_row():
-    with pytest.raises(SettingError, match='one row of "X".* build it with a few rows'):
+    with pytest.raises(SettingError, match=r'one row of "X".* build it with a few rows'):
         SGLD(model=template(1), data=ROWS, step_size=1e-3, **QUICK)
 
 
