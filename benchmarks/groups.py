@@ -145,6 +145,9 @@ def draw(found: pd.DataFrame) -> None:
     figure, axes = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
     total = found["SGLD choose"] + found["SGLD sample"]
     axes.loglog(found.index, found["NUTS sample"], "o-", color=ORANGE, label="NUTS (nutpie)")
+    if "NUTS expected" in found:
+        expected = {"label": "NUTS, a run as its first draws say", "markerfacecolor": "none"}
+        axes.loglog(found.index, found["NUTS expected"], "o", color=ORANGE, **expected)
     axes.loglog(found.index, total, "s-", color=BLUE, label="SGLD with choosing")
     axes.loglog(found.index, found["SGLD sample"], "s--", color=BLUE, label="SGLD")
     axes.set_xlabel("groups, of about ten rows each")
