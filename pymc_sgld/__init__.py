@@ -10,6 +10,8 @@ from pymc_sgld.step import SGLD
 from pymc_sgld.version import __version__
 
 if TYPE_CHECKING:
+    from pymc_sgld.diagnostics.certificate.certify import certify
+    from pymc_sgld.diagnostics.certificate.report import Certificate
     from pymc_sgld.diagnostics.comparison.compare import compare
     from pymc_sgld.diagnostics.effects import group_effects
     from pymc_sgld.diagnostics.plots.bias import plot_bias
@@ -24,6 +26,7 @@ __all__ = [
     "SGHMC",
     "SGLD",
     "SGNHT",
+    "Certificate",
     "DataError",
     "MinibatchError",
     "NonFiniteError",
@@ -31,6 +34,7 @@ __all__ = [
     "SettingError",
     "TrustReport",
     "__version__",
+    "certify",
     "compare",
     "diagnose",
     "group_effects",

@@ -52,13 +52,13 @@ def test_what_the_progress_bar_of_pymc_needs_is_a_dependency():
 
 PUBLIC = {
     "pymc_sgld": """
-        DataError MALA MinibatchError NonFiniteError SGHMC SGLD SGLDWarning SGNHT SettingError
-        TrustReport __version__ compare diagnose group_effects minibatch plot_bias
-        plot_comparison run_settings schedules thin_by_step_size
+        Certificate DataError MALA MinibatchError NonFiniteError SGHMC SGLD SGLDWarning SGNHT
+        SettingError TrustReport __version__ certify compare diagnose group_effects minibatch
+        plot_bias plot_comparison run_settings schedules thin_by_step_size
     """,
     "pymc_sgld.diagnostics": """
-        TrustReport compare diagnose group_effects plot_bias plot_comparison run_settings
-        thin_by_step_size
+        Certificate TrustReport certify compare diagnose group_effects plot_bias plot_comparison
+        run_settings thin_by_step_size
     """,
     "pymc_sgld.minibatch": "Report report",
     "pymc_sgld.schedules": "constant cyclical polynomial",
@@ -84,7 +84,7 @@ MAY_IMPORT = {  # and all of them the modules in no folder but `step`, `samplers
     "chain": "backends compiled dynamics minibatch tuning",
     "step": "backends batching chain compiled dynamics gradients minibatch sources tuning",
     "samplers": "dynamics step tuning",
-    "diagnostics": "backends compiled minibatch sources",
+    "diagnostics": "backends chain compiled minibatch sources tuning",
 }
 MODULES = "modules"  # those that are in no folder
 

@@ -1,5 +1,7 @@
 """Measure how far a run is from the posterior."""
 
+from pymc_sgld.diagnostics.certificate.certify import certify
+from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.comparison.compare import compare
 from pymc_sgld.diagnostics.effects import group_effects
 from pymc_sgld.diagnostics.plots.bias import plot_bias
@@ -10,7 +12,9 @@ from pymc_sgld.diagnostics.trust.diagnose import diagnose
 from pymc_sgld.diagnostics.trust.report import TrustReport
 
 __all__ = [
+    "Certificate",
     "TrustReport",
+    "certify",
     "compare",
     "diagnose",
     "group_effects",

@@ -36,6 +36,20 @@ def read_blocks(table: Table) -> Iterator[tuple[int, list[np.ndarray]]]:
     yield from zip(starts, _cut(parts, starts, size), strict=True)
 
 
+def take_rows(table: Table, rows: np.ndarray) -> list[np.ndarray]:
+    """Return the data of some rows of a table, in ascending order; sources are read through."""
+    if not table.sources:
+        return [np.asarray(item.array[rows]) for item in table.data]
+    parts: list[list[np.ndarray]] = []
+    seen = 0
+    for start, arrays in read_blocks(table):
+        end = start + table.batch_size
+        first, last = np.searchsorted(rows, [seen, end])
+        parts.append([array[rows[first:last] - start] for array in arrays])
+        seen = end
+    return [np.concatenate(found) for found in zip(*parts, strict=True)]
+
+
 def sum_over_blocks[Block](
     blocks: Iterable[Block],
     function: Callable[[Block], np.ndarray],

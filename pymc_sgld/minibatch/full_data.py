@@ -15,7 +15,7 @@ from pytensor.graph.utils import MethodNotDefined
 
 from pymc_sgld.backends.backend import NUMPY, Backend, is_compiled, seconds
 from pymc_sgld.errors import SettingError
-from pymc_sgld.minibatch.blocks import read_blocks, sum_over_blocks
+from pymc_sgld.minibatch.blocks import read_blocks, sum_over_blocks, take_rows
 from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Place, Table, gradient_of
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.sources.source import Source
@@ -92,7 +92,7 @@ class FullData:
         map: Callable[..., Iterable[np.ndarray]] = map,
     ) -> None:
         self.density, self._backend, self._map = density, backend, map
-        self._scales = [1.0] * len(density.tables)
+        self._weights: list[float | np.ndarray] = [1.0] * len(density.tables)
         position = density.position
         self._tangent = position.type("tangent")
         self._counted = [
@@ -111,6 +111,7 @@ class FullData:
         self._gradients = [gradient_of([graph], density) for graph in self._sums]
         self._calls = calls
         self._functions: dict[int, DensityFunction] = {}
+        self._rows: dict[int, DensityFunction] = {}
         self._products: dict[int, _Product] = {}
 
     @property
@@ -154,10 +155,35 @@ class FullData:
         new = copy(self)
         tables = tuple(_sampled(table, rows) for table in self.density.tables)
         new.density = replace(self.density, tables=tables)
-        new._scales = [
-            scale * old.total_size / table.total_size
-            for scale, old, table in zip(self._scales, self.density.tables, tables, strict=True)
+        new._weights = [
+            weight * old.total_size / table.total_size
+            for weight, old, table in zip(self._weights, self.density.tables, tables, strict=True)
         ]
+        return new
+
+    def picked(self, rows: Mapping[int, np.ndarray]) -> FullData:
+        """Return the same with some rows of tables. What is compiled is shared.
+
+        Parameters
+        ----------
+        rows : dict
+            Of a table (1 for the first) the rows, in ascending order: whole blocks of them. The
+            other tables stay as they are.
+        """
+        new, tables = copy(self), list(self.density.tables)
+        for i, own in rows.items():
+            table = tables[i - 1]
+            arrays = take_rows(table, own)
+            data = [replace(d, array=array) for d, array in zip(table.data, arrays, strict=True)]
+            members = table.members if table.members is None else table.members[own]
+            tables[i - 1] = replace(table, total_size=len(own), data=data, members=members)
+        new.density = replace(self.density, tables=tuple(tables))
+        return new
+
+    def weighted(self, weights: Mapping[int, np.ndarray]) -> FullData:
+        """Return the same, where each row of some tables counts as often as it is said."""
+        new = copy(self)
+        new._weights = [weights.get(i, old) for i, old in enumerate(self._weights, start=1)]
         return new
 
     def gradients(
@@ -196,9 +222,7 @@ class FullData:
     ) -> np.ndarray:
         """Return the gradient of each row of a table, shape (total_size, d), by differences."""
         table = self.density.tables[i - 1]
-        rows = [g.reshape((table.batch_size, -1)).sum(axis=1) for g in table.likelihoods.values()]
-        make = partial(self._backend.function, calls=len(position) * self._blocks_of(i))
-        values = self.density.function([pt.add(*rows, 0)], table, make=make)
+        values = self._of_each_row(i, calls=len(position) * self._blocks_of(i))
         scale = np.sqrt(np.finfo(position.dtype).eps) * np.maximum(1.0, np.abs(position))
         found = np.empty((table.total_size, len(position)))
         for start, data in read_blocks(table):
@@ -207,6 +231,33 @@ class FullData:
                 there = values(position + share, others, data)[0]
                 found[start : start + table.batch_size, k] = (there - here) / scale[k]
         return found
+
+    def values_of_rows(
+        self, i: int, positions: Sequence[np.ndarray], others: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """Return the log-likelihood of each row of a table, shape (len(positions), total_size)."""
+        table, values = self.density.tables[i - 1], self._of_each_row(i, calls=np.inf)
+        found = np.empty((len(positions), table.total_size))
+        for start, data in read_blocks(table):
+            for k, position in enumerate(positions):
+                found[k, start : start + table.batch_size] = values(position, others, data)[0]
+        return found
+
+    def log_prior(self, position: np.ndarray, others: Sequence[np.ndarray]) -> float:
+        """Return the part of the log density that no table has."""
+        if 0 not in self._rows:
+            self._rows[0] = self._make(0, [self._sums[0]], calls=np.inf)
+        return float(self._rows[0](position, others)[0])
+
+    def _of_each_row(self, i: int, calls: float) -> DensityFunction:
+        """Return a function that gives the log-likelihood of each row of a block."""
+        if i not in self._rows:
+            table = self.density.tables[i - 1]
+            graphs = [graph.reshape((table.batch_size, -1)) for graph in table.likelihoods.values()]
+            rows = pt.add(*[graph.sum(axis=1) for graph in graphs], 0)
+            make = partial(self._backend.function, calls=calls)
+            self._rows[i] = self.density.function([rows], table, make=make)
+        return self._rows[i]
 
     def without_rows(
         self,
@@ -342,7 +393,8 @@ class FullData:
         seen = 0
         for start, rows in read_blocks(table):
             new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
-            counted = new * np.asarray(self._scales[i - 1], self.dtype)
+            weights = np.broadcast_to(self._weights[i - 1], table.total_size)
+            counted = new * weights[start : start + table.batch_size].astype(self.dtype)
             yield _Block(rows, [counted], is_first=not seen)
             seen = start + table.batch_size
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
-
 import numpy as np
 
 from pymc_sgld.arguments import choice
@@ -22,9 +19,7 @@ from pymc_sgld.progress import progress
 from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.doubts import doubts_about
 from pymc_sgld.tuning.estimators import EstimatorNoise
-from pymc_sgld.tuning.posterior.search import approximate
-from pymc_sgld.tuning.posterior.variational import Gaussian
-from pymc_sgld.tuning.quadrature import settle_nodes
+from pymc_sgld.tuning.locate import locate
 from pymc_sgld.tuning.settings import Asked, Search, Settings
 from pymc_sgld.tuning.sorted_sources import check_order
 
@@ -34,7 +29,6 @@ _ALL_ROWS = 0.005  # seconds for all rows by NumPy, of which compiled updates ta
 _LARGEST_BATCH_SIZE = 1024
 _LARGEST_OF_MANY = 8192  # where many effects move what they share: their update costs much anyway
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
-_ROUNDS, _MOVED = 3, 0.3  # of the search for nodes, and by how many standard deviations moved
 _LARGEST_HESSIAN = 3000  # coordinates: 72 MB a matrix
 
 
@@ -116,13 +110,10 @@ def choose(
         return Settings(density, asked.gradient, estimate, given)
     check_size(len(search.start), asked.gradient)
     data = FullData(density if density.full else rows.blocks(BLOCK), asked.backend)
-    above = rows.parents
-    parents = set().union(*above.values())
-    top = {name for name in parents if not above.get(name)}
-    gaussian = approximate(data, search, top)
-    if rows.effects is not None:
-        data, gaussian = _with_nodes(rows, data, gaussian, search, top, asked)
+    data, gaussian = locate(rows, data, BLOCK, asked.backend, search, asked.sampler)
+    if rows.effects is not None:  # there may be other nodes
         density = rows.density(density.batch_size)
+    parents = set().union(*rows.parents.values())
     doubts = doubts_about(gaussian, data.coordinates, search, parents, asked)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
@@ -162,38 +153,6 @@ def choose(
     kept = None if matrix.name == "laplace" else prediction
     estimate = noise.estimate(gradient, density)
     return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts)
-
-
-def _with_nodes(
-    rows: Minibatcher,
-    data: FullData,
-    gaussian: Gaussian,
-    search: Search,
-    top: Collection[str],
-    asked: Asked,
-) -> tuple[FullData, Gaussian]:
-    """Return the log density with nodes for its posterior, and that, which they may have moved."""
-    assert rows.groups is not None
-    for _ in range(_ROUNDS):
-        before = _slopes(data, gaussian, search)
-        count, newton = settle_nodes(rows, gaussian, search.others, asked.sampler)
-        more = count > rows.groups.nodes_each or newton > rows.groups.newton
-        rows.groups.use_nodes(count, newton)
-        if more:
-            data = FullData(rows.blocks(BLOCK), asked.backend)
-        moved = np.abs(_slopes(data, gaussian, search) - before).max()
-        if search.center is not None or not moved > _MOVED:
-            break
-        gaussian = approximate(data, replace(search, start=gaussian.mean), top)
-    return data, gaussian
-
-
-def _slopes(data: FullData, gaussian: Gaussian, search: Search) -> np.ndarray:
-    """Return gradients at the mean and far on both sides of it, in standard deviations."""
-    away = 3 * gaussian.shape.unwhiten(np.ones(len(gaussian.mean)))
-    places = [gaussian.mean + sign * away for sign in (0, 1, -1)]
-    gradients = [data.gradients(place, search.others)[1].sum(axis=0) for place in places]
-    return np.array([gaussian.shape.whiten_gradient(gradient) for gradient in gradients])
 
 
 def _batch_size(

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from pymc_sgld.arguments import positive
+from pymc_sgld.diagnostics.certificate.report import Certificate, draws_of
 from pymc_sgld.diagnostics.comparison.joint import compare_jointly
 from pymc_sgld.diagnostics.comparison.marginal import Comparison, compare_draws
 from pymc_sgld.diagnostics.comparison.table import ComparisonTable
@@ -20,7 +21,7 @@ from pymc_sgld.tolerance import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance, Verdict
 
 def compare(
     idata: xr.DataTree | xr.Dataset,
-    reference: xr.DataTree | xr.Dataset,
+    reference: xr.DataTree | xr.Dataset | Certificate,
     var_names: str | Sequence[str] | None = None,
     *,
     mean_tolerance: float = MEAN_TOLERANCE,
@@ -59,8 +60,9 @@ def compare(
     idata : DataTree or Dataset
         The run to judge: a result with a group ``posterior``, as :func:`pymc.sample` returns it, or
         that group itself. Variables have the dimensions ``chain`` and ``draw`` and any others.
-    reference : DataTree or Dataset
-        The run to trust, usually NUTS on the same model; chains and draws may differ in number.
+    reference : DataTree, Dataset or Certificate
+        The run to trust, usually NUTS on the same model; chains and draws may differ in number. Of
+        a certificate (:func:`~pymc_sgld.certify`) its draws.
     var_names : str or sequence of str, optional
         Variables to compare; by default all that both runs have, and the verdict names the others.
         Entries of a variable are matched by coordinate label, never by position, wherever both runs
@@ -138,6 +140,7 @@ def compare(
     tolerance = Tolerance(
         positive("mean_tolerance", mean_tolerance), positive("sd_tolerance", sd_tolerance)
     )
+    reference = draws_of(reference)
     match = match_posteriors(idata, reference, var_names)
     table = compare_marginals(match, tolerance)
     joint = compare_jointly(match, table)

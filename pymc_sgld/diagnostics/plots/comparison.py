@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from pymc_sgld.diagnostics.certificate.report import Certificate, draws_of
 from pymc_sgld.diagnostics.comparison.compare import compare_marginals
 from pymc_sgld.diagnostics.matching import Match, Parameter, match_posteriors
 from pymc_sgld.diagnostics.plots.shared import require_matplotlib
@@ -30,7 +31,7 @@ MOST_ROWS = 20
 
 def plot_comparison(
     idata: xr.DataTree | xr.Dataset,
-    reference: xr.DataTree | xr.Dataset,
+    reference: xr.DataTree | xr.Dataset | Certificate,
     var_names: str | Sequence[str] | None = None,
     *,
     labels: tuple[str, str] = ("SGLD", "NUTS"),
@@ -48,7 +49,7 @@ def plot_comparison(
     ----------
     idata : DataTree or Dataset
         The run to judge: a result with a group ``posterior``, or that group itself.
-    reference : DataTree or Dataset
+    reference : DataTree, Dataset or Certificate
         The run to trust; chains and draws may differ in number.
     var_names : str or sequence of str, optional
         Variables to plot, with all their entries. By default all that both runs have; if these are
@@ -90,6 +91,7 @@ def plot_comparison(
             f"cannot use labels={labels!r}: they must be two different names, one per run, such as "
             '("SGLD", "NUTS").'
         )
+    reference = draws_of(reference)
     match = match_posteriors(idata, reference, var_names)
     parameters, title = choose_parameters(match, all_named=var_names is not None)
     if has_varying_steps(idata) or has_varying_steps(reference):

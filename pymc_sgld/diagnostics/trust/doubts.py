@@ -30,7 +30,7 @@ ONE_OF_THREE = FALSE_ALARMS / 3
 _CHECK_MODEL = "run longer, and check that the model is the one that was sampled"
 
 
-def quantile(tests: int, degrees: int) -> float:
+def quantile(tests: int, degrees: float) -> float:
     """Return how many errors a figure must be beyond its tolerance, among that many figures."""
     return -float(scipy.special.stdtrit(degrees, ONE_OF_THREE / (2 * tests)))
 

@@ -72,35 +72,44 @@ class TrustReport:
 
     def __repr__(self) -> str:
         """Return the report as text."""
-        shown, left_out = self._shown()
+        shown, left_out = shown_table(self.table, "trusted")
         return "\n\n".join(part for part in (shown.to_string(), left_out, self.verdict) if part)
 
     def _repr_html_(self) -> str:
-        shown, left_out = self._shown()
+        shown, left_out = shown_table(self.table, "trusted")
         words = [left_out, *self.verdict.split("\n")]
         paragraphs = "".join(f"<p>{escape(each)}</p>" for each in words if each)
         return f"{shown.to_html(border=0)}{paragraphs}"
 
-    def _shown(self) -> tuple[pd.DataFrame, str]:
-        """Return the table as it is shown, and what is left out of it."""
-        table, left_out = self.table, ""
-        if len(table) > MOST_ROWS:
-            order = np.argsort(table["trusted"].to_numpy(), kind="stable")[:MOST_ROWS]
-            left_out = (
-                f"{MOST_ROWS} of {len(table)} parameters, those in doubt first: `.table` has all."
-            )
-            table = table.iloc[order]
-        shown = pd.DataFrame(index=table.index)
-        for name in table.columns:
-            if name.endswith("_error") or name == "trusted":
-                continue
-            texts = [_number(name, value) for value in table[name]]
-            if f"{name}_error" in table:
-                errors = table[f"{name}_error"]
-                texts = [with_error(*pair) for pair in zip(table[name], errors, strict=True)]
-            shown[name] = texts
-        shown["trusted"] = np.where(table["trusted"], "yes", "NO")
-        return shown, left_out
+
+def shown_table(table: pd.DataFrame, flag: str) -> tuple[pd.DataFrame, str]:
+    """Return a table of parameters as it is shown, and what is left out of it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a parameter. A column ``x_error`` is shown beside ``x``.
+    flag : str
+        The column that is true where nothing speaks against a parameter.
+    """
+    left_out = ""
+    if len(table) > MOST_ROWS:
+        order = np.argsort(table[flag].to_numpy(), kind="stable")[:MOST_ROWS]
+        left_out = (
+            f"{MOST_ROWS} of {len(table)} parameters, those in doubt first: `.table` has all."
+        )
+        table = table.iloc[order]
+    shown = pd.DataFrame(index=table.index)
+    for name in table.columns:
+        if name.endswith("_error") or name == flag:
+            continue
+        texts = [_number(name, value) for value in table[name]]
+        if f"{name}_error" in table:
+            errors = table[f"{name}_error"]
+            texts = [with_error(*pair) for pair in zip(table[name], errors, strict=True)]
+        shown[name] = texts
+    shown[flag] = np.where(table[flag], "yes", "NO")
+    return shown, left_out
 
 
 def _number(name: str, value: float) -> str:

@@ -1,0 +1,398 @@
+"""How far one run is from the exact posterior, by importance weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_stats.base.array import array_stats
+from pymc.model import Model
+
+from pymc_sgld.arguments import flag, model_of, names, positive
+from pymc_sgld.backends.backend import Backend
+from pymc_sgld.compiled.threads import one_thread
+from pymc_sgld.diagnostics.certificate.report import Certificate
+from pymc_sgld.diagnostics.certificate.values import Values
+from pymc_sgld.diagnostics.matching import find_posterior, shorten
+from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
+from pymc_sgld.diagnostics.trust.doubts import doubts_of_bias, quantile
+from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects, check_row_count
+from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.minibatch.full_data import FullData
+from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.minibatch.placing import UNKNOWN, places_of
+from pymc_sgld.progress import progress
+from pymc_sgld.sources.bind import bind
+from pymc_sgld.sources.source import Source
+from pymc_sgld.tolerance import Doubt, Tolerance, Verdict
+from pymc_sgld.tuning.importance.points import LARGEST_K
+from pymc_sgld.tuning.importance.weighted import Precise, Weighted, weigh
+from pymc_sgld.tuning.locate import locate
+from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full
+from pymc_sgld.tuning.posterior.variational import Gaussian
+from pymc_sgld.tuning.quadrature import PoorIntegral
+from pymc_sgld.tuning.settings import Search
+
+PURPOSE = "certify"
+BLOCK = 2048  # rows that are evaluated at once: as many as stand for all of them at a point
+CALLS = 10_000  # of a function of a block, about
+CHAINS = 4
+_OTHER_MODE = 20  # draws of the run that are looked at
+_FAR = 0.01  # share of the weighted points that are less likely than a draw of a mode
+_SEED = 20190718  # fixed: the draws are a property of the model, not of a run
+
+
+def certify(
+    idata: xr.DataTree | xr.Dataset,
+    model: Model | None = None,
+    *,
+    tolerance: float = 0.02,
+    budget: float = 100,
+    var_names: str | Sequence[str] | None = None,
+    data: Mapping[str, Any] | None = None,
+    progressbar: bool = True,
+) -> Certificate:
+    r"""Return exact means and standard deviations of a posterior, and how far a run is from them.
+
+    Points :math:`\theta_s` are drawn from a Gaussian (of few coordinates, a Student distribution)
+    :math:`q` near the posterior, and weighted by
+
+    .. math:: \log w_s = \log p(\theta_s) - \log q(\theta_s) .
+
+    With weights whose tail is light enough, by the diagnostic :math:`\hat k \le 0.7` of Pareto
+    smoothing, weighted means are those of the posterior, with an error that is known. Of large data
+    the log-likelihood at a point is that of an expansion of all rows to second order, and of a few
+    rows beyond it, picked by how much they add; what the choice of rows does to a mean is part of
+    its error. So a certificate takes a few passes over the data, whatever their number of rows.
+
+    Where it does not work, because the posterior is not near enough to :math:`q` or the budget is
+    too small, there is no certificate, and the verdict says why: :func:`~pymc_sgld.diagnose` has
+    other evidence. It cannot see a mode that neither the run nor the search has visited.
+
+    Parameters
+    ----------
+    idata : DataTree or Dataset
+        A result of :func:`pymc.sample`, by SGLD or by any other step method, at temperature 1.
+    model : Model, optional
+        The model that was sampled, with its data as they were; by default that of the context.
+        Effects of groups are integrated out of the posterior where ``SGLD`` would do so, and are
+        not in the table: see :doc:`/groups`.
+    tolerance : float
+        Error of a mean or a standard deviation that is tolerated, in standard deviations of the
+        posterior. Their standard errors are at most half of it, or there is no certificate.
+    budget : float
+        What may be read, in evaluations of the log-likelihood of all rows. Of small data, more.
+    var_names : str or sequence of str, optional
+        Variables of the table and of the verdict; by default all free variables and Deterministics
+        that both the model and `idata` have.
+    data : dict, optional
+        The sources that the run had, if it had any: see :class:`~pymc_sgld.SGLD`.
+    progressbar : bool
+        Whether to show what is being done, in a terminal or a notebook.
+
+    Returns
+    -------
+    Certificate
+        It prints as a table and a verdict. ``.agrees`` is the verdict as a bool, ``.draws`` are
+        independent draws of the posterior.
+
+    Raises
+    ------
+    SettingError
+        If `idata` and the model do not belong together, the temperature of the run is not 1, the
+        model has discrete variables, or more than 500 unconstrained coordinates; for an argument
+        that cannot be used.
+
+    Warns
+    -----
+    SGLDWarning
+        If the run does not agree with the certificate.
+
+    Notes
+    -----
+    The run agrees if the mean of each parameter is within 0.1 posterior standard deviations and its
+    standard deviation within 10 %, up to the errors of both, and its chains say nothing else.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling.
+    Quiroz, Kohn, Villani and Tran (2019), Speeding up MCMC by efficient data subsampling.
+
+    Examples
+    --------
+    >>> import arviz as az
+    >>> import numpy as np
+    >>> import pymc as pm
+    >>> x = np.random.default_rng(1).normal(size=100)
+    >>> with pm.Model() as model:
+    ...     mu = pm.Flat("mu")
+    ...     y = pm.Normal("y", mu, 1, observed=x)  # the posterior is N(x.mean(), 1 / 100)
+    >>> z = np.random.default_rng(2).normal(size=(4, 5000))
+    >>> exact = az.from_dict({"posterior": {"mu": x.mean() + 0.1 * z}})
+    >>> certify(exact, model).agrees
+    True
+    >>> wide = az.from_dict({"posterior": {"mu": x.mean() + 0.15 * z}})
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     certificate = certify(wide, model)
+    >>> certificate.agrees, round(float(certificate.table.loc["mu", "sd_ratio"]), 1)
+    (False, 1.5)
+    """
+    model = model_of(model)
+    posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
+    tolerance, passes = positive("tolerance", tolerance), positive("budget", budget)
+    wanted = None if var_names is None else names("var_names", var_names)
+    sources, shown = bind(data), flag("progressbar", progressbar) is not False
+    _check(model, stored)
+    working = progress("looking for the posterior", shown=shown, name="certify")
+    with working, one_thread(), np.errstate(all="ignore"):
+        place = _Place.of(posterior, model, sources, stored)
+        found = weigh(place.data, place.gaussian, place.others, tolerance / 2, passes)
+        where = model, place.data.coordinates, place.draws.start, posterior
+        values = Values(*where, place.effects)
+        reason = _refusal(found, tolerance, passes) or _other_mode(found.weighted, place)
+        table, own = _table(found.weighted, values)
+    kept = _kept(table, values, wanted)
+    notes = _notes(place)
+    run = pd.Series(
+        {
+            "k": found.weighted.k,
+            "points": len(found.weighted.weights),
+            "effective": found.weighted.effective,
+            "by_points": found.by_points,
+            "by_rows": found.by_rows,
+            "passes": found.passes,
+        },
+        dtype=float,
+    )
+    if reason:
+        figures = [name for name in table.columns if name != "agrees"]
+        table.loc[:, figures], table["agrees"] = np.nan, False
+        judged = Verdict(f"No certificate: {reason}.", (), notes)
+        return Certificate(table.loc[kept], run, judged, certified=False, draws=None)
+    table = table.loc[kept]
+    doubts = _doubts(table, stored)
+    in_doubt = {doubt.label for doubt in doubts}
+    table["agrees"] = [label not in in_doubt for label in table.index]
+    judged = Verdict(_headline(table, doubts), doubts, notes)
+    if doubts:
+        warnings.warn(str(judged), SGLDWarning, stacklevel=2)
+    return Certificate(
+        table, run, judged, certified=True, draws=_draws(found.weighted, own, values)
+    )
+
+
+def _check(model: Model, stored: Stored) -> None:
+    """Refuse what has no posterior that points could be drawn near to."""
+    if stored.temperature != 1:
+        raise SettingError(
+            f"cannot {PURPOSE}: the temperature of the run was {stored.temperature:g}, and a "
+            "certificate is that of the posterior, temperature 1."
+        )
+    continuous = {value.name for value in model.continuous_value_vars}
+    discrete = [rv.name for rv in model.free_RVs if model.rvs_to_values[rv].name not in continuous]
+    if discrete:
+        raise SettingError(
+            f"cannot {PURPOSE}: {shorten(discrete)} "
+            f"{'is' if len(discrete) == 1 else 'are'} discrete, and points come from a continuous "
+            "distribution. diagnose(idata) judges how well the chains mix."
+        )
+
+
+class _Place(NamedTuple):
+    """Where the posterior is."""
+
+    draws: Draws
+    data: FullData
+    gaussian: Gaussian
+    others: list[np.ndarray]
+    effects: list[str]
+
+    @classmethod
+    def of(
+        cls, posterior: xr.Dataset, model: Model, sources: Mapping[str, Source], stored: Stored
+    ) -> _Place:
+        """Look for the posterior of a model, from where the draws of a run are."""
+        placing = stored.setting("placing") or 0
+        absent = absent_effects(posterior, model, sources, placing, PURPOSE)
+        draws = Draws(posterior, model, sources, placing, absent, PURPOSE)
+        if not np.isfinite(draws.position).all():
+            bad = ~np.isfinite(draws.position).all(axis=(0, 1))
+            some = [c.label for c, is_bad in zip(draws.coordinates, bad, strict=True) if is_bad]
+            raise SettingError(
+                f"cannot {PURPOSE}: draws of {shorten(some)} are not finite, or lie on the edge of "
+                "their support."
+            )
+        rows = None if placing == UNKNOWN else stored.setting("total_size")
+        for effects in [absent or None, False]:
+            backend, point = Backend({}), draws.point(0, -1)
+            places = places_of(model, placing)
+            where = model, model.continuous_value_vars, point, *places
+            batches = Minibatcher(*where, sources=sources, marginalize=effects, backend=backend)
+            batches.check_sources()
+            data = FullData(batches.blocks(BLOCK), backend, CALLS)
+            check_row_count(data.rows, batches, rows, PURPOSE)
+            size = data.density.position.type.shape[0]
+            if size > FULL_SIZE:
+                raise SettingError(
+                    f"cannot {PURPOSE}: the model has {size} unconstrained coordinates, more than "
+                    f"{FULL_SIZE}: too many for weights of points around one Gaussian. "
+                    "diagnose(idata, model) measures the bias by gradients."
+                )
+            others = [
+                batches.inputs.values[v]
+                for v in batches.inputs.others.values()
+                if batches.groups is None or v not in batches.groups.variables
+            ]
+            search = Search(_mean(draws, data), others, None, [])
+            try:
+                data, gaussian = locate(batches, data, BLOCK, backend, search, "certify")
+            except PoorIntegral:
+                continue
+            break
+        assert isinstance(gaussian.shape, Full)
+        integrated = [] if batches.groups is None else [e.name for e in batches.groups.effects]
+        return cls(draws, data, gaussian, others, integrated)
+
+
+def _mean(draws: Draws, data: FullData) -> np.ndarray:
+    """Return the mean of the draws of a run in the coordinates of a log density."""
+    pieces = [draws.points[c.value_name].mean(axis=(0, 1)).ravel() for c in data.coordinates]
+    return np.concatenate(pieces).astype(data.dtype)
+
+
+def _refusal(found: Precise, tolerance: float, budget: float) -> str:
+    """Return why weighted points are no certificate, or nothing."""
+    if not found.weighted.k <= LARGEST_K:
+        return (
+            f"the posterior is not near enough to a Gaussian (k is {found.weighted.k:.2f}, above "
+            f"{LARGEST_K}). diagnose(idata, model) has other evidence"
+        )
+    error = max(found.by_points, found.by_rows)
+    if error > tolerance / 2:
+        what = "points" if found.by_points > found.by_rows else "rows"
+        return (
+            f"the error by the number of {what} is {error:.2g} sd, above {tolerance / 2:.2g}, after "
+            f"{found.passes:.0f} passes over the data. Pass a larger budget= (now {budget:g}), or "
+            "tolerance="
+        )
+    return ""
+
+
+def _other_mode(weighted: Weighted, place: _Place) -> str:
+    """Return that the run has draws of a mode where no points are, or nothing.
+
+    They are as likely as other draws, and farther off than all points.
+    """
+    density, proposal = weighted.density, weighted.points.proposal
+    pieces = [
+        place.draws.points[c.value_name].reshape(*place.draws.shape, -1)
+        for c in place.data.coordinates
+    ]
+    positions = np.concatenate(pieces, axis=2).reshape(-1, len(proposal.mean)).astype(float)
+    whitened = np.linalg.solve(proposal.shape.whitener, (positions - proposal.mean).T)
+    distance = (whitened**2).sum(axis=0)
+    outside = np.flatnonzero(distance > (weighted.points.z**2).sum(axis=1).max())
+    if not len(outside):
+        return ""
+    outside = np.random.default_rng(_SEED).permutation(outside)[:_OTHER_MODE]
+    known = weighted.estimates.mean(axis=1)
+    order = np.argsort(known)
+    least = known[order][np.searchsorted(np.cumsum(weighted.weights[order]), _FAR)]
+    if not (density(positions[outside]).mean(axis=1) > least).any():
+        return ""
+    return (
+        "the run has draws of high density where the closest Gaussian has none, as in another mode. "
+        "Compare with a run of NUTS"
+    )
+
+
+def _table(weighted: Weighted, values: Values) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the exact moments and how far the run is from them, and the values at the points."""
+    own = values.at(weighted.points.positions)
+    exact = weighted.moments(own)
+    run = values.draws
+    errors = np.array([[array_stats.mcse(e, method=m) for m in ("mean", "sd")] for e in run])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = run.std(axis=(1, 2), ddof=1) / exact.sd
+        table = pd.DataFrame(
+            {
+                "mean": exact.mean,
+                "mean_error": exact.mean_error,
+                "sd": exact.sd,
+                "sd_error": exact.sd_error,
+                "mean_shift": (run.mean(axis=(1, 2)) - exact.mean) / exact.sd,
+                "mean_shift_error": np.hypot(errors[:, 0], exact.mean_error) / exact.sd,
+                "sd_ratio": ratio,
+                "sd_ratio_error": np.hypot(errors[:, 1], ratio * exact.sd_error) / exact.sd,
+            },
+            index=values.labels,
+        )
+    return table.assign(agrees=True), own
+
+
+def _kept(table: pd.DataFrame, values: Values, wanted: Sequence[str] | None) -> list[str]:
+    """Return the labels of the variables that are asked for."""
+    if wanted is None:
+        return list(table.index)
+    unknown = [name for name in wanted if name not in values.names]
+    if unknown or not wanted:
+        raise SettingError(
+            f"var_names={list(wanted)}, but a certificate has {shorten(values.names)}: name some "
+            "of these, or leave var_names out."
+        )
+    return [label for label in table.index if label.partition("[")[0] in wanted]
+
+
+def _doubts(table: pd.DataFrame, stored: Stored) -> list[Doubt]:
+    """Return what speaks against the run."""
+    varies = table.index[table["sd"] > 0]
+    part = table.loc[varies]
+    found = doubts_of_chains(stored, "the run")
+    found += doubts_of_bias(
+        list(varies),
+        (part["mean_shift"].to_numpy(), part["mean_shift_error"].to_numpy()),
+        (part["sd_ratio"].to_numpy(), part["sd_ratio_error"].to_numpy()),
+        quantile(2 * len(varies) + 1, np.inf),
+        stored,
+        only_identities=False,
+    )
+    return found
+
+
+def _headline(table: pd.DataFrame, doubts: Sequence[Doubt]) -> str:
+    figures = Tolerance().worst_figures(table)
+    if not doubts:
+        return f"Certified: the run agrees with the posterior{figures}."
+    if all(doubt.size <= 1 for doubt in doubts):
+        return f"Cannot tell: the run has too few draws to be judged{figures}."
+    return f"Not to be relied on: the run differs from the posterior{figures}."
+
+
+def _notes(place: _Place) -> list[str]:
+    if not place.effects:
+        return []
+    return [
+        f"With {shorten(place.effects)} integrated out: given the other variables SGLD draws them "
+        "exactly."
+    ]
+
+
+def _draws(weighted: Weighted, own: np.ndarray, values: Values) -> xr.DataTree:
+    """Return points drawn by their weights, none of them twice, as the result of a run."""
+    rng, weights = np.random.default_rng(_SEED), weighted.weights
+    count = int(min(len(weights), 1 / weights.max())) // CHAINS
+    order = rng.permutation(len(weights))
+    marks = (np.arange(CHAINS * count) + rng.random()) / (CHAINS * count)
+    ends = np.cumsum(weights[order])
+    chosen = order[np.minimum(np.searchsorted(ends / ends[-1], marks), len(order) - 1)]
+    chosen = rng.permutation(chosen).reshape(CHAINS, count)
+    posterior = values.dataset(own[chosen])
+    lp = weighted.estimates.mean(axis=1)[chosen]
+    stats = xr.Dataset({"lp": (("chain", "draw"), lp)}, coords=posterior[["chain", "draw"]].coords)
+    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
