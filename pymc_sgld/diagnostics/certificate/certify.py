@@ -83,7 +83,8 @@ def certify(
         not in the table: see :doc:`/groups`.
     tolerance : float
         Error of a mean or a standard deviation that is tolerated, in standard deviations of the
-        posterior. Their standard errors are at most half of it, or there is no certificate.
+        posterior: those of unconstrained coordinates have standard errors of at most half of it, or
+        there is no certificate. The table has the errors of each parameter.
     budget : float
         What may be read, in evaluations of the log-likelihood of all rows. Of small data, more.
     var_names : str or sequence of str, optional
@@ -277,9 +278,9 @@ def _refusal(found: Precise, tolerance: float, budget: float) -> str:
     if error > tolerance / 2:
         what = "points" if found.by_points > found.by_rows else "rows"
         return (
-            f"the error by the number of {what} is {error:.2g} sd, above {tolerance / 2:.2g}, after "
-            f"{found.passes:.0f} passes over the data. Pass a larger budget= (now {budget:g}), or "
-            "tolerance="
+            f"the error by the number of {what} is {error:.2g} sd, above {tolerance / 2:.2g}, "
+            f"after {found.passes:.0f} passes over the data. Pass a larger budget= (now "
+            f"{budget:g}), or a larger tolerance="
         )
     return ""
 
@@ -307,8 +308,8 @@ def _other_mode(weighted: Weighted, place: _Place) -> str:
     if not (density(positions[outside]).mean(axis=1) > least).any():
         return ""
     return (
-        "the run has draws of high density where the closest Gaussian has none, as in another mode. "
-        "Compare with a run of NUTS"
+        "the run has draws of high density where the closest Gaussian has none, as in another "
+        "mode. Compare with a run of NUTS"
     )
 
 

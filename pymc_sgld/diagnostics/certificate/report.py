@@ -57,18 +57,23 @@ class Certificate:
         """Whether there is a certificate, whether the run agrees, and what to do."""
         return str(self.judged)
 
+    @property
+    def _figures(self) -> pd.DataFrame:
+        """What is shown: errors of the exact moments are known to be small."""
+        return self.table.drop(columns=["mean_error", "sd_error"])
+
     def __repr__(self) -> str:
         """Return the certificate as text."""
         if not self.certified:
             return self.verdict
-        shown, left_out = shown_table(self.table, "agrees")
+        shown, left_out = shown_table(self._figures, "agrees")
         return "\n\n".join(part for part in (shown.to_string(), left_out, self.verdict) if part)
 
     def _repr_html_(self) -> str:
         words = self.verdict.split("\n")
         table = ""
         if self.certified:
-            shown, left_out = shown_table(self.table, "agrees")
+            shown, left_out = shown_table(self._figures, "agrees")
             table, words = shown.to_html(border=0), [left_out, *words]
         return table + "".join(f"<p>{escape(each)}</p>" for each in words if each)
 

@@ -38,6 +38,7 @@ FREEDOM = 7.0
 MOST_BY_STUDENT = 12
 """Coordinates up to which it serves: beyond, hardly any of its points is where the mass is."""
 
+_TAIL, _ALIKE = 0.95, 1e-9  # of log weights, whose largest are smoothed
 LARGEST_K = 0.7
 """Of the Pareto distribution, up to which weights can be relied on (Vehtari et al. 2024)."""
 
@@ -122,8 +123,11 @@ class Points:
 def smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     """Return weights with a sum of 1, shape (S,), and the shape k of their tail."""
     log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
-    found, k = array_stats.psislw(log_weights.max() - log_weights)
-    weights = np.exp(found - found.max())
+    log_weights = log_weights - log_weights.max()
+    k = -np.inf  # no tail: the largest weights are alike
+    if np.quantile(log_weights, _TAIL) < -_ALIKE:
+        log_weights, k = array_stats.psislw(-log_weights)
+    weights = np.exp(log_weights - log_weights.max())
     return weights / weights.sum(), float(k)
 
 

@@ -29,7 +29,7 @@ FIRST, MOST = 2000, 200_000
 FEWEST_ROWS = 2000
 """Of large tables, that are read at each point to begin with."""
 
-LITTLE = 3e8
+LITTLE = 5e8
 """Rows that may be evaluated in any case, all points together."""
 
 _FEW, _ROUNDS = 500, 4  # points that say where others should be, and how often they may

@@ -1,0 +1,218 @@
+"""Certificates: right figures for runs that are right and for those that are not, and refusals."""
+
+import warnings
+
+import arviz as az
+import numpy as np
+import pymc as pm
+import pytest
+import xarray as xr
+
+from pymc_sgld import SettingError, SGLDWarning, certify, compare
+from pymc_sgld.diagnostics.certificate import certify as module
+
+N = 50
+Y = np.random.default_rng(1).normal(1.0, 2.0, N)
+MEAN, SD = Y.sum() / (N + 4 / 100), (N / 4 + 1 / 100) ** -0.5  # prior N(0, 10), noise of sd 2
+
+
+@pytest.fixture(scope="module")
+def model():
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 10)
+        pm.Deterministic("double", 2 * mean)
+        pm.Normal("y", mean, 2, observed=Y)
+    return model
+
+
+def exact(shift=0.0, factor=1.0, draws=5000, seed=2):
+    z = np.random.default_rng(seed).normal(size=(4, draws))
+    mean = MEAN + SD * (shift + factor * z)
+    return az.from_dict({"posterior": {"mean": mean, "double": 2 * mean}})
+
+
+def quiet(*arguments, **settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SGLDWarning)
+        return certify(*arguments, **settings)
+
+
+def test_a_right_run_agrees_and_the_moments_are_exact(model):
+    found = certify(exact(), model)
+    assert found.certified and found.agrees
+    assert list(found.table.index) == ["mean", "double"]
+    for label, factor in (("mean", 1), ("double", 2)):
+        row = found.table.loc[label]
+        assert abs(row["mean"] - factor * MEAN) < 4 * row["mean_error"] + 1e-3 * factor * SD
+        assert abs(row["sd"] - factor * SD) < 4 * row["sd_error"] + 1e-3 * factor * SD
+        assert row["mean_error"] < 0.01 * factor * SD
+    assert "Certified: the run agrees" in repr(found)
+    assert "mean_shift" in found._repr_html_()
+
+
+@pytest.mark.parametrize(("shift", "factor"), [(0.05, 1.0), (0.0, 1.05), (0.3, 1.2)])
+def test_what_is_wrong_is_told_with_its_size(model, shift, factor):
+    found = quiet(exact(shift, factor, draws=20_000), model)
+    row = found.table.loc["mean"]
+    assert abs(row["mean_shift"] - shift) < 4 * row["mean_shift_error"]
+    assert abs(row["sd_ratio"] - factor) < 4 * row["sd_ratio_error"]
+    assert row["mean_shift_error"] < 0.01 and row["sd_ratio_error"] < 0.01
+    assert found.agrees == (shift < 0.1)
+
+
+def test_a_wrong_run_is_warned_of(model):
+    with pytest.warns(SGLDWarning, match="the mean is"):
+        found = certify(exact(0.3), model)
+    assert not found.agrees and found.certified
+    assert not found.table["agrees"].any()
+    assert "Not to be relied on" in found.verdict
+
+
+def test_its_draws_are_those_of_the_posterior_and_a_reference(model):
+    found = certify(exact(), model)
+    draws = found.draws.posterior["mean"]
+    assert {"chain", "draw"} == {*draws.dims}
+    assert len(np.unique(draws)) == draws.size
+    error = SD / np.sqrt(draws.size)
+    assert abs(float(draws.mean()) - MEAN) < 4 * error
+    assert abs(float(draws.std()) - SD) < 4 * error / np.sqrt(2)
+    lp = found.draws.sample_stats["lp"].to_numpy().ravel()
+    z = (draws.to_numpy().ravel() - MEAN) / SD
+    np.testing.assert_allclose(lp - lp[0], -(z**2 - z[0] ** 2) / 2, atol=1e-8)
+    assert float(az.rhat(found.draws)["mean"]) < 1.05
+    table = compare(exact(), found)
+    assert table.loc["mean", "agrees"]
+
+
+def test_variables_can_be_chosen(model):
+    assert list(certify(exact(), model, var_names="double").table.index) == ["double"]
+    with pytest.raises(SettingError, match="var_names"):
+        certify(exact(), model, var_names="other")
+
+
+def test_too_little_to_spend_is_no_certificate(model, monkeypatch):
+    from pymc_sgld.tuning.importance import weighted
+
+    monkeypatch.setattr(weighted, "LITTLE", 1)
+    found = certify(exact(), model, tolerance=1e-6, budget=1)
+    assert not found.certified and found.draws is None
+    assert found.table[["mean", "sd_ratio"]].isna().all(axis=None)
+    assert "Pass a larger budget=" in repr(found)
+    with pytest.raises(SettingError, match="no draws"):
+        compare(exact(), found)
+
+
+def test_a_posterior_that_is_no_gaussian_is_refused():
+    """A scale whose draws reach over many powers of ten: the closest Gaussian sees a part."""
+    with pm.Model() as model:
+        x = pm.Cauchy("x", 0, 1, shape=14)
+        pm.Normal("y", x.sum(), 1, observed=[0.0])
+    z = np.random.default_rng(1).standard_cauchy(size=(4, 100, 14))
+    found = quiet(az.from_dict({"posterior": {"x": z}}), model)
+    assert not found.certified
+    assert "not near enough to a Gaussian" in found.verdict
+
+
+def two_modes():
+    with pm.Model() as model:
+        x = pm.Flat("x")
+        density = pm.math.logsumexp([-((x - 4) ** 2) / 2, -((x + 40) ** 2) / 2])
+        pm.Potential("modes", density)
+    return model
+
+
+def test_a_mode_that_only_the_run_has_seen_is_no_bias_of_the_run():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(4, 500)) + np.where(rng.random((4, 500)) < 0.7, 4, -40)
+    found = quiet(az.from_dict({"posterior": {"x": x}}), two_modes())
+    assert not found.certified
+    assert "another mode" in found.verdict
+
+
+def test_a_run_far_off_is_no_other_mode(model):
+    """Its draws are farther off than all points, and less likely."""
+    found = quiet(exact(30.0), model)
+    assert found.certified and not found.agrees
+
+
+def test_discrete_variables_are_refused():
+    with pm.Model() as model:
+        k = pm.Bernoulli("k", 0.5)
+        x = pm.Normal("x", k, 1)
+        pm.Normal("y", x, 1, observed=[0.0])
+    draws = az.from_dict({"posterior": {"k": np.ones((2, 10), int), "x": np.zeros((2, 10))}})
+    with pytest.raises(SettingError, match="k is discrete"):
+        certify(draws, model)
+
+
+def test_another_model_is_refused(model):
+    other = az.from_dict({"posterior": {"mean": np.zeros((2, 10, 3))}})
+    with pytest.raises(SettingError, match="shape"):
+        certify(other, model)
+    with pytest.raises(SettingError, match="not in the posterior"):
+        certify(az.from_dict({"posterior": {"a": np.zeros((2, 10))}}), model)
+
+
+def test_draws_at_the_edge_are_refused():
+    with pm.Model() as model:
+        s = pm.HalfNormal("s")
+        pm.Normal("y", 0, s, observed=Y)
+    with pytest.raises(SettingError, match="edge of their support"):
+        certify(az.from_dict({"posterior": {"s": np.zeros((2, 10))}}), model)
+
+
+def test_other_temperatures_are_refused(model):
+    run = exact()
+    stats = xr.Dataset(
+        {
+            name: (("chain", "draw"), np.full((4, 5000), value))
+            for name, value in {"temperature": 0.5, "step_size": 0.1, "untrusted": False}.items()
+        }
+    )
+    run["sample_stats"] = xr.DataTree(stats)
+    with pytest.raises(SettingError, match="temperature"):
+        certify(run, model)
+
+
+def test_too_many_coordinates_are_refused():
+    with pm.Model() as model:
+        x = pm.Normal("x", shape=501)
+        pm.Normal("y", x.sum(), 1, observed=[0.0])
+    with pytest.raises(SettingError, match="501 unconstrained coordinates"):
+        certify(az.from_dict({"posterior": {"x": np.zeros((2, 10, 501))}}), model)
+
+
+def test_effects_of_groups_are_integrated_out_and_what_depends_on_them_is_left_out():
+    rng = np.random.default_rng(4)
+    group = np.arange(2400) % 40
+    y = rng.normal(size=40)[group] + rng.normal(size=2400)
+    with pm.Model() as model:
+        spread = pm.HalfNormal("spread", 1)
+        effect = pm.Normal("effect", 0, spread, shape=40)
+        pm.Deterministic("first", effect[0])
+        pm.Normal("y", effect[group], 1, observed=y)
+    means = y.reshape(60, 40).mean(axis=0)
+    grid = np.linspace(0.5, 2, 2001)
+    variance = grid**2 + 1 / 60
+    log_density = -(grid**2) / 2 - 20 * np.log(variance) - (means**2).sum() / 2 / variance
+    weights = np.exp(log_density - log_density.max())
+    weights /= weights.sum()
+    right = weights @ grid
+    sd = np.sqrt(weights @ (grid - right) ** 2)
+    draws = {
+        "spread": rng.choice(grid, p=weights, size=(4, 1000)),
+        "effect": np.broadcast_to(means, (4, 1000, 40)).copy(),
+        "first": np.full((4, 1000), means[0]),
+    }
+    found = certify(az.from_dict({"posterior": draws}), model)
+    assert list(found.table.index) == ["spread"]
+    assert found.agrees
+    assert found.table.loc["spread", "mean"] == pytest.approx(right, abs=0.02 * sd)
+    assert found.table.loc["spread", "sd"] == pytest.approx(sd, rel=0.02)
+    assert "effect integrated out" in found.verdict
+
+
+def test_blocks_are_as_long_as_rows_that_are_read_at_a_point():
+    from pymc_sgld.tuning.importance.weighted import FEWEST_ROWS
+
+    assert FEWEST_ROWS <= module.BLOCK

@@ -1,0 +1,140 @@
+"""The log density of all rows from an expansion and a few of them: no bias, and errors told."""
+
+import numpy as np
+import pymc as pm
+import pytest
+
+from pymc_sgld.backends.backend import NUMPY
+from pymc_sgld.minibatch.full_data import FullData
+from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.tuning.importance import expansion, weighted
+from pymc_sgld.tuning.importance.expansion import PARTS, Expansion
+from pymc_sgld.tuning.importance.weighted import weigh
+from pymc_sgld.tuning.posterior.search import find_gaussian
+
+ROWS = 400
+
+
+@pytest.fixture(autouse=True)
+def few_rows_are_many(monkeypatch):
+    monkeypatch.setattr(expansion, "FEW", 500)
+    monkeypatch.setattr(expansion, "FOR_HESSIAN", 2)
+
+
+def located(model, block=100):
+    rows = Minibatcher(model, model.continuous_value_vars, model.initial_point())
+    data = FullData(rows.blocks(block), NUMPY)
+    return data, find_gaussian(data, rows.inputs.values[rows.inputs.position], [])
+
+
+@pytest.fixture(scope="module")
+def logistic():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(4000, 2))
+    y = rng.random(4000) < 1 / (1 + np.exp(1 - x @ [0.5, -0.5]))
+    with pm.Model() as model:
+        b = pm.Normal("b", 0, 2, shape=2)
+        c = pm.Normal("c", 0, 2)
+        pm.Bernoulli("y", logit_p=c + pm.Data("x", x) @ b, observed=y.astype(int))
+    return located(model)
+
+
+def far(gaussian, count=20):
+    z = np.random.default_rng(5).normal(size=(count, len(gaussian.mean)))
+    return gaussian.mean + 2 * gaussian.shape.unwhiten(z)
+
+
+def test_estimates_have_no_bias_and_tell_their_error(logistic, monkeypatch):
+    """Over 20 choices of rows. Fails without the gradient, or the Hessian, of the rows picked."""
+    data, gaussian = logistic
+    places = far(gaussian, 10)
+    exact = np.array([data.gradients(place, [])[0].sum() for place in places])
+    means, told = [], []
+    for seed in range(20):
+        monkeypatch.setattr(expansion, "_SEED", seed)
+        density = Expansion(data, gaussian, [], ROWS)
+        assert not density.is_exact
+        estimates = density(places)
+        means.append(estimates.mean(axis=1) - exact)
+        told.append(estimates.var(axis=1, ddof=1) / PARTS)
+    means = np.array(means)
+    error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
+    assert (np.abs(means.mean(axis=0)) < 4 * error + 1e-6).all()
+    ratio = np.mean(told, axis=0) / means.var(axis=0, ddof=1)
+    assert 0.4 < np.median(ratio) < 2.2  # of 20 choices: a standard error of 0.3
+
+
+def test_a_quadratic_log_likelihood_needs_no_rows():
+    y = np.random.default_rng(2).normal(size=4000)
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("mean", 0, 2), 1, observed=y)
+    data, gaussian = located(model)
+    places = far(gaussian)
+    exact = [data.gradients(place, [])[0].sum() for place in places]
+    density = Expansion(data, gaussian, [], ROWS)
+    np.testing.assert_allclose(density(places).mean(axis=1), exact, rtol=0, atol=0.05)
+    apart = density(places) - np.array(exact)[:, None]
+    assert np.ptp(apart) < 0.5  # of the Hessian of some rows
+
+
+def test_small_tables_are_read_whole(logistic, monkeypatch):
+    monkeypatch.setattr(expansion, "FEW", 10_000)
+    data, gaussian = logistic
+    density = Expansion(data, gaussian, [], ROWS)
+    places = far(gaussian, 3)
+    exact = [data.gradients(place, [])[0].sum() for place in places]
+    assert density.is_exact
+    np.testing.assert_allclose(density(places)[:, 0], exact)
+    assert density.passes == 3
+
+
+def test_more_rows_where_few_are_not_enough(logistic, monkeypatch):
+    data, gaussian = logistic
+    monkeypatch.setattr(weighted, "FEWEST_ROWS", 80)
+    monkeypatch.setattr(weighted, "FIRST", 400)
+    rough = weigh(data, gaussian, [], 0.3, 1e6)
+    fine = weigh(data, gaussian, [], 0.02, 1e6)
+    assert rough.by_rows <= 0.3 and fine.by_rows <= 0.02 and fine.by_points <= 0.02
+    assert fine.passes > rough.passes
+    mean = [w.weighted.moments(w.weighted.points.positions).mean for w in (rough, fine)]
+    sd = np.sqrt(np.diag(np.linalg.inv(gaussian.shape.precision)))
+    assert (np.abs(mean[0] - mean[1]) / sd).max() < 4 * (rough.by_rows + rough.by_points)
+
+
+RARE = 5
+
+
+def rare_column(rows=20_000):
+    """A covariate of ones in five rows: all that is known of it is there, and its prior."""
+    rng = np.random.default_rng(3)
+    x = np.zeros((rows, 2))
+    x[:, 0] = rng.normal(size=rows)
+    x[rng.choice(rows, RARE, replace=False)] = 0, 1
+    y = (rng.random(rows) < 1 / (1 + np.exp(-x[:, 0]))).astype(int)
+    y[x[:, 1] == 1] = [1, 1, 1, 1, 0]
+    with pm.Model() as model:
+        b = pm.Normal("b", 0, 3, shape=2)
+        pm.Bernoulli("y", logit_p=pm.Data("x", x) @ b, observed=y)
+    return model
+
+
+@pytest.mark.parametrize("is_uniform", [False, True])
+def test_rare_rows_are_not_missed(is_uniform, monkeypatch):
+    """By quadrature over the rare coefficient; rows picked at random miss it."""
+    data, gaussian = located(rare_column(), 2000)
+    if is_uniform:
+        own = expansion.pick
+        monkeypatch.setattr(
+            expansion, "pick", lambda sizes, *others: own(np.ones_like(sizes), *others)
+        )
+    density = Expansion(data, gaussian, [], ROWS)
+    grid = np.linspace(-4, 9, 1001)
+    exact = 4 * grid - 5 * np.log1p(np.exp(grid)) - grid**2 / 18
+    weights = np.exp(exact - exact.max())
+    mean = weights @ grid / weights.sum()
+    sd = np.sqrt(weights @ (grid - mean) ** 2 / weights.sum())
+    places = np.column_stack([np.full(1001, gaussian.mean[0]), grid])
+    found = density(places[::10]).mean(axis=1)
+    apart = found - found[45] - (exact[::10] - exact[450])
+    inside = np.abs(grid[::10] - mean) < 2.5 * sd
+    assert (np.abs(apart[inside]).max() > 0.3) == is_uniform
