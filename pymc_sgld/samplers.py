@@ -118,7 +118,7 @@ class SGNHT(SGHMC):
     friction : float
         :math:`\gamma`, that of the injected noise, and the mean of the friction without noise.
     **settings
-        Those of :class:`SGHMC`.
+        Those of :class:`SGHMC`, but for ``subtract_noise``.
 
     Raises
     ------
@@ -149,6 +149,16 @@ class SGNHT(SGHMC):
 
     name = "sgnht"
 
+    def __init__(
+        self,
+        vars: Variable | Sequence[Variable] | None = None,
+        *,
+        friction: float = 1.0,
+        **settings: Any,
+    ) -> None:
+        refuse(settings, {"subtract_noise": "its friction takes out the noise"}, self._called)
+        super().__init__(vars, friction=friction, **settings)
+
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
         if getattr(schedule, "exploration", 0):
             raise SettingError(
@@ -178,8 +188,8 @@ class MALA(SGLD):
     vars : variable or sequence of variables, optional
         Random variables to sample. By default all continuous free variables of the model.
     **settings
-        Those of :class:`SGLD`, but for ``batch_size``, ``gradient``, ``batching``, ``integrator``
-        and ``bias_target``.
+        Those of :class:`SGLD`, but for ``batch_size``, ``gradient``, ``batching``, ``integrator``,
+        ``bias_target`` and ``subtract_noise``.
 
     Raises
     ------
@@ -224,6 +234,7 @@ class MALA(SGLD):
                 "batching": all_rows,
                 "integrator": "its update is Euler–Maruyama with an accept step",
                 "bias_target": "its accept step leaves no bias",
+                "subtract_noise": "its gradients have none",
             },
             type(self).__name__,
         )
@@ -264,5 +275,8 @@ def _sign(sampler: type[SGLD], without: Sequence[str]) -> None:
 
 
 _sign(SGHMC, ["integrator"])
-SGNHT.__signature__ = SGHMC.__signature__
-_sign(MALA, ["batch_size", "gradient", "batching", "integrator", "bias_target"])
+_sign(SGNHT, ["integrator", "subtract_noise"])
+_sign(
+    MALA,
+    ["batch_size", "gradient", "batching", "integrator", "bias_target", "subtract_noise"],
+)

@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "total_size": (np.int64, []),
     "temperature": (np.float64, []),
     "bias_target": (np.float64, []),
+    "subtract_noise": (np.int8, []),
     "setup_seconds": (np.float64, []),
     "placing": (np.int64, []),
     "gradient": (np.int8, []),

@@ -50,6 +50,7 @@ from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
+from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.messages import LastWords, install
@@ -91,6 +92,7 @@ class SGLDState(StepMethodState):
     gradient: str = field(metadata={"frozen": True})
     preconditioner: str = field(metadata={"frozen": True})
     integrator: str = field(metadata={"frozen": True})
+    subtract_noise: bool = field(metadata={"frozen": True})
 
 
 class SGLD(BlockedStep):
@@ -167,6 +169,11 @@ class SGLD(BlockedStep):
     bias_target : float
         Tolerated relative inflation of the posterior variance in the worst direction: what a
         ``step_size`` is chosen for, and half of what a chain may measure without saying so.
+    subtract_noise : bool
+        Whether to inject as much less noise as gradients have of their own, whose covariance
+        :math:`V` is measured when the instance is made: with ``integrator="euler_maruyama"``,
+        :math:`\eta \sim N(0, T \varepsilon M - \tfrac{\varepsilon^2}{4} M V M)`. Then steps may be
+        some times larger than ``bias_target`` has them. Only for ``preconditioner="laplace"``.
     center : dict, optional
         Values of value variables, by name, around which the control variate expands and where the
         covariance is taken; by default the mean of a Gaussian approximation of the posterior.
@@ -283,6 +290,7 @@ class SGLD(BlockedStep):
         batching: str = "reshuffle",
         integrator: str | None = None,
         bias_target: float = 0.05,
+        subtract_noise: bool = False,
         center: PointType | None = None,
         potentials: Mapping[str, str] | None = None,
         full: str | Collection[str] = (),
@@ -315,6 +323,12 @@ class SGLD(BlockedStep):
                 'be chosen for it: pass step_size=, or use the default, preconditioner="laplace".'
             )
         self.bias_target = positive("bias_target", bias_target)
+        self.subtract_noise = bool(flag("subtract_noise", subtract_noise))
+        if self.subtract_noise and not self.temperature:
+            raise SettingError(
+                "subtract_noise=True takes off the noise that is injected, and there is none at "
+                "temperature=0: leave it out."
+            )
         steps = None if steps_per_draw is None else updates_of_draw(steps_per_draw)
         size = None if batch_size is None else whole_number("batch_size", batch_size)
         sources = bind(data)
@@ -331,7 +345,14 @@ class SGLD(BlockedStep):
         self.placing = number_of(model, places, at_once)
         backend, target = Backend(compile_kwargs), self.bias_target
         asked = Asked(
-            self.gradient, preconditioner, batching, dynamics, target, backend, self._called
+            self.gradient,
+            preconditioner,
+            batching,
+            dynamics,
+            target,
+            backend,
+            self._called,
+            self.subtract_noise,
         )
         shown = flag("progressbar", progressbar) is not False
         with progress("checking the model", shown=shown, name=self._called) as tell, one_thread():
@@ -508,6 +529,9 @@ class SGLD(BlockedStep):
         if is_covariance:  # one direction is like the other
             accumulated = run.longest.accumulated if run.longest else independent
             law = GaussianLaw.of_one_rate(dynamics, accumulated)
+            if settings.errors:
+                known = settings.errors, matrix, dynamics, accumulated, self.temperature
+                run.known = KnownNoise.of(*known)
         judge = Judge(
             self.coordinate_names,
             self._values.names,
@@ -515,6 +539,7 @@ class SGLD(BlockedStep):
             np.diag(matrix.arrays[0]) if is_covariance else None,
             chosen,
             law,
+            run.known,
         )
         if steps_per_draw is None:
             apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW)

@@ -139,6 +139,7 @@ def test_settings_of_a_run(sampler, sequential, step):
         "total_size": 60,
         "temperature": 1.0,
         "bias_target": 0.05,
+        "subtract_noise": 0,
         "setup_seconds": step.setup_seconds,
         "pymc_sgld": pymc_sgld.__version__,
     }

@@ -22,6 +22,7 @@ from pymc_sgld.batching.order import Reads, RowOrder
 from pymc_sgld.compiled.data import DataInputs
 from pymc_sgld.compiled.repeat import Repeat
 from pymc_sgld.dynamics.base import Dynamics, Evaluation, State
+from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.minibatch.density import LogDensity
@@ -166,6 +167,11 @@ class Updates:
         How the rows of each table are ordered; None where every update reads them all.
     compile_kwargs : dict
         Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
+
+    Attributes
+    ----------
+    known : KnownNoise or None
+        Gradient noise that is taken off the noise that is injected.
     """
 
     def __init__(
@@ -182,6 +188,7 @@ class Updates:
         self.dynamics = dynamics
         self.temperature = temperature
         self.preconditioner = preconditioner
+        self.known: KnownNoise | None = None
         self._size = density.position.type.shape[0]
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled anew
@@ -209,7 +216,7 @@ class Updates:
         refresh, update, density = self._functions
         preconditioner = plan.preconditioner or self.preconditioner
         rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.reads)]
-        noise = self._inputs_of(plan.noise, preconditioner)
+        noise = self._inputs_of(plan, preconditioner)
         sequences = [*rows, plan.step_sizes.astype(self.dtype, copy=False), *noise]
         same = [
             *plan.others,
@@ -246,10 +253,12 @@ class Updates:
 
         return self.dynamics.start(normal, self.temperature)
 
-    def _inputs_of(self, noise: np.ndarray, preconditioner: Preconditioner) -> list[np.ndarray]:
+    def _inputs_of(self, plan: Plan, preconditioner: Preconditioner) -> list[np.ndarray]:
         """Return what updates take of normal numbers: vectors of shape (k, d), then numbers."""
-        size, vectors = self._size, self.dynamics.vectors
+        size, vectors, noise = self._size, self.dynamics.vectors, plan.noise
         pieces = [noise[:, i * size : (i + 1) * size] for i in range(vectors)]
+        if self.known is not None:
+            pieces = [self.known.remaining(z, plan.step_sizes) for z in pieces]
         found = [*self._factored(pieces, preconditioner), *noise[:, vectors * size :].T]
         return [np.ascontiguousarray(z, self.dtype) for z in found]
 

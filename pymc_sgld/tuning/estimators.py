@@ -101,10 +101,14 @@ class EstimatorNoise:
         if density.full:
             none = 2 * [np.zeros((1, len(self._gaussian.mean)))]
             return self._prediction(none, independent)
+        accumulated = slowest_order(density, self._asked.batching).accumulated
+        return self._prediction(self.errors(gradient, density), accumulated)
+
+    def errors(self, gradient: str, density: LogDensity) -> list[np.ndarray]:
+        """Return errors of an estimate: two times those whose squares add up to its covariance."""
         noise, measured = self._noise_of(gradient, density)
         larger = largest_batch(density) / largest_batch(measured)
-        accumulated = slowest_order(density, self._asked.batching).accumulated
-        return self._prediction([half / np.sqrt(larger) for half in noise], accumulated)
+        return [half / np.sqrt(larger) for half in noise]
 
     def mean_shift(self, prediction: GaussianLaw, step_size: float) -> float:
         r"""Return how far off means will be because variances are, in the worst coordinate.
