@@ -148,6 +148,7 @@ class SGNHT(SGHMC):
     """
 
     name = "sgnht"
+    _cannot_explore = "its friction holds the temperature even where nothing is injected"
 
     def __init__(
         self,
@@ -160,11 +161,6 @@ class SGNHT(SGHMC):
         super().__init__(vars, friction=friction, **settings)
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
-        if getattr(schedule, "exploration", 0):
-            raise SettingError(
-                "SGNHT cannot explore without noise: its friction holds the temperature even "
-                "where nothing is injected. Use SGLD or SGHMC, or exploration=0."
-            )
         return Thermostat(self.friction)
 
     def _check(self, settings: Settings) -> None:
@@ -220,6 +216,7 @@ class MALA(SGLD):
 
     name = "mala"
     _reads_all_rows = True
+    _cannot_explore = "its accept step is for the temperature above zero"
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = SGLD.stats_dtypes_shapes | {
         "acceptance_rate": OF_SOME["acceptance_rate"]
     }
@@ -243,11 +240,6 @@ class MALA(SGLD):
         super().__init__(vars, gradient="minibatch", **settings)
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
-        if getattr(schedule, "exploration", 0):
-            raise SettingError(
-                "MALA cannot explore without noise: its accept step is for the temperature above "
-                "zero. Use SGLD or SGHMC with this schedule, or exploration=0."
-            )
         return MetropolisAdjusted()
 
 
@@ -266,7 +258,7 @@ def refuse(settings: dict[str, Any], reasons: dict[str, str], sampler: str) -> N
             )
 
 
-def _sign(sampler: type[SGLD], without: Sequence[str]) -> None:
+def sign(sampler: type[SGLD], without: Sequence[str]) -> None:
     """Show the arguments of SGLD that a sampler passes on, for `help` and editors."""
     own = list(inspect.signature(sampler.__init__).parameters.values())[1:-1]
     names = {parameter.name for parameter in own} | set(without)
@@ -274,9 +266,9 @@ def _sign(sampler: type[SGLD], without: Sequence[str]) -> None:
     sampler.__signature__ = inspect.signature(SGLD).replace(parameters=[*own, *shared])
 
 
-_sign(SGHMC, ["integrator"])
-_sign(SGNHT, ["integrator", "subtract_noise"])
-_sign(
+sign(SGHMC, ["integrator"])
+sign(SGNHT, ["integrator", "subtract_noise"])
+sign(
     MALA,
     ["batch_size", "gradient", "batching", "integrator", "bias_target", "subtract_noise"],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -39,7 +39,7 @@ from pymc_sgld.arguments import (
     whole_number,
 )
 from pymc_sgld.backends.backend import Backend
-from pymc_sgld.batching.epochs import ORDERS, independent, make_order
+from pymc_sgld.batching.epochs import ORDERS, FixedBlocks, independent, make_order
 from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.chain.effects import IntegratedOut
 from pymc_sgld.chain.failures import check_finite
@@ -139,13 +139,14 @@ class SGLD(BlockedStep):
         the start of the chain, tuning included, an integer array of shape (k,), and returns step
         sizes of shape (k,), as a pure function. See :mod:`pymc_sgld.schedules`. By default chosen
         for ``bias_target``, and made smaller while tuning if need be.
-    gradient : {"control_variate", "taylor", "svrg", "minibatch"}
+    gradient : {"control_variate", "taylor", "svrg", "saga", "minibatch"}
         The estimate :math:`\hat g`. ``"minibatch"`` is the prior gradient plus N/n times the
         batch's. The others subtract an expansion of it around the center, of order zero
         (``"control_variate"``) or one (``"taylor"``), and add that of all rows: the same mean, and
         far less variance near the center. Where they have more, the first takes their place.
         ``"svrg"`` is a control variate whose center is a recent position of the chain, for one more
-        pass over all rows in every epoch.
+        pass over all rows in every epoch; ``"saga"`` remembers the last gradient of every batch,
+        and takes no such pass.
     preconditioner : "laplace", "laplace_diagonal", "adaptive", "identity" or array
         :math:`M`, shape (d, d), or its diagonal, shape (d,). ``"laplace"`` is the covariance of a
         Gaussian approximation of the posterior, with more than 500 coordinates a diagonal that is
@@ -162,7 +163,7 @@ class SGLD(BlockedStep):
         your own.
     batching : {"reshuffle", "with_replacement", "without_replacement"}
         How batches are drawn: epochs in a new random order each, independent rows, or independent
-        random subsets.
+        random subsets. With ``gradient="saga"``, fixed blocks of rows, independently.
     integrator : {"leimkuhler_matthews", "euler_maruyama"}, optional
         Average consecutive noises, which makes the update one of second order, or do not, as in
         the textbook. By default the former, but for a schedule or ``gradient="minibatch"``.
@@ -266,6 +267,8 @@ class SGLD(BlockedStep):
     name = "sgld"
     default_blocked = True
     _reads_all_rows: ClassVar[bool] = False
+    _couples: ClassVar[bool] = True  # whether half the step size can be compared
+    _cannot_explore: ClassVar[str] = ""  # the reason, where cycles without noise are refused
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = MEASURED | SETTINGS
     _state_class = SGLDState
 
@@ -315,6 +318,12 @@ class SGLD(BlockedStep):
         self.batching = choice("batching", batching, ORDERS)
         compile_kwargs = compile_settings(compile_kwargs)
         schedule = schedule_or_none(step_size, self.temperature)
+        explores_modes = bool(getattr(schedule, "exploration", 0.0))
+        if explores_modes and self._cannot_explore:
+            raise SettingError(
+                f"{self._called} cannot explore without noise: {self._cannot_explore}. Use SGLD or "
+                "SGHMC with this schedule, or exploration=0."
+            )
         dynamics = self._dynamics(integrator, schedule)
         self.integrator = dynamics.name
         if isinstance(preconditioner, str) and preconditioner == "adaptive" and schedule is None:
@@ -337,6 +346,8 @@ class SGLD(BlockedStep):
                 f'batching="{self.batching}" picks single rows, and data= is read in blocks of '
                 'them: use batching="reshuffle", or put the data into the model.'
             )
+        if self.gradient == "saga":  # of blocks; in epochs its gradients would be biased
+            self.batching = "with_replacement"
         point = complete_point(initial_point, model)
         place = None if center is None else complete_point(center, model, "center")
 
@@ -347,7 +358,7 @@ class SGLD(BlockedStep):
         asked = Asked(
             self.gradient,
             preconditioner,
-            batching,
+            self.batching,
             dynamics,
             target,
             backend,
@@ -435,13 +446,21 @@ class SGLD(BlockedStep):
 
         position, others = self._inputs(point)
         check_finite(self.coordinates, position, self._called)
-        draw = self._transition.draw(self.chain, self.rng, position, others, parameters)
+        draw = self._draw(position, others, parameters)
         new = self._point(draw.position, point)
         if self._integrated is not None:
             # numbers of their own: the others are the same whether effects are recorded or not
             rng = np.random.default_rng((EFFECTS_SEED, self.chain.row_seed, self.chain.draw))
             new = self._integrated.drawn(rng, draw.position, others, new)
         return new, [self._stats(draw)]
+
+    def _draw(
+        self,
+        position: np.ndarray,
+        others: list[np.ndarray],
+        parameters: Callable[[np.ndarray], np.ndarray],
+    ) -> Draw:
+        return self._transition.draw(self.chain, self.rng, position, others, parameters)
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
         """Return the update: what the user named, or what goes with the other settings."""
@@ -511,8 +530,13 @@ class SGLD(BlockedStep):
     ) -> Transition:
         """Return what runs draws with these settings."""
         density, matrix, chosen = settings.density, settings.preconditioner, schedule is None
+        blocks = settings.estimate.blocks
         orders = [
-            None if t.full else make_order(self.batching, t.total_size, t.batch_size)
+            None
+            if t.full
+            else FixedBlocks(t.total_size, t.batch_size)
+            if blocks
+            else make_order(self.batching, t.total_size, t.batch_size)
             for t in density.tables
         ]
         run = Updates(
@@ -556,6 +580,7 @@ class SGLD(BlockedStep):
             is_covariance,
             settings.doubts,
             self._called,
+            self._couples,
         )
 
     def _point(self, position: np.ndarray, point: PointType) -> PointType:

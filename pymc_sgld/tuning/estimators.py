@@ -273,8 +273,13 @@ class EstimatorNoise:
         """Return the noise of an estimator, and the batches that it was measured with."""
         if gradient not in self._noise:
             noise = self._measure(gradient, density, POSITIONS)
-            if gradient == "svrg":  # an anchor is a draw itself: twice as far off as the center
-                noise = [half * np.sqrt(2) for half in noise]
+            estimator, shape = ESTIMATORS[gradient], self._gaussian.shape
+            noise = [np.sqrt(estimator.noise) * half for half in noise]
+            if estimator.own and isinstance(shape, Full):  # of more coordinates a chain will tell
+                roots = shape.preconditioner("laplace", np.dtype(float)).dual(
+                    np.eye(noise[0].shape[1])
+                )
+                noise = [np.concatenate([half, np.sqrt(estimator.own) * roots]) for half in noise]
             self._noise[gradient] = noise, density
         return self._noise[gradient]
 
