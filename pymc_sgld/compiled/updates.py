@@ -389,7 +389,7 @@ class Updates:
         """Refuse to run JAX in a process that was forked from one where it ran: it would hang."""
         if self.static and self._process != os.getpid():
             raise SettingError(
-                "JAX does not survive a fork, and this SGLD was compiled with it: pass "
+                "JAX does not survive a fork, and this step was compiled with it: pass "
                 'mp_ctx="forkserver" (or "spawn", or cores=1) to pm.sample.'
             )
 

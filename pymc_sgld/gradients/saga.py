@@ -57,8 +57,8 @@ def saga(density: LogDensity, center: Center, data: FullData | None = None) -> E
 
     References
     ----------
-    Defazio, Bach and Lacoste-Julien (2014), SAGA: a fast incremental gradient method with support
-    for non-strongly convex composite objectives. Dubey, Reddi, Póczos, Smola, Xing and Williamson
+    Defazio and others (2014), SAGA: a fast incremental gradient method with support for
+    non-strongly convex composite objectives. Dubey, Reddi, Póczos, Smola, Xing and Williamson
     (2016), Variance reduction in stochastic gradient Langevin dynamics, algorithm 1.
     """
     if density.full:
