@@ -55,8 +55,8 @@ class constant:
         if not 1 / LARGEST <= self.step_size <= LARGEST:
             raise SettingError(
                 f"schedules.constant: step_size must be between {1 / LARGEST:.0e} and "
-                f"{LARGEST:.0e}, got {self.step_size!r}: no model has scales so far from one. Leave it out to have it "
-                "chosen."
+                f"{LARGEST:.0e}, got {self.step_size!r}: no model has scales so far from one. "
+                "Leave it out to have it chosen."
             )
 
     def __call__(self, count: np.ndarray) -> np.ndarray:
