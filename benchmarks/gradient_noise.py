@@ -16,7 +16,7 @@ from pymc_sgld import SGLD
 
 ROWS, BATCH, STEP_SIZE = 20_000, 128, 0.02
 OFF = 5.0  # posterior standard deviations
-ESTIMATORS = ("minibatch", "control_variate", "svrg", "taylor")
+ESTIMATORS = ("minibatch", "control_variate", "svrg", "saga", "taylor")
 
 
 def model_of(rng: np.random.Generator) -> pm.Model:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pymc_sgld import minibatch, schedules
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError, SGLDWarning
+from pymc_sgld.replica_exchange import ReplicaExchange
 from pymc_sgld.samplers import MALA, SGHMC, SGNHT
 from pymc_sgld.step import SGLD
 from pymc_sgld.version import __version__
@@ -30,6 +31,7 @@ __all__ = [
     "DataError",
     "MinibatchError",
     "NonFiniteError",
+    "ReplicaExchange",
     "SGLDWarning",
     "SettingError",
     "TrustReport",

@@ -63,17 +63,13 @@ class SGHMC(SGLD):
 
     Examples
     --------
-    >>> import numpy as np
     >>> import pymc as pm
     >>> from pymc_sgld import SGHMC
     >>> with pm.Model():
-    ...     mean = pm.Normal("mean", 0, 10)
-    ...     x = pm.Normal("x", mean, 1, observed=np.random.default_rng(1).normal(3, 1, 1000))
-    ...     step = SGHMC(batch_size=50, compile_kwargs={"mode": "FAST_COMPILE"})
-    >>> step
-    SGHMC(vars=[mean], batch_size=50 of 1000 rows, step_size=constant(step_size=0.548),
-         gradient='control_variate', preconditioner='laplace', temperature=1.0, steps_per_draw=6,
-         batching='reshuffle', integrator='baoab', friction=1.0)
+    ...     x = pm.Normal("x", 0, 10)
+    ...     step = SGHMC(friction=2.0, compile_kwargs={"mode": "FAST_COMPILE"})
+    >>> step.schedule, step.steps_per_draw
+    (constant(step_size=0.548), 3)
     """
 
     name = "sghmc"
@@ -118,7 +114,7 @@ class SGNHT(SGHMC):
     friction : float
         :math:`\gamma`, that of the injected noise, and the mean of the friction without noise.
     **settings
-        Those of :class:`SGHMC`.
+        Those of :class:`SGHMC`, but for ``subtract_noise``.
 
     Raises
     ------
@@ -148,13 +144,19 @@ class SGNHT(SGHMC):
     """
 
     name = "sgnht"
+    _cannot_explore = "its friction holds the temperature even where nothing is injected"
+
+    def __init__(
+        self,
+        vars: Variable | Sequence[Variable] | None = None,
+        *,
+        friction: float = 1.0,
+        **settings: Any,
+    ) -> None:
+        refuse(settings, {"subtract_noise": "its friction takes out the noise"}, self._called)
+        super().__init__(vars, friction=friction, **settings)
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
-        if getattr(schedule, "exploration", 0):
-            raise SettingError(
-                "SGNHT cannot explore without noise: its friction holds the temperature even "
-                "where nothing is injected. Use SGLD or SGHMC, or exploration=0."
-            )
         return Thermostat(self.friction)
 
     def _check(self, settings: Settings) -> None:
@@ -178,8 +180,8 @@ class MALA(SGLD):
     vars : variable or sequence of variables, optional
         Random variables to sample. By default all continuous free variables of the model.
     **settings
-        Those of :class:`SGLD`, but for ``batch_size``, ``gradient``, ``batching``, ``integrator``
-        and ``bias_target``.
+        Those of :class:`SGLD`, but for ``batch_size``, ``gradient``, ``batching``, ``integrator``,
+        ``bias_target`` and ``subtract_noise``.
 
     Raises
     ------
@@ -194,12 +196,10 @@ class MALA(SGLD):
 
     Examples
     --------
-    >>> import numpy as np
     >>> import pymc as pm
     >>> from pymc_sgld import MALA
     >>> with pm.Model():
-    ...     mean = pm.Normal("mean", 0, 10)
-    ...     x = pm.Normal("x", mean, 1, observed=np.random.default_rng(1).normal(3, 1, 1000))
+    ...     x = pm.Normal("x", 0, 10)
     ...     idata = pm.sample(
     ...         100, tune=100, step=MALA(compile_kwargs={"mode": "FAST_COMPILE"}), chains=1,
     ...         quiet=True, progressbar=False, random_seed=1, compute_convergence_checks=False,
@@ -210,6 +210,7 @@ class MALA(SGLD):
 
     name = "mala"
     _reads_all_rows = True
+    _cannot_explore = "its accept step is for the temperature above zero"
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = SGLD.stats_dtypes_shapes | {
         "acceptance_rate": OF_SOME["acceptance_rate"]
     }
@@ -224,6 +225,7 @@ class MALA(SGLD):
                 "batching": all_rows,
                 "integrator": "its update is Euler–Maruyama with an accept step",
                 "bias_target": "its accept step leaves no bias",
+                "subtract_noise": "its gradients have none",
             },
             type(self).__name__,
         )
@@ -232,11 +234,6 @@ class MALA(SGLD):
         super().__init__(vars, gradient="minibatch", **settings)
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
-        if getattr(schedule, "exploration", 0):
-            raise SettingError(
-                "MALA cannot explore without noise: its accept step is for the temperature above "
-                "zero. Use SGLD or SGHMC with this schedule, or exploration=0."
-            )
         return MetropolisAdjusted()
 
 
@@ -255,7 +252,7 @@ def refuse(settings: dict[str, Any], reasons: dict[str, str], sampler: str) -> N
             )
 
 
-def _sign(sampler: type[SGLD], without: Sequence[str]) -> None:
+def sign(sampler: type[SGLD], without: Sequence[str]) -> None:
     """Show the arguments of SGLD that a sampler passes on, for `help` and editors."""
     own = list(inspect.signature(sampler.__init__).parameters.values())[1:-1]
     names = {parameter.name for parameter in own} | set(without)
@@ -263,6 +260,9 @@ def _sign(sampler: type[SGLD], without: Sequence[str]) -> None:
     sampler.__signature__ = inspect.signature(SGLD).replace(parameters=[*own, *shared])
 
 
-_sign(SGHMC, ["integrator"])
-SGNHT.__signature__ = SGHMC.__signature__
-_sign(MALA, ["batch_size", "gradient", "batching", "integrator", "bias_target"])
+sign(SGHMC, ["integrator"])
+sign(SGNHT, ["integrator", "subtract_noise"])
+sign(
+    MALA,
+    ["batch_size", "gradient", "batching", "integrator", "bias_target", "subtract_noise"],
+)

@@ -51,12 +51,12 @@ class constant:
     step_size: float
 
     def __post_init__(self) -> None:
-        _positive("SGLD", step_size=self.step_size)
+        _positive("schedules.constant", step_size=self.step_size)
         if not 1 / LARGEST <= self.step_size <= LARGEST:
             raise SettingError(
-                f"SGLD: step_size must be between {1 / LARGEST:.0e} and {LARGEST:.0e}, got "
-                f"{self.step_size!r}: no model has scales so far from one. Leave it out to have it "
-                "chosen."
+                f"schedules.constant: step_size must be between {1 / LARGEST:.0e} and "
+                f"{LARGEST:.0e}, got {self.step_size!r}: no model has scales so far from one. "
+                "Leave it out to have it chosen."
             )
 
     def __call__(self, count: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "total_size": (np.int64, []),
     "temperature": (np.float64, []),
     "bias_target": (np.float64, []),
+    "subtract_noise": (np.int8, []),
     "setup_seconds": (np.float64, []),
     "placing": (np.int64, []),
     "gradient": (np.int8, []),
@@ -49,11 +50,13 @@ SETTINGS: dict[str, Any] = {
 OF_SOME: dict[str, Any] = {
     "friction": (np.float64, []),
     "acceptance_rate": (np.float64, []),
+    "swap_rate": (np.float64, []),
+    "swapped": (np.int64, []),
 }
 """What only some samplers have: a setting, and what differs from draw to draw."""
 
 WORDS: dict[str, tuple[str, ...]] = {
-    "gradient": ("minibatch", "control_variate", "taylor", "svrg"),
+    "gradient": ("minibatch", "control_variate", "taylor", "svrg", "saga"),
     "preconditioner": (
         "identity",
         "diagonal",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -39,7 +39,7 @@ from pymc_sgld.arguments import (
     whole_number,
 )
 from pymc_sgld.backends.backend import Backend
-from pymc_sgld.batching.epochs import ORDERS, independent, make_order
+from pymc_sgld.batching.epochs import ORDERS, FixedBlocks, independent, make_order
 from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.chain.effects import IntegratedOut
 from pymc_sgld.chain.failures import check_finite
@@ -50,6 +50,7 @@ from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
+from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.messages import LastWords, install
@@ -91,6 +92,7 @@ class SGLDState(StepMethodState):
     gradient: str = field(metadata={"frozen": True})
     preconditioner: str = field(metadata={"frozen": True})
     integrator: str = field(metadata={"frozen": True})
+    subtract_noise: bool = field(metadata={"frozen": True})
 
 
 class SGLD(BlockedStep):
@@ -137,13 +139,14 @@ class SGLD(BlockedStep):
         the start of the chain, tuning included, an integer array of shape (k,), and returns step
         sizes of shape (k,), as a pure function. See :mod:`pymc_sgld.schedules`. By default chosen
         for ``bias_target``, and made smaller while tuning if need be.
-    gradient : {"control_variate", "taylor", "svrg", "minibatch"}
+    gradient : {"control_variate", "taylor", "svrg", "saga", "minibatch"}
         The estimate :math:`\hat g`. ``"minibatch"`` is the prior gradient plus N/n times the
         batch's. The others subtract an expansion of it around the center, of order zero
         (``"control_variate"``) or one (``"taylor"``), and add that of all rows: the same mean, and
         far less variance near the center. Where they have more, the first takes their place.
         ``"svrg"`` is a control variate whose center is a recent position of the chain, for one more
-        pass over all rows in every epoch.
+        pass over all rows in every epoch; ``"saga"`` remembers the last gradient of every batch,
+        and takes no such pass.
     preconditioner : "laplace", "laplace_diagonal", "adaptive", "identity" or array
         :math:`M`, shape (d, d), or its diagonal, shape (d,). ``"laplace"`` is the covariance of a
         Gaussian approximation of the posterior, with more than 500 coordinates a diagonal that is
@@ -160,13 +163,18 @@ class SGLD(BlockedStep):
         your own.
     batching : {"reshuffle", "with_replacement", "without_replacement"}
         How batches are drawn: epochs in a new random order each, independent rows, or independent
-        random subsets.
+        random subsets. With ``gradient="saga"``, fixed blocks of rows, independently.
     integrator : {"leimkuhler_matthews", "euler_maruyama"}, optional
         Average consecutive noises, which makes the update one of second order, or do not, as in
         the textbook. By default the former, but for a schedule or ``gradient="minibatch"``.
     bias_target : float
         Tolerated relative inflation of the posterior variance in the worst direction: what a
         ``step_size`` is chosen for, and half of what a chain may measure without saying so.
+    subtract_noise : bool
+        Whether to inject as much less noise as gradients have of their own, whose covariance
+        :math:`V` is measured when the instance is made: with ``integrator="euler_maruyama"``,
+        :math:`\eta \sim N(0, T \varepsilon M - \tfrac{\varepsilon^2}{4} M V M)`. Then steps may be
+        some times larger than ``bias_target`` has them. Only for ``preconditioner="laplace"``.
     center : dict, optional
         Values of value variables, by name, around which the control variate expands and where the
         covariance is taken; by default the mean of a Gaussian approximation of the posterior.
@@ -259,6 +267,8 @@ class SGLD(BlockedStep):
     name = "sgld"
     default_blocked = True
     _reads_all_rows: ClassVar[bool] = False
+    _couples: ClassVar[bool] = True  # whether half the step size can be compared
+    _cannot_explore: ClassVar[str] = ""  # the reason, where cycles without noise are refused
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = MEASURED | SETTINGS
     _state_class = SGLDState
 
@@ -283,6 +293,7 @@ class SGLD(BlockedStep):
         batching: str = "reshuffle",
         integrator: str | None = None,
         bias_target: float = 0.05,
+        subtract_noise: bool = False,
         center: PointType | None = None,
         potentials: Mapping[str, str] | None = None,
         full: str | Collection[str] = (),
@@ -307,6 +318,12 @@ class SGLD(BlockedStep):
         self.batching = choice("batching", batching, ORDERS)
         compile_kwargs = compile_settings(compile_kwargs)
         schedule = schedule_or_none(step_size, self.temperature)
+        explores_modes = bool(getattr(schedule, "exploration", 0.0))
+        if explores_modes and self._cannot_explore:
+            raise SettingError(
+                f"{self._called} cannot explore without noise: {self._cannot_explore}. Use SGLD or "
+                "SGHMC with this schedule, or exploration=0."
+            )
         dynamics = self._dynamics(integrator, schedule)
         self.integrator = dynamics.name
         if isinstance(preconditioner, str) and preconditioner == "adaptive" and schedule is None:
@@ -315,6 +332,12 @@ class SGLD(BlockedStep):
                 'be chosen for it: pass step_size=, or use the default, preconditioner="laplace".'
             )
         self.bias_target = positive("bias_target", bias_target)
+        self.subtract_noise = bool(flag("subtract_noise", subtract_noise))
+        if self.subtract_noise and not self.temperature:
+            raise SettingError(
+                "subtract_noise=True takes off the noise that is injected, and there is none at "
+                "temperature=0: leave it out."
+            )
         steps = None if steps_per_draw is None else updates_of_draw(steps_per_draw)
         size = None if batch_size is None else whole_number("batch_size", batch_size)
         sources = bind(data)
@@ -323,6 +346,8 @@ class SGLD(BlockedStep):
                 f'batching="{self.batching}" picks single rows, and data= is read in blocks of '
                 'them: use batching="reshuffle", or put the data into the model.'
             )
+        if self.gradient == "saga":  # of blocks; in epochs its gradients would be biased
+            self.batching = "with_replacement"
         point = complete_point(initial_point, model)
         place = None if center is None else complete_point(center, model, "center")
 
@@ -331,7 +356,14 @@ class SGLD(BlockedStep):
         self.placing = number_of(model, places, at_once)
         backend, target = Backend(compile_kwargs), self.bias_target
         asked = Asked(
-            self.gradient, preconditioner, batching, dynamics, target, backend, self._called
+            self.gradient,
+            preconditioner,
+            self.batching,
+            dynamics,
+            target,
+            backend,
+            self._called,
+            self.subtract_noise,
         )
         shown = flag("progressbar", progressbar) is not False
         with progress("checking the model", shown=shown, name=self._called) as tell, one_thread():
@@ -414,13 +446,21 @@ class SGLD(BlockedStep):
 
         position, others = self._inputs(point)
         check_finite(self.coordinates, position, self._called)
-        draw = self._transition.draw(self.chain, self.rng, position, others, parameters)
+        draw = self._draw(position, others, parameters)
         new = self._point(draw.position, point)
         if self._integrated is not None:
             # numbers of their own: the others are the same whether effects are recorded or not
             rng = np.random.default_rng((EFFECTS_SEED, self.chain.row_seed, self.chain.draw))
             new = self._integrated.drawn(rng, draw.position, others, new)
         return new, [self._stats(draw)]
+
+    def _draw(
+        self,
+        position: np.ndarray,
+        others: list[np.ndarray],
+        parameters: Callable[[np.ndarray], np.ndarray],
+    ) -> Draw:
+        return self._transition.draw(self.chain, self.rng, position, others, parameters)
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
         """Return the update: what the user named, or what goes with the other settings."""
@@ -490,8 +530,13 @@ class SGLD(BlockedStep):
     ) -> Transition:
         """Return what runs draws with these settings."""
         density, matrix, chosen = settings.density, settings.preconditioner, schedule is None
+        blocks = settings.estimate.blocks
         orders = [
-            None if t.full else make_order(self.batching, t.total_size, t.batch_size)
+            None
+            if t.full
+            else FixedBlocks(t.total_size, t.batch_size)
+            if blocks
+            else make_order(self.batching, t.total_size, t.batch_size)
             for t in density.tables
         ]
         run = Updates(
@@ -508,6 +553,9 @@ class SGLD(BlockedStep):
         if is_covariance:  # one direction is like the other
             accumulated = run.longest.accumulated if run.longest else independent
             law = GaussianLaw.of_one_rate(dynamics, accumulated)
+            if settings.errors:
+                known = settings.errors, matrix, dynamics, accumulated, self.temperature
+                run.known = KnownNoise.of(*known)
         judge = Judge(
             self.coordinate_names,
             self._values.names,
@@ -515,6 +563,7 @@ class SGLD(BlockedStep):
             np.diag(matrix.arrays[0]) if is_covariance else None,
             chosen,
             law,
+            run.known,
         )
         if steps_per_draw is None:
             apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
@@ -531,6 +580,7 @@ class SGLD(BlockedStep):
             is_covariance,
             settings.doubts,
             self._called,
+            self._couples,
         )
 
     def _point(self, position: np.ndarray, point: PointType) -> PointType:

@@ -52,9 +52,10 @@ def test_what_the_progress_bar_of_pymc_needs_is_a_dependency():
 
 PUBLIC = {
     "pymc_sgld": """
-        Certificate DataError MALA MinibatchError NonFiniteError SGHMC SGLD SGLDWarning SGNHT
-        SettingError TrustReport __version__ certify compare diagnose group_effects minibatch
-        plot_bias plot_comparison run_settings schedules thin_by_step_size
+        Certificate DataError MALA MinibatchError NonFiniteError ReplicaExchange SGHMC SGLD
+        SGLDWarning SGNHT SettingError TrustReport __version__ certify compare diagnose
+        group_effects minibatch plot_bias plot_comparison run_settings schedules
+        thin_by_step_size
     """,
     "pymc_sgld.diagnostics": """
         Certificate TrustReport certify compare diagnose group_effects plot_bias plot_comparison
@@ -72,7 +73,7 @@ def test_public_names(module):
     assert sorted(import_module(module).__all__) == sorted(PUBLIC[module].split())
 
 
-MAY_IMPORT = {  # and all of them the modules in no folder but `step`, `samplers`
+MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
     "backends": "",
     "batching": "",
     "sources": "batching",
@@ -84,7 +85,10 @@ MAY_IMPORT = {  # and all of them the modules in no folder but `step`, `samplers
     "chain": "backends compiled dynamics minibatch tuning",
     "step": "backends batching chain compiled dynamics gradients minibatch sources tuning",
     "samplers": "dynamics step tuning",
-    "diagnostics": "backends chain compiled minibatch sources tuning",
+        Certificate DataError MALA MinibatchError NonFiniteError ReplicaExchange SGHMC SGLD
+        SGLDWarning SGNHT SettingError TrustReport __version__ certify compare diagnose
+        group_effects minibatch plot_bias plot_comparison run_settings schedules
+        thin_by_step_size
 }
 MODULES = "modules"  # those that are in no folder
 
@@ -97,7 +101,7 @@ def test_which_folder_imports_which():
             if folder(other) not in (folder(name), MODULES):
                 found[folder(name)].add(folder(other))
     assert found[MODULES] == set()
-    assert found.pop("pymc_sgld") == {"minibatch", "samplers", "step"}
+    assert found.pop("pymc_sgld") == {"minibatch", "replica_exchange", "samplers", "step"}
     del found[MODULES]
     assert found == {name: set(others.split()) for name, others in MAY_IMPORT.items() if others}
 
@@ -149,6 +153,6 @@ def imported_names(node):
 def folder(module):
     """Return the folder of a module; those that users import stand for themselves."""
     first = module.split(".")[1] if "." in module else module
-    if first in ("pymc_sgld", "samplers", "step") or (PACKAGE / first).is_dir():
+    if first in ("pymc_sgld", "replica_exchange", "samplers", "step") or (PACKAGE / first).is_dir():
         return first
     return MODULES

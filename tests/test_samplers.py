@@ -24,6 +24,7 @@ from pymc_sgld import (
     SGLD,
     SGNHT,
     NonFiniteError,
+    ReplicaExchange,
     SettingError,
     compare,
     diagnose,
@@ -41,8 +42,9 @@ SETTINGS = {
     SGHMC: {"batch_size": 7, "step_size": 0.03, "steps_per_draw": 4, "friction": 2.0} | QUICK,
     SGNHT: {"batch_size": 7, "step_size": 0.03, "steps_per_draw": 4, "friction": 2.0} | QUICK,
     MALA: {"step_size": 1e-3, "steps_per_draw": 4, "preconditioner": "identity"} | COMPILED,
+    ReplicaExchange: {"batch_size": 7, "step_size": 1e-3, "steps_per_draw": 4} | QUICK,
 }
-ROWS = {SGLD: 7, SGHMC: 7, SGNHT: 7, MALA: 60}  # of a batch
+ROWS = {SGLD: 7, SGHMC: 7, SGNHT: 7, MALA: 60, ReplicaExchange: 7}  # of a batch
 
 
 def make(sampler, model, **changes):
@@ -116,7 +118,10 @@ def test_sample_stats(sampler, sequential):
         assert stats[name].dims == ("chain", "draw")
         assert (stats[name] == value).all()
     assert (stats["updates"][0] == 4 * np.arange(4, 10)).all()
-    assert (stats["rows_seen"] == ROWS[sampler] * stats["updates"]).all()
+    read = stats["updates"]
+    if sampler is ReplicaExchange:  # chains, and 8 batches for the densities of each
+        read = 4 * (read + 8 * read / 4)
+    assert (stats["rows_seen"] == ROWS[sampler] * read).all()
     assert (stats["gradient_norm"] > 0).all()
     known = {"step_size", "gradient_norm", "rows_seen", "updates"}
     assert known <= set(sampler.stats_dtypes_shapes)
@@ -130,6 +135,7 @@ def test_settings_of_a_run(sampler, sequential, step):
         SGHMC: {"integrator": "baoab", "friction": 2.0},
         SGNHT: {"integrator": "thermostat", "friction": 2.0},
         MALA: {"integrator": "mala"},
+        ReplicaExchange: {"integrator": "euler_maruyama"},
     }
     assert run_settings(sequential) == own[sampler] | {
         "gradient": "minibatch",
@@ -139,6 +145,7 @@ def test_settings_of_a_run(sampler, sequential, step):
         "total_size": 60,
         "temperature": 1.0,
         "bias_target": 0.05,
+        "subtract_noise": 0,
         "setup_seconds": step.setup_seconds,
         "pymc_sgld": pymc_sgld.__version__,
     }
@@ -282,6 +289,7 @@ def test_scalars_stay_arrays(model, step):
         (SGLD, {"batching": "without_replacement"}),
         (SGHMC, {"batching": "reshuffle"}),
         (MALA, {}),
+        (ReplicaExchange, {}),
     ],
 )
 def test_restored_state_replays(sampler, batching, model):
@@ -308,6 +316,7 @@ def test_restored_state_replays(sampler, batching, model):
         (SGLD, {"preconditioner": np.ones(4)}),
         (SGHMC, {"friction": 1.0}),
         (MALA, {"temperature": 0.5}),
+        (ReplicaExchange, {"temperatures": (1, 3)}),
     ],
 )
 def test_state_of_other_settings_is_refused(sampler, setting, model):
@@ -354,9 +363,9 @@ def test_states_are_compared_entry_by_entry(model, step):
 # backends
 
 
-def last_point(sampler, mode):
+def last_point(sampler, mode, **changes):
     model = mixed()
-    step = make(sampler, model, compile_kwargs={"mode": mode})
+    step = make(sampler, model, compile_kwargs={"mode": mode}, **changes)
     return draws(step, model.initial_point(), 3)[-1][0]
 
 
@@ -372,15 +381,19 @@ def test_backends_agree():
     quick = "FAST_COMPILE"
     points = {(sampler, quick): last_point(sampler, quick) for sampler in SETTINGS}
     points[SGLD, "NUMBA"] = last_point(SGLD, "NUMBA")
+    saga = [last_point(SGLD, mode, gradient="saga") for mode in (quick, "NUMBA")]
     default = last_default_point("FAST_COMPILE")
     spawn = multiprocessing.get_context("spawn")  # JAX starts threads: no fork after it
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         for sampler in SETTINGS:
             points[sampler, "JAX"] = pool.submit(last_point, sampler, "JAX").result()
+        saga.append(pool.submit(last_point, SGLD, "JAX", gradient="saga").result())
         on_jax = pool.submit(last_default_point, "JAX").result()
     for (sampler, _), point in points.items():
         for name, value in points[sampler, "FAST_COMPILE"].items():
             np.testing.assert_allclose(point[name], value, rtol=1e-9)
+    for name, value in saga[0].items():
+        np.testing.assert_allclose([point[name] for point in saga[1:]], [value] * 2, rtol=1e-9)
     for name, value in default.items():
         np.testing.assert_allclose(on_jax[name], value, rtol=1e-6)
 
@@ -481,6 +494,10 @@ def test_arguments_are_seen_by_help():
         (MALA, {"batching": "reshuffle"}, "MALA has no batching"),
         (MALA, {"integrator": "mala"}, "MALA has no integrator"),
         (MALA, {"bias_target": 0.1}, "MALA has no bias_target: its accept step leaves no bias"),
+        (ReplicaExchange, {"temperatures": (1,)}, "must be two numbers or more"),
+        (ReplicaExchange, {"temperatures": (2, 4)}, "and the first 1: its draws are kept"),
+        (ReplicaExchange, {"temperatures": (1, 4, 3)}, "each above the one before"),
+        (ReplicaExchange, {"temperature": 2}, "has no temperature: it has temperatures"),
         (MALA, {"temperature": 0}, "temperature=0 leaves no chance to an accept step: use SGLD"),
         (MALA, {"temperature": "hot"}, "temperature='hot' must be a number"),
     ],

@@ -108,6 +108,44 @@ class WithoutReplacement(_IndependentBatches):
         return np.stack(batches)
 
 
+class FixedBlocks(_IndependentBatches):
+    """One of the same blocks in every update, at random: what is known of one comes back.
+
+    The rows are shuffled once, and a batch is a block. Where the batch size does not divide the
+    number of rows, the last block ends with the rows, and begins with some of the one before.
+
+    Attributes
+    ----------
+    blocks : int
+        How many there are.
+    """
+
+    def __init__(self, total_size: int, batch_size: int) -> None:
+        super().__init__(total_size, batch_size, batch_size)
+        self.blocks = -(-total_size // batch_size)
+
+    def reads(
+        self, rng: np.random.Generator, seed: int, first_update: int, updates: int
+    ) -> np.ndarray:
+        """Return the first rows of independent blocks, shape (updates, 1)."""
+        return self._starts(rng.integers(self.blocks, size=(updates, 1)))
+
+    def in_turn(self, first: int, updates: int) -> np.ndarray:
+        """Return what updates read that take one block after the other, shape (updates, 1)."""
+        return self._starts(np.arange(first, first + updates)[:, None] % self.blocks)
+
+    def places(self, reads: np.ndarray) -> np.ndarray:
+        """Return which blocks these are, shape (updates,)."""
+        return -(-reads[:, 0] // self.batch_size)
+
+    def storage_order(self) -> np.ndarray:
+        """Return the fixed shuffle behind the blocks."""
+        return np.random.default_rng(_STORAGE_SEED).permutation(self.total_size)
+
+    def _starts(self, places: np.ndarray) -> np.ndarray:
+        return np.minimum(places * self.batch_size, self.total_size - self.batch_size)
+
+
 class Reshuffle(StoredOrder):
     """Epochs in a new random order each: every row is read exactly once an epoch.
 

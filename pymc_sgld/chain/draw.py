@@ -65,6 +65,8 @@ class Transition:
         What is to be said of every chain, whatever its readings.
     sampler : str
         As the user calls it.
+    couples : bool
+        Whether a coupled chain with half the step size can follow a chain.
     """
 
     run: Updates
@@ -78,6 +80,7 @@ class Transition:
     is_covariance: bool
     doubts: Sequence[Message] = ()
     sampler: str = "SGLD"
+    couples: bool = True
 
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile, by a call that moves nothing, where all chains profit from it."""
@@ -233,7 +236,7 @@ class Transition:
 
     def _new_coupled(self, length: int) -> CoupledDifference:
         order = 1 if self.run.orders else self.run.dynamics.order  # gradient noise: the first
-        length = 0 if self._is_adjusted else length
+        length = 0 if self._is_adjusted or not self.couples else length
         return CoupledDifference(len(self.judge.parameters), length, order)
 
     def _disperse(self, rng: np.random.Generator, position: np.ndarray, scale: float) -> np.ndarray:
@@ -246,7 +249,12 @@ class Transition:
 
     def _remember(self, chain: Chain, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Renew what estimate and preconditioner remember of the chain, where it is time."""
-        memory = self.run.memory
+        memory, blocks = self.run.memory, self.run.blocks
+        if blocks is not None and not chain.draw:
+            most = max(blocks.counts)
+            together = self.steps_per_draw if self.run.static else most
+            chain.extra += self.run.remembered(chain.extra, others, together)
+            chain.batches += most
         if memory is not None and chain.updates - chain.remembered >= memory.every:
             chain.memory = memory.refresh(position, others)
             chain.remembered = chain.updates

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from pymc_sgld.chain.coupled import GROUPS, Bias
 from pymc_sgld.chain.noise_monitor import Reading
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
+from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.messages import Message, Reason
 from pymc_sgld.tolerance import CHAIN_FALSE_ALARMS, MEAN_TOLERANCE, SD_TOLERANCE
 from pymc_sgld.wording import apart
@@ -57,6 +58,8 @@ class Judge:
         Whether the step size was chosen for the target, and not given.
     law : GaussianLaw or None
         What a Gaussian posterior becomes; None where the posterior is not known.
+    known : KnownNoise or None
+        Gradient noise that is taken off the noise that is injected.
     """
 
     names: Sequence[str]
@@ -65,6 +68,7 @@ class Judge:
     variances: np.ndarray | None
     chosen: bool
     law: GaussianLaw | None = None
+    known: KnownNoise | None = None
     _latest: dict[float, tuple[float, float]] = field(init=False, repr=False, default_factory=dict)
 
     def added(self, reading: Reading, step_size: float, factor: float = 1.0) -> np.ndarray:
@@ -87,7 +91,8 @@ class Judge:
         own, remains = self._own_and_remains(factor * step_size)
         if self.variances is None:
             return _known([own + factor * remains * reading.threshold])
-        return _known(own + factor * reading.noise * remains / self.variances)
+        taken = 0.0 if self.known is None else self.known.taken(factor * step_size)
+        return _known(own + factor * reading.noise * remains / self.variances - taken)
 
     def _own_and_remains(self, step_size: float) -> tuple[float, float]:
         """Return what the injected noise adds, and the share of gradient noise that is left."""

@@ -28,13 +28,19 @@ class Repeat:
         that are kept of every time.
     sequences, states : int
         How many of its inputs are sequences, and how many are the state.
+    tables : int
+        How many of the state, its last ones, are one row of a table, which row the same number of
+        sequences say, the last ones.
     """
 
-    def __init__(self, function: Callable[..., Any], sequences: int, states: int) -> None:
-        self.function, self._sequences, self._states = function, sequences, states
+    def __init__(
+        self, function: Callable[..., Any], sequences: int, states: int, tables: int = 0
+    ) -> None:
+        self.function, self._sequences, self.states = function, sequences, states
+        self._tables = tables
 
     def __call__(self, sequences: Arrays, state: Arrays, others: Arrays) -> list[Any]:
-        """Return the last state, and what was kept, shape (k, d)."""
+        """Return the last state, tables in the place of rows, and what was kept, shape (k, d)."""
         return list(self._run(*sequences, *state, *others))
 
     @cached_property
@@ -46,24 +52,37 @@ class Repeat:
 
     def _by_python(self, *inputs: np.ndarray) -> list[np.ndarray]:
         first = self._sequences
-        sequences, others = inputs[:first], inputs[first + self._states :]
-        state, kept = list(inputs[first : first + self._states]), []
+        sequences, others = inputs[:first], inputs[first + self.states :]
+        state, kept = list(inputs[first : first + self.states]), []
+        own = self.states - self._tables
+        tables = [table.copy() for table in state[own:]]
         for k in range(len(sequences[0])):
-            found = self.function(*[entries[k : k + 1] for entries in sequences], *state, *others)
-            state = found[: self._states]
-            kept.append(found[self._states :])
-        return [*state, *map(np.array, zip(*kept, strict=True))]
+            entries = [sequence[k : k + 1] for sequence in sequences]
+            rows = [entry[0] for entry in entries[first - self._tables :]]
+            read = [table[row] for table, row in zip(tables, rows, strict=True)]
+            found = self.function(*entries, *state[:own], *read, *others)
+            state = found[: self.states]
+            for table, row, new in zip(tables, rows, state[own:], strict=True):
+                table[row] = new
+            kept.append(found[self.states :])
+        return [*state[:own], *tables, *map(np.array, zip(*kept, strict=True))]
 
     def _by_jax(self) -> Callable[..., Sequence[Any]]:
         import jax
 
         update = self.function.vm.jit_fn  # type: ignore[attr-defined]
-        first, last = self._sequences, self._sequences + self._states
+        first, last = self._sequences, self._sequences + self.states
+        own, places = self.states - self._tables, self._sequences - self._tables
 
         def repeat(*inputs: Any) -> list[Any]:
             def one(state: tuple[Any, ...], entries: tuple[Any, ...]) -> tuple[Any, Any]:
-                found = update(*[entry[None] for entry in entries], *state, *inputs[last:])
-                return tuple(found[: self._states]), tuple(found[self._states :])
+                tables, rows = state[own:], entries[places:]
+                read = [table[row] for table, row in zip(tables, rows, strict=True)]
+                given = [entry[None] for entry in entries]
+                found = update(*given, *state[:own], *read, *inputs[last:])
+                renewed = zip(tables, rows, found[own : self.states], strict=True)
+                written = [table.at[row].set(new) for table, row, new in renewed]
+                return (*found[:own], *written), tuple(found[self.states :])
 
             state, kept = jax.lax.scan(one, inputs[first:last], inputs[:first])
             return [*state, *kept]
@@ -88,11 +107,19 @@ class Repeat:
         outputs = [v.type for v in self.function.maker.fgraph.outputs]  # type: ignore[attr-defined]
         inputs = len(self.function.maker.fgraph.inputs)  # type: ignore[attr-defined]
         sequences = [f"sequence{i}" for i in range(self._sequences)]
-        state = [f"state{i}" for i in range(self._states)]
+        state = [f"state{i}" for i in range(self.states)]
         others = [f"other{i}" for i in range(inputs - len(sequences) - len(state))]
         kept = [f"kept{i}" for i in range(len(outputs) - len(state))]
         new = [f"new{i}" for i in range(len(outputs))]
         entries = [f"{name}[k : k + 1]" for name in sequences]
+        tables = dict(
+            zip(
+                state[len(state) - self._tables :],
+                [f"{name}[k]" for name in sequences[len(sequences) - self._tables :]],
+                strict=True,
+            )
+        )
+        read = [f"{name}[{tables[name]}]" if name in tables else name for name in state]
         lines = [
             f"def repeat({', '.join([*sequences, *state, *others])}):",
             f"    n = {sequences[0]}.shape[0]",
@@ -102,10 +129,10 @@ class Repeat:
             lines.append(f"    {name} = np.empty((n, {of.shape[0]}), {state[0]}.dtype)")
         lines += [
             "    for k in range(n):",
-            f"        {', '.join(new)}, = update({', '.join([*entries, *state, *others])})",
+            f"        {', '.join(new)}, = update({', '.join([*entries, *read, *others])})",
         ]
         for name, found, of in zip([*state, *kept], new, outputs, strict=True):
-            place = "k, " if name in kept else ""
+            place = "k, " if name in kept else f"{tables[name]}, " if name in tables else ""
             if of.ndim:
                 lines.append(f"        for i in range({of.shape[0]}):")
                 lines.append(f"            {name}[{place}i] = {found}[i]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,13 +18,14 @@ from pytensor.link.jax.linker import JAXLinker
 
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.backends.function_cache import cached
-from pymc_sgld.batching.epochs import StoredOrder
+from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder
 from pymc_sgld.batching.order import Reads, RowOrder
 from pymc_sgld.compiled.data import DataInputs
 from pymc_sgld.compiled.repeat import Repeat
 from pymc_sgld.dynamics.base import Dynamics, Evaluation, State
+from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.errors import SettingError
-from pymc_sgld.gradients.base import Estimate
+from pymc_sgld.gradients.base import Blocks, Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import Preconditioner
 
@@ -61,15 +63,23 @@ class _Target:
     ) -> None:
         self._graph, self._data = graph, data
         self._preconditioner, self._matrices = preconditioner, matrices
+        self._evaluated = graph.position
 
     def __call__(self, position: Variable) -> Evaluation:
         """Return the estimate of the gradient, and its product with the preconditioner."""
+        self._evaluated = position
         gradient = self._at(position, self._graph.gradient)
         return Evaluation(gradient, self._preconditioner.multiply(gradient, *self._matrices))
 
     def log_density(self, position: Variable) -> Variable:
-        """Return the log density, with the likelihood of the rows as it is."""
+        """Return the log density, as the rows estimate it."""
         return self._at(position, self._graph.log_density)
+
+    def renewed(self, blocks: Blocks) -> list[Variable]:
+        """Return what blocks remember of the gradient: their total, and a row of each table."""
+        new = [self._at(self._evaluated, graph) for graph in blocks.renewed]
+        changes = [after - before for after, before in zip(new, blocks.stored, strict=True)]
+        return [pt.add(blocks.total, *changes), *new]
 
     def _at(self, position: Variable, graph: Variable) -> Variable:
         replacements = {self._graph.position: position} | self._data
@@ -129,8 +139,8 @@ class Outcome(NamedTuple):
     preconditioned : ndarray, shape (k, d)
         The same, multiplied by the preconditioner.
     log_density : ndarray, scalar
-        At the new position, with the likelihood of the last batches, unscaled: minus infinity
-        or NaN where the density ends.
+        At the new position, as the last batches estimate it: minus infinity or NaN where the
+        density ends.
     """
 
     state: State
@@ -166,6 +176,11 @@ class Updates:
         How the rows of each table are ordered; None where every update reads them all.
     compile_kwargs : dict
         Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
+
+    Attributes
+    ----------
+    known : KnownNoise or None
+        Gradient noise that is taken off the noise that is injected.
     """
 
     def __init__(
@@ -182,15 +197,22 @@ class Updates:
         self.dynamics = dynamics
         self.temperature = temperature
         self.preconditioner = preconditioner
+        self.known: KnownNoise | None = None
         self._size = density.position.type.shape[0]
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled anew
         self._mode = Backend(compile_kwargs).mode
         self.static = isinstance(self._mode.linker, JAXLinker)
-        log_density = pt.add(density.log_prior, pt.constant(0), *density.log_likelihoods)
+        scaled = [
+            np.asarray(table.scale, graph.type.dtype) * graph
+            for table, graph in zip(density.tables, density.log_likelihoods, strict=True)
+        ]
+        log_density = pt.add(density.log_prior, pt.constant(0), *scaled)
         self._density = density.without_data()
         self._inside = density.inside
-        needed = set(ancestors([estimate.gradient, log_density, *self._inside.values()]))
+        renewed = estimate.blocks.renewed if estimate.blocks else ()
+        outputs = [estimate.gradient, log_density, *renewed, *self._inside.values()]
+        needed = set(ancestors(outputs))
         self._inputs = DataInputs(density, orders, needed, slices=not self.static)
         self.orders = self._inputs.orders
         self._graph = _Graph(
@@ -201,7 +223,7 @@ class Updates:
             list(estimate.arrays),
         )
         self._constants = list(estimate.arrays.values())
-        self.memory = estimate.memory
+        self.memory, self.blocks = estimate.memory, estimate.blocks
         self._process = os.getpid()
 
     def __call__(self, state: State, plan: Plan) -> Outcome:
@@ -209,15 +231,13 @@ class Updates:
         refresh, update, density = self._functions
         preconditioner = plan.preconditioner or self.preconditioner
         rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.reads)]
-        noise = self._inputs_of(plan.noise, preconditioner)
-        sequences = [*rows, plan.step_sizes.astype(self.dtype, copy=False), *noise]
-        same = [
-            *plan.others,
-            *preconditioner.arrays,
-            *(plan.memory or self._constants),
-            *self._inputs.arrays(plan.reads),
-        ]
+        noise = self._inputs_of(plan, preconditioner)
+        places = self._places(plan.reads)
+        sequences = [*rows, plan.step_sizes.astype(self.dtype, copy=False), *noise, *places]
+        same = self._same(plan, preconditioner)
         now = [np.asarray(array, self.dtype) for array in state]
+        if len(now) < update.states:
+            now += self._nothing()
         with np.errstate(all="ignore"):  # what is not finite is found in the result
             if refresh is not None:
                 now = refresh(*[of_order[:1] for of_order in rows], *now, *same)
@@ -225,6 +245,71 @@ class Updates:
             [found] = density(*[of_order[-1:] for of_order in rows], new[0], *same)
         new, found = [np.asarray(array) for array in new], np.asarray(found)  # JAX has its own
         return Outcome(tuple(new), np.asarray(gradients), np.asarray(preconditioned), found)
+
+    def at(self, temperature: float) -> Updates:
+        """Return the same at another temperature: what is compiled is shared."""
+        new = copy(self)
+        new.temperature = temperature
+        return new
+
+    def log_density(
+        self, position: np.ndarray, reads: Sequence[Reads], others: list[np.ndarray]
+    ) -> float:
+        """Return the log density of a position, as the rows of one update estimate it."""
+        nothing = np.zeros((1, self.normals), self.dtype)
+        plan = Plan(nothing[:, 0], nothing, reads, others)
+        rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(reads)]
+        at = np.asarray(position, self.dtype)
+        with np.errstate(all="ignore"):
+            [found] = self._functions.log_density(*rows, at, *self._same(plan, self.preconditioner))
+        return float(found)
+
+    def _same(self, plan: Plan, preconditioner: Preconditioner) -> list[np.ndarray]:
+        """Return what is the same in all updates."""
+        return [
+            np.asarray(self.temperature, self.dtype),
+            *plan.others,
+            *preconditioner.arrays,
+            *(plan.memory or self._constants),
+            *self._inputs.arrays(plan.reads),
+        ]
+
+    def remembered(self, extra: State, others: list[np.ndarray], together: int) -> State:
+        """Return what blocks remember first: all of them are evaluated at the center.
+
+        Parameters
+        ----------
+        extra : tuple of ndarray
+            What a state of the dynamics has beside the position.
+        others : list of ndarray
+            Values of the variables that the step does not move.
+        together : int
+            Blocks that are evaluated in a call, at most.
+        """
+        assert self.blocks is not None
+        state: State = (self.blocks.center, *extra)
+        for first in range(0, max(self.blocks.counts), together):
+            reads = [order.in_turn(first, together) for order in self._fixed]
+            nothing = np.zeros((together, self.normals), self.dtype)
+            state = self(state, Plan(nothing[:, 0], nothing, reads, others)).state
+        tables = state[-len(self.blocks.counts) :]
+        return np.sum([table.sum(axis=0) for table in tables], axis=0), *tables
+
+    @property
+    def _fixed(self) -> list[FixedBlocks]:
+        return [order for order in self.orders if isinstance(order, FixedBlocks)]
+
+    def _places(self, reads: Sequence[Reads]) -> list[np.ndarray]:
+        """Return which blocks updates read, where something is remembered of them."""
+        if self.blocks is None:
+            return []
+        return [order.places(of) for order, of in zip(self._fixed, reads, strict=True)]
+
+    def _nothing(self) -> list[np.ndarray]:
+        """Return what blocks remember where nothing is known."""
+        assert self.blocks is not None
+        sizes = [(self._size,), *[(count, self._size) for count in self.blocks.counts]]
+        return [np.zeros(size, self.dtype) for size in sizes]
 
     @property
     def normals(self) -> int:
@@ -246,10 +331,12 @@ class Updates:
 
         return self.dynamics.start(normal, self.temperature)
 
-    def _inputs_of(self, noise: np.ndarray, preconditioner: Preconditioner) -> list[np.ndarray]:
+    def _inputs_of(self, plan: Plan, preconditioner: Preconditioner) -> list[np.ndarray]:
         """Return what updates take of normal numbers: vectors of shape (k, d), then numbers."""
-        size, vectors = self._size, self.dynamics.vectors
+        size, vectors, noise = self._size, self.dynamics.vectors, plan.noise
         pieces = [noise[:, i * size : (i + 1) * size] for i in range(vectors)]
+        if self.known is not None:
+            pieces = [self.known.remaining(z, plan.step_sizes) for z in pieces]
         found = [*self._factored(pieces, preconditioner), *noise[:, vectors * size :].T]
         return [np.ascontiguousarray(z, self.dtype) for z in found]
 
@@ -302,7 +389,7 @@ class Updates:
         """Refuse to run JAX in a process that was forked from one where it ran: it would hang."""
         if self.static and self._process != os.getpid():
             raise SettingError(
-                "JAX does not survive a fork, and this SGLD was compiled with it: pass "
+                "JAX does not survive a fork, and this step was compiled with it: pass "
                 'mp_ctx="forkserver" (or "spawn", or cores=1) to pm.sample.'
             )
 
@@ -341,8 +428,16 @@ class Updates:
             for (variable, i), array in zip(self._inputs.items, stored, strict=True)
         }
         target = _Target(self._graph, data, self.preconditioner, matrices)
-        sequences = [*rows, step_sizes, *noise]
-        same = [*others, *matrices, *constants, *stored]
+        sequences, remembered = [*rows, step_sizes, *noise], []
+        if self.blocks is not None:
+            places = [pt.tensor(f"places{i}", dtype="int64", shape=(1,)) for i in range(len(rows))]
+            data |= dict(zip(self.blocks.places, [place[0] for place in places], strict=True))
+            sequences, remembered = (
+                [*sequences, *places],
+                [self.blocks.total, *self.blocks.stored],
+            )
+        temperature = pt.scalar("temperature", dtype=dtype)
+        same = [temperature, *others, *matrices, *constants, *stored]
 
         def made(outputs: Sequence[Variable], inputs: Sequence[Variable]) -> Any:
             settings = self._compile_kwargs | {"mode": self._mode}
@@ -354,22 +449,24 @@ class Updates:
 
             return cached(inputs, outputs, (self._mode, repr(self._compile_kwargs)), make)
 
-        def typed(arrays: Sequence[Variable]) -> list[Variable]:
+        def typed(arrays: Sequence[Variable], like: Sequence[Variable] = state) -> list[Variable]:
             return [
                 pt.specify_shape(array, variable.type.shape).astype(dtype)
-                for array, variable in zip(arrays, state, strict=True)
+                for array, variable in zip(arrays, like, strict=True)
             ]
 
         first = self.dynamics.refresh(tuple(state), target)
-        temperature = np.asarray(self.temperature, dtype)
         new, found = self.dynamics.update(
             tuple(state), target, tuple(z[0] for z in noise), step_sizes[0], temperature
         )
-        update = made([*typed(new), *found], [*sequences, *state, *same])
+        after = [] if self.blocks is None else typed(target.renewed(self.blocks), remembered)
+        update = made([*typed(new), *after, *found], [*sequences, *state, *remembered, *same])
         density = target.log_density(position)
         return _Functions(
             made(typed(first), [*rows, *state, *same]) if first != tuple(state) else None,
-            Repeat(update, len(sequences), len(state)),
+            Repeat(
+                update, len(sequences), len(state) + len(remembered), max(0, len(remembered) - 1)
+            ),
             made([density], [*rows, position, *same]),
         )
 

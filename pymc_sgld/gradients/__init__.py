@@ -4,6 +4,7 @@ r"""Estimators of the full-data gradient of the log posterior, as graphs, one fi
 ``minibatch``         the gradient of a batch, scaled
 ``control_variates``  the same less its expansion around a center
 ``svrg``              the same around a center that follows the chain
+``saga``              the same with the last gradient of every block of rows
 
 An estimator takes the log density for a batch of rows, and a center where the derivatives of all
 rows are known. It returns a graph of the position, of the data of the batch, and of constant
@@ -19,16 +20,16 @@ Notation: :math:`\ell_i` the log-likelihood of row :math:`i`, :math:`B` a batch 
 several tables of rows, each has its own sum and its own :math:`N/n`.
 """
 
-from collections.abc import Callable
-
-from pymc_sgld.gradients.base import Estimate
+from pymc_sgld.gradients.base import Estimator
 from pymc_sgld.gradients.control_variates import control_variate, taylor
 from pymc_sgld.gradients.minibatch import minibatch
+from pymc_sgld.gradients.saga import saga
 from pymc_sgld.gradients.svrg import svrg
 
-ESTIMATORS: dict[str, Callable[..., Estimate]] = {
-    "minibatch": minibatch,
-    "control_variate": control_variate,
-    "taylor": taylor,
-    "svrg": svrg,
+ESTIMATORS: dict[str, Estimator] = {
+    "minibatch": Estimator(minibatch),
+    "control_variate": Estimator(control_variate),
+    "taylor": Estimator(taylor),
+    "svrg": Estimator(svrg, noise=2.0),
+    "saga": Estimator(saga, noise=2.0, own=1.0),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
 
 from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.minibatch.density import LogDensity, gradient_of
@@ -44,9 +45,13 @@ def minibatch(
         graph if table.full else np.asarray(table.scale, graph.type.dtype) * graph
         for table, graph in terms
     ]
-    gradient = gradient_of([density.log_prior, *scaled], density)
+    return Estimate(inside(density, gradient_of([density.log_prior, *scaled], density)))
+
+
+def inside(density: LogDensity, gradient: Variable) -> Variable:
+    """Return a gradient that is NaN outside the support of the density."""
     conditions = [c for of_term in density.conditions.values() for c in of_term]
-    if conditions:
-        inside = pt.all([pt.all(condition) for condition in conditions])
-        gradient = pt.switch(inside, gradient, np.asarray(np.nan, density.position.dtype))
-    return Estimate(gradient)
+    if not conditions:
+        return gradient
+    is_inside = pt.all([pt.all(condition) for condition in conditions])
+    return pt.switch(is_inside, gradient, np.asarray(np.nan, density.position.dtype))

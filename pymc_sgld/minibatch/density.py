@@ -200,7 +200,7 @@ class LogDensity:
             names = ", ".join(f'"{c.name}"' for c in self.coordinates)
             raise SettingError(
                 f"the log density has no gradient by {names}, because an operation in it has none: "
-                f"{error}. SGLD cannot sample them; another step method may."
+                f"{error}. This step method cannot sample them; another one may."
             ) from error
 
     def function(

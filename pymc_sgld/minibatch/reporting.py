@@ -48,7 +48,7 @@ class Report:
         ``"by groups"``, a group with all of its rows, and the ``batch`` is an average.
     refusals : dict
         For each variable that cannot be minibatched, the reason and the way out: the message of
-        the error that ``SGLD`` raises.
+        the error that a step method raises.
     notes : list of str
         What is integrated out, or not and why; what is read in full at every update.
     """

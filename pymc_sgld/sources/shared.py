@@ -131,8 +131,8 @@ def _open_nameless(process: int, number: int, device: int, inode: int, size: int
 
 def _gone() -> DataError:
     return DataError(
-        "the data of this SGLD are gone: they lived in the memory of the process that made it, "
-        "which has ended. Make a new SGLD."
+        "the data of this step are gone: they lived in the memory of the process that made it, "
+        "which has ended. Make a new one."
     )
 
 

@@ -80,7 +80,7 @@ class Source(ABC):
         except Exception as error:
             raise DataError(
                 f"{where} cannot be read: {type(error).__name__}: {error}. Look whether the data "
-                "are as they were when this SGLD was made, and make a new one."
+                "are as they were when this step was made, and make a new one."
             ) from error
 
     def __len__(self) -> int:

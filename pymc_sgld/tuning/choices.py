@@ -102,7 +102,8 @@ def choose(
     if not asked.by_laplace:  # checked before the work begins
         given = make_preconditioner(asked.preconditioner, search.names, dtype)
     expands = asked.gradient != "minibatch" and not density.full
-    if given is not None and not tunes_step and not expands and rows.effects is None:
+    measures = tunes_step or expands or asked.subtract_noise
+    if given is not None and not measures and rows.effects is None:
         if search.center is not None:
             check_center()
         estimate = ESTIMATORS["minibatch"](density, None)
@@ -116,6 +117,12 @@ def choose(
     parents = set().union(*rows.parents.values())
     doubts = doubts_about(gaussian, data.coordinates, search, parents, asked)
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
+    if asked.subtract_noise and matrix.name != "laplace":
+        raise SettingError(
+            "subtract_noise=True is for coordinates in which all directions of the posterior are "
+            f'alike, and the preconditioner is "{matrix.name}": use the default, '
+            'preconditioner="laplace", which is one up to 500 coordinates, or leave it out.'
+        )
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     rough = max(gaussian.fisher_divergence, gaussian.worst)
     open_size = tunes_step and tunes_batch and not any(term.declared for term in rows.terms)
@@ -152,7 +159,10 @@ def choose(
         density = noise.with_rows_at_center(gradient, density)
     kept = None if matrix.name == "laplace" else prediction
     estimate = noise.estimate(gradient, density)
-    return Settings(density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts)
+    errors = noise.errors(gradient, density) if asked.subtract_noise and not density.full else ()
+    return Settings(
+        density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts, errors
+    )
 
 
 def _batch_size(

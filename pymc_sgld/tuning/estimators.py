@@ -101,10 +101,14 @@ class EstimatorNoise:
         if density.full:
             none = 2 * [np.zeros((1, len(self._gaussian.mean)))]
             return self._prediction(none, independent)
+        accumulated = slowest_order(density, self._asked.batching).accumulated
+        return self._prediction(self.errors(gradient, density), accumulated)
+
+    def errors(self, gradient: str, density: LogDensity) -> list[np.ndarray]:
+        """Return errors of an estimate: two times those whose squares add up to its covariance."""
         noise, measured = self._noise_of(gradient, density)
         larger = largest_batch(density) / largest_batch(measured)
-        accumulated = slowest_order(density, self._asked.batching).accumulated
-        return self._prediction([half / np.sqrt(larger) for half in noise], accumulated)
+        return [half / np.sqrt(larger) for half in noise]
 
     def mean_shift(self, prediction: GaussianLaw, step_size: float) -> float:
         r"""Return how far off means will be because variances are, in the worst coordinate.
@@ -269,8 +273,13 @@ class EstimatorNoise:
         """Return the noise of an estimator, and the batches that it was measured with."""
         if gradient not in self._noise:
             noise = self._measure(gradient, density, POSITIONS)
-            if gradient == "svrg":  # an anchor is a draw itself: twice as far off as the center
-                noise = [half * np.sqrt(2) for half in noise]
+            estimator, shape = ESTIMATORS[gradient], self._gaussian.shape
+            noise = [np.sqrt(estimator.noise) * half for half in noise]
+            if estimator.own and isinstance(shape, Full):  # of more coordinates a chain will tell
+                roots = shape.preconditioner("laplace", np.dtype(float)).dual(
+                    np.eye(noise[0].shape[1])
+                )
+                noise = [np.concatenate([half, np.sqrt(estimator.own) * roots]) for half in noise]
             self._noise[gradient] = noise, density
         return self._noise[gradient]
 

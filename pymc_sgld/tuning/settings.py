@@ -38,6 +38,8 @@ class Asked:
         What runs the updates, and what takes long before them.
     sampler : str
         As the user calls it.
+    subtract_noise : bool
+        Whether the noise of gradients is to be known.
     """
 
     gradient: str
@@ -47,6 +49,7 @@ class Asked:
     bias_target: float
     backend: Backend
     sampler: str = "SGLD"
+    subtract_noise: bool = False
 
     @property
     def by_laplace(self) -> bool:
@@ -97,6 +100,8 @@ class Settings:
         Of the bias, where ``M`` is not the covariance of the posterior.
     doubts : sequence of Message
         Why no chain is to be trusted, if there is a reason.
+    errors : sequence of ndarray, shape (samples, d)
+        Of gradients, where their noise is to be known: the sum of their squares is its covariance.
     """
 
     density: LogDensity
@@ -108,3 +113,4 @@ class Settings:
     updates_apart: int = 1
     prediction: GaussianLaw | None = None
     doubts: Sequence[Message] = ()
+    errors: Sequence[np.ndarray] = ()

@@ -96,12 +96,14 @@ def check_order(
         if isinstance(around, np.ndarray):
             found = _at_a_point(of_blocks, of_random, around)
             if found > _TWICE:
-                _warn(table, f"the gradients of its blocks have {found:.2g} times the variance")
+                text = f"the gradients of its blocks have {found:.2g} times the variance"
+                _warn(table, text, asked.sampler)
         else:
             share = 1 / order.blocks_of_window - 1 / order.blocks
             found = share * excess(_pulled(of_blocks, around), _pulled(of_random, around))
             if found > asked.bias_target / 2:
-                _warn(table, f"it may inflate posterior variances by up to {100 * found:.2g} %")
+                text = f"it may inflate posterior variances by up to {100 * found:.2g} %"
+                _warn(table, text, asked.sampler)
 
 
 def excess(blocks: list[np.ndarray], random: list[np.ndarray]) -> float:
@@ -141,13 +143,13 @@ def _at_a_point(blocks: BatchGradients, random: BatchGradients, position: np.nda
         return float(np.nan_to_num(variances[0] / variances[1], posinf=0).max())
 
 
-def _warn(table: Table, what: str) -> None:
+def _warn(table: Table, what: str, sampler: str) -> None:
     given = (source for source in table.sources if not isinstance(source, OfGroups))
     names = ", ".join(f'"{source.name}"' for source in given)
     warnings.warn(
-        f"SGLD: the rows of {names} have an order, and batches of neighbouring rows are not random "
-        f"ones: {what}. Write a shuffled copy with pymc_sgld.sources.shuffled, and sample from "
-        "that.",
+        f"{sampler}: the rows of {names} have an order, and batches of neighbouring rows are not "
+        f"random ones: {what}. Write a shuffled copy with pymc_sgld.sources.shuffled, and sample "
+        "from that.",
         SGLDWarning,
         stacklevel=5,
     )

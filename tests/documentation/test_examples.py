@@ -110,3 +110,13 @@ def test_group_effects(example, tmp_path, capsys):
     assert comparison.attrs["verdict"] in printed and len(comparison) == 389
     assert comparison["sd_ratio"].between(0.5, 2).all()
     assert output.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("example", ["replica_exchange"], indirect=True)
+def test_replica_exchange(example, capsys):
+    """Short chains: one stays in its mode, and the share of the other is its mass."""
+    table = example.main(draws=1500, compile_kwargs={"mode": "NUMBA"})
+    assert "crossings" in capsys.readouterr().out
+    alone, exchange = table.loc["SGLD"], table.loc["replica exchange"]
+    assert not alone["crossings"] and exchange["crossings"] > 50
+    assert abs(exchange["left"] - exchange["exact"]) < 5 * exchange["error"] < 0.25

@@ -17,6 +17,7 @@ from pymc_sgld.minibatch.model import Minibatcher
 from tests.graphs import batch, position_of, random_point
 
 ROWS, BATCH = 6, 2
+ANY_BATCH = {name: each.make for name, each in ESTIMATORS.items() if name != "saga"}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ ALL = ["spread", "effect", "rate", "weights"]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+@pytest.mark.parametrize("estimator", ANY_BATCH.values(), ids=ANY_BATCH)
 def test_unbiased_by_enumeration(model, estimator, seed):
     point = random_point(model, seed) | {"shift": np.array(2)}
     center = random_point(model, 7) | {"shift": np.array(3)}
@@ -88,7 +89,7 @@ def test_unbiased_by_enumeration(model, estimator, seed):
 
 
 @pytest.mark.parametrize("names", [["effect"], ["weights", "spread"]])
-@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+@pytest.mark.parametrize("estimator", ANY_BATCH.values(), ids=ANY_BATCH)
 def test_unbiased_where_other_steps_move_variables(model, estimator, names):
     """The estimate follows the variables of other steps, continuous and discrete."""
     before = random_point(model, 1) | {"shift": np.array(2)}

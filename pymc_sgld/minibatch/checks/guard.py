@@ -45,16 +45,16 @@ class Guard:
                 continue
             if not _same(now, value):
                 raise SettingError(
-                    f'the data "{shared.name}" changed since this SGLD was made, which holds them '
-                    "as they were: make a new SGLD after pm.set_data."
+                    f'the data "{shared.name}" changed since this step was made, which holds them '
+                    "as they were: make a new one after pm.set_data."
                 )
             self._data[shared] = now
         model = self._model
         if model is not None and len(_terms(model)) != len(self._terms):
             names = {v.name for v in _terms(model)} ^ {v.name for v in self._terms}
             raise SettingError(
-                f"{', '.join(sorted(names))} came into the model, or left it, after this SGLD was "
-                "made, which samples the model as it was: make a new SGLD."
+                f"{', '.join(sorted(names))} came into the model, or left it, after this step was "
+                "made, which samples the model as it was: make a new one."
             )
 
     def enter(self) -> None:
@@ -75,7 +75,7 @@ class Guard:
             return
         if self._thread in {thread.ident for thread in threading.enumerate()}:
             raise SettingError(
-                "this SGLD runs a chain in another thread, and can run one at a time: make an SGLD "
+                "this step runs a chain in another thread, and can run one at a time: make a step "
                 "for each thread, or sample with cores= above 1."
             )
 

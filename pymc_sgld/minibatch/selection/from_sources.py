@@ -338,7 +338,7 @@ def check_moved(vars: Sequence[Variable], model: Model, data: Any) -> None:
             raise SettingError(
                 f'{labels} would be sampled by another step, which sees only the {rows} rows of "'
                 f'{rv.name}" that the model has as a template, and not those of data=: its result '
-                f'would not be the posterior. Let the same SGLD sample all that "{rv.name}" '
+                f'would not be the posterior. Let the same step sample all that "{rv.name}" '
                 "depends on, which must be continuous, or put all of its rows into the model, "
                 "without data=."
             )

@@ -175,5 +175,5 @@ def check_all_sampled(vars: Sequence[Variable], model: Model) -> None:
             f"the model uses pm.Minibatch, and {', '.join(f'"{name}"' for name in left)} would be "
             "sampled by another step, which evaluates the density on one random batch after the "
             "other: its result would not be the posterior. Write the model with all its data, "
-            "without pm.Minibatch and total_size, or sample all variables with SGLD."
+            "without pm.Minibatch and total_size, or let this step sample all variables."
         )
