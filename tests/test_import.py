@@ -85,10 +85,8 @@ MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
     "chain": "backends compiled dynamics minibatch tuning",
     "step": "backends batching chain compiled dynamics gradients minibatch sources tuning",
     "samplers": "dynamics step tuning",
-        Certificate DataError MALA MinibatchError NonFiniteError ReplicaExchange SGHMC SGLD
-        SGLDWarning SGNHT SettingError TrustReport __version__ certify compare diagnose
-        group_effects minibatch plot_bias plot_comparison run_settings schedules
-        thin_by_step_size
+    "replica_exchange": "chain dynamics samplers step",
+    "diagnostics": "backends chain compiled minibatch sources tuning",
 }
 MODULES = "modules"  # those that are in no folder
 
