@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large bias-target accuracy hierarchical samplers clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large bias-target accuracy certificate hierarchical samplers clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -24,6 +24,7 @@ help:
 	@echo 'make large       8 GB of data on disk: seconds, memory, and the posterior (size=GB)'
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
 	@echo 'make accuracy    posteriors with a known answer, from default settings'
+	@echo 'make certificate exact moments of the same posteriors, and what they cost (ARGUMENTS=--large)'
 	@echo 'make hierarchical  31 simulated hierarchical models, centered and not, beside NUTS; takes an hour'
 	@echo 'make samplers    SGLD, SGHMC, SGNHT and MALA with default settings, on six posteriors'
 	@echo 'make clean       remove what the above made, .venv included'
@@ -98,6 +99,10 @@ bias-target:
 accuracy:
 	@$(environment) plots
 	$(python) benchmarks/accuracy.py
+
+certificate:
+	@$(environment) plots
+	$(python) benchmarks/certificate.py $(ARGUMENTS)
 
 hierarchical:
 	@$(environment) benchmark
