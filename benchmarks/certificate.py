@@ -10,6 +10,10 @@ a certificate the reason stands in the place of the last two.
 The run that is certified is no matter here: a few steps of Metropolis, which have gone nowhere.
 
 Run it with ``make certificate``; ``--large`` certifies logistic regressions of 10^4 to 10^7 rows.
+``--defects RUNS`` certifies so many runs of a linear regression with a known posterior: exact ones,
+and ones of which the first coefficient is wrong by a known amount. It prints how often a run was
+found to differ, the mean of the figure that is told, its error, and how often the truth was within
+two errors, of all coefficients.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import known_posteriors as posteriors
 import numpy as np
 import pandas as pd
 import pymc as pm
+import xarray as xr
 
 from pymc_sgld import SettingError, certify
 
@@ -90,6 +95,48 @@ def logistic(rows: int) -> pm.Model:
     return model
 
 
+def defects(runs: int, **settings) -> Iterator[dict[str, object]]:
+    """Give a line for exact draws, and for each defect."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(500, 5))
+    y = x @ rng.normal(size=5) + rng.normal(size=500)
+    with pm.Model() as model:
+        pm.Normal("y", pm.Data("x", x) @ pm.Normal("b", 0, 10, shape=5), 1, observed=y)
+    covariance = np.linalg.inv(x.T @ x + np.eye(5) / 100)
+    mean, factor = covariance @ x.T @ y, np.linalg.cholesky(covariance)
+    sd = np.sqrt(np.diag(covariance))
+    for name, shift, width in (
+        ("exact", 0.0, 1.0),
+        ("sd + 5 %", 0.0, 1.05),
+        ("mean + 0.05 sd", 0.05, 1.0),
+        ("sd + 25 %", 0.0, 1.25),
+    ):
+        told, alarms, within = [], 0, []
+        for _ in range(runs):
+            draws = rng.normal(size=(4, 5000, 5)) @ factor.T
+            draws[..., 0] = shift * sd[0] + width * draws[..., 0]
+            idata = xr.DataTree.from_dict(
+                {"posterior": xr.Dataset({"b": (("chain", "draw", "i"), mean + draws)})}
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = certify(idata, model, **settings)
+            alarms += not found.agrees
+            table, first = found.table, np.arange(5) == 0
+            right = np.where(first, shift, 0), np.where(first, width, 1)
+            for figure, truth in zip(("mean_shift", "sd_ratio"), right, strict=True):
+                within.append(np.abs(table[figure] - truth) < 2 * table[f"{figure}_error"])
+            told.append(
+                table.iloc[0][["mean_shift", "mean_shift_error", "sd_ratio", "sd_ratio_error"]]
+            )
+        yield {
+            "run": name,
+            "differ": f"{alarms} of {runs}",
+            **pd.DataFrame(told).mean().to_dict(),
+            "within 2 errors": float(np.mean(within)),
+        }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -97,10 +144,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="of posteriors; all by default")
     parser.add_argument("--tolerance", type=float, default=0.02)
     parser.add_argument("--large", nargs="*", type=int, metavar="ROWS")
+    parser.add_argument("--defects", type=int, metavar="RUNS")
     arguments = parser.parse_args()
     logging.getLogger("pymc").setLevel(logging.ERROR)
     settings = {"tolerance": arguments.tolerance, "progressbar": False}
-    if arguments.large is None:
+    if arguments.defects:
+        lines = defects(arguments.defects, **settings)
+    elif arguments.large is None:
         lines = of_known(arguments.names, **settings)
     else:
         lines = (

@@ -5,6 +5,7 @@ import warnings
 import arviz as az
 import numpy as np
 import pymc as pm
+import pytensor
 import pytest
 import xarray as xr
 
@@ -216,3 +217,44 @@ def test_blocks_are_as_long_as_rows_that_are_read_at_a_point():
     from pymc_sgld.tuning.importance.weighted import FEWEST_ROWS
 
     assert FEWEST_ROWS <= module.BLOCK
+
+
+def test_rows_on_disk(tmp_path):
+    """Few rows stand for those of a source, and small blocks are read from it."""
+    rng = np.random.default_rng(5)
+    rows = 30_000
+    x = rng.normal(size=rows)
+    y = 1 + 0.5 * x + rng.standard_t(6, size=rows)
+    for name, array in (("x", x), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", array)
+    sources = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("x", "y")}
+
+    def build(x, y):
+        with pm.Model() as model:
+            a, b = pm.Normal("a", 0, 5), pm.Normal("b", 0, 5)
+            mean = a + b * pm.Data("x", x)
+            pm.StudentT("z", nu=6, mu=mean, sigma=1, observed=pm.Data("y", y))
+        return model
+
+    draws = rng.normal([1.0, 0.5], 0.01, size=(2, 50, 2))
+    run = az.from_dict({"posterior": {"a": draws[..., 0], "b": draws[..., 1]}})
+    found = quiet(run, build(x[:100], y[:100]), data=sources)
+    whole = quiet(run, build(x, y))
+    assert found.certified and whole.certified and found.run["passes"] < 1000
+    for certificate in (found, whole):
+        assert certificate.run["by_rows"] > 0
+    sd = whole.table["sd"]
+    error = np.hypot(found.table["mean_error"], whole.table["mean_error"])
+    assert (np.abs(found.table["mean"] - whole.table["mean"]) < 4 * error + 1e-4 * sd).all()
+    assert found.table["sd"].to_numpy() == pytest.approx(sd.to_numpy(), rel=0.02)
+
+
+def test_single_precision():
+    with pytensor.config.change_flags(floatX="float32"):
+        with pm.Model() as model:
+            mean = pm.Normal("mean", 0, 10)
+            pm.Normal("y", mean, 2, observed=Y.astype("float32"))
+        found = quiet(exact(), model)
+    assert found.certified
+    assert found.table.loc["mean", "mean"] == pytest.approx(MEAN, abs=0.02 * SD)
+    assert found.table.loc["mean", "sd"] == pytest.approx(SD, rel=0.02)
