@@ -1,9 +1,10 @@
 """Operations that Numba compiles sooner than those of PyTensor.
 
-PyTensor's sum over some axes of an array has code for arrays of any strides, which it sorts, and
-its check of a shape writes a message with numbers in it. Numba compiles all of that for every
-function: ten seconds for a sum, two for a check. Here a sum is a loop over the axes in their order,
-unless the array was transposed, and a shape is what it is known to be.
+PyTensor's sum over some axes of an array has code for arrays of any strides, which it sorts; its
+check of a shape writes a message with numbers in it; and to move axes it calls functions for tuples
+of any length. Numba compiles all of that for every function: seconds for a sum, two for a check, and
+half a second to move axes. Here a sum is a loop over the axes in their order, unless the array was
+transposed, a shape is what it is known to be, and axes are moved by what LLVM is told at once.
 """
 
 from __future__ import annotations
@@ -91,18 +92,56 @@ class KnownShape(Op):
         outputs[0][0] = inputs[0]
 
 
+class MovedAxes(Op):
+    """A view of an array with its axes in another order, without some or with more of length one.
+
+    Parameters
+    ----------
+    order : tuple of int
+        Which axis comes next; -1 for a new one.
+    keeps_layout : bool
+        Whether entries that were together in memory, in their order, still are.
+    """
+
+    __props__ = ("keeps_layout", "order")
+    view_map = {0: [0]}  # noqa: RUF012
+
+    def __init__(self, order: tuple[int, ...], keeps_layout: bool) -> None:
+        self.order, self.keeps_layout = order, keeps_layout
+
+    def make_node(self, array: Variable) -> Apply:
+        """Return a node whose output is the view."""
+        shape = tuple(1 if axis < 0 else array.type.shape[axis] for axis in self.order)
+        return Apply(self, [array], [array.type.clone(shape=shape)()])
+
+    def perform(self, node: Apply, inputs: list[np.ndarray], outputs: list[list[Any]]) -> None:
+        """Return the view."""
+        kept = [axis for axis in self.order if axis >= 0]
+        left = [axis for axis in range(inputs[0].ndim) if axis not in kept]
+        moved = inputs[0].transpose(kept + left).reshape([inputs[0].shape[axis] for axis in kept])
+        new = [i for i, axis in enumerate(self.order) if axis < 0]
+        outputs[0][0] = np.expand_dims(moved, new)
+
+
 def with_quick_operations(mode: Mode) -> Mode:
     """Return a mode in which these operations take the place of those of PyTensor."""
     # no decorator: compiled functions hold the rewriter, and are pickled
-    rewriter = node_rewriter([Sum, SpecifyShape])(_quick)
+    rewriter = node_rewriter([Sum, SpecifyShape, DimShuffle])(_quick)
     return mode.register((in2out(rewriter, name="quick_operations"), _POSITION))
 
 
 def _quick(fgraph: FunctionGraph, node: Apply) -> list[Variable] | None:
-    """Replace a sum, or a check of a shape."""
+    """Replace a sum, a check of a shape, or moved axes."""
     array, [output] = node.inputs[0], node.outputs
     if isinstance(node.op, SpecifyShape):
         return [KnownShape(output.type.shape)(array)]
+    if isinstance(node.op, DimShuffle):
+        lengths = array.type.shape
+        if not lengths or any(lengths[axis] != 1 for axis in node.op.drop):
+            return None
+        order = tuple(-1 if axis == "x" else axis for axis in node.op.new_order)
+        long = [axis for axis in order if axis >= 0 and lengths[axis] != 1]
+        return [MovedAxes(order, long == sorted(long))(array)]
     ndim, dtype = array.type.ndim, array.type.dtype
     is_plain = "float" in dtype and {dtype} == {output.type.dtype, node.op.acc_dtype or dtype}
     if ndim < 2 or not is_plain or _is_transposed(array):
@@ -115,8 +154,9 @@ def _is_transposed(array: Variable) -> bool:
     """Whether the order of the axes is not that in memory."""
     while array.owner is not None:
         op = array.owner.op
-        if isinstance(op, DimShuffle):
-            order = [axis for axis in op.new_order if axis != "x"]
+        if isinstance(op, DimShuffle | MovedAxes):
+            order = op.new_order if isinstance(op, DimShuffle) else op.order
+            order = [axis for axis in order if axis != "x" and axis >= 0]
             if order != sorted(order):
                 return True
         elif not isinstance(op, Reshape | SpecifyShape | KnownShape | Subtensor):
@@ -128,6 +168,9 @@ def _is_transposed(array: Variable) -> bool:
 @cache
 def register() -> None:
     """Tell PyTensor how Numba runs these operations."""
+    from numba.core import cgutils, types
+    from numba.core.imputils import impl_ret_borrowed
+    from numba.extending import intrinsic
     from pytensor.link.numba.cache import compile_numba_function_src
     from pytensor.link.numba.dispatch.basic import (  # imports Numba
         numba_njit,
@@ -146,3 +189,47 @@ def register() -> None:
             return x
 
         return same
+
+    @register_funcify_default_op_cache_key(MovedAxes)
+    def moved_axes(op: MovedAxes, **kwargs: Any) -> Callable:
+        order, keeps_layout = op.order, op.keeps_layout
+
+        @intrinsic
+        def view(typing: Any, x: Any) -> Any:
+            layout = "C" if keeps_layout and x.layout == "C" else "A"
+            moved = types.Array(x.dtype, len(order), layout if order else "C")
+
+            def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+                old = context.make_array(x)(context, builder, args[0])
+                new, number = context.make_array(moved)(context, builder), types.intp
+                shape, strides = (
+                    cgutils.pack_array(
+                        builder,
+                        [
+                            context.get_constant(number, other)
+                            if axis < 0
+                            else builder.extract_value(of_old, axis)
+                            for axis in order
+                        ],
+                        ty=context.get_value_type(number),
+                    )
+                    for of_old, other in ((old.shape, 1), (old.strides, 0))
+                )
+                context.populate_array(
+                    new,
+                    data=old.data,
+                    shape=shape,
+                    strides=strides,
+                    itemsize=old.itemsize,
+                    meminfo=old.meminfo,
+                    parent=old.parent,
+                )
+                return impl_ret_borrowed(context, builder, moved, new._getvalue())
+
+            return moved(x), generate
+
+        @numba_njit
+        def move(x: np.ndarray) -> np.ndarray:
+            return view(x)
+
+        return move

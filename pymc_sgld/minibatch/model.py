@@ -229,7 +229,7 @@ class Minibatcher:
                     members,
                     table,
                     density.function(derivatives, table, extra=[one], make=make),
-                    density.function([joint], table, extra=[many], make=make),
+                    partial(density.function, [joint], table, extra=[many], make=make),
                 )
             )
         return Conditional(self.groups.effects, found)

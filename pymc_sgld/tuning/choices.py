@@ -128,9 +128,8 @@ def choose(
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     rough = max(gaussian.fisher_divergence, gaussian.worst)
     open_size = tunes_step and tunes_batch and not any(term.declared for term in rows.terms)
-    few = open_size and not density.sources and data.seconds <= _ALL_ROWS
-    if few and rough > _ROUGH and not density.full:
-        density = rows.density(rows.largest)
+    if open_size and not (density.full or density.sources) and data.seconds <= _ALL_ROWS:
+        density = rows.density(rows.largest)  # to measure the noise of batches would take longer
     with progress("measuring the noise of gradients"):
         gradient = asked.gradient if density.full else noise.better_estimator(density)
         prediction = noise.predict(gradient, density)
@@ -146,7 +145,7 @@ def choose(
         limit = asked.dynamics.limit(largest, float(prediction.rates[-1]))
         short = limit / min(steady, step_size)
         most = _LARGEST_BATCH_SIZE if steady >= step_size else _LARGEST_OF_MANY
-        size = _batch_size(density, prediction, short, few, most)
+        size = _batch_size(density, prediction, short, most)
         if size > density.batch_size:
             density = rows.density(size)
             prediction = noise.predict(gradient, density)
@@ -196,14 +195,11 @@ def _slopes(data: FullData, gaussian: Gaussian, search: Search) -> np.ndarray:
     return np.array([gaussian.shape.whiten_gradient(gradient) for gradient in gradients])
 
 
-def _batch_size(
-    density: LogDensity, prediction: GaussianLaw, short: float, few: bool, most: int
-) -> int:
+def _batch_size(density: LogDensity, prediction: GaussianLaw, short: float, most: int) -> int:
     """Return the batch size whose noise no longer limits the step, or the largest.
 
     As long as it does, the step is about proportional to the size: the rows that a draw reads stay
-    the same, and the updates become fewer. All of them are the largest where that is less work, or
-    little.
+    the same, and the updates become fewer. All of them are the largest where that is less work.
 
     Parameters
     ----------
@@ -211,8 +207,6 @@ def _batch_size(
         For batches as they are.
     short : float
         How many times smaller the step is than without noise.
-    few : bool
-        Whether to read all rows would cost little.
     most : int
         The largest, if there are few coordinates.
     """
@@ -223,5 +217,5 @@ def _batch_size(
     while short > 1.5 and 2 * batch_size <= most:
         batch_size, short = 2 * batch_size, short / 2
     # all rows take that many times longer, and fewer updates
-    longer = 1.5 if few else np.inf if density.sources else rows / batch_size
+    longer = np.inf if density.sources else rows / batch_size
     return rows if short > longer else batch_size
