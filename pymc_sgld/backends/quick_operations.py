@@ -2,9 +2,9 @@
 
 PyTensor's sum over some axes of an array has code for arrays of any strides, which it sorts; its
 check of a shape writes a message with numbers in it; and to move axes it calls functions for tuples
-of any length. Numba compiles all of that for every function: seconds for a sum, two for a check, and
-half a second to move axes. Here a sum is a loop over the axes in their order, unless the array was
-transposed, a shape is what it is known to be, and axes are moved by what LLVM is told at once.
+of any length. Numba compiles all of that for every function: ten seconds for a sum, two for a check
+and half a second to move axes. Here a sum is a loop over the axes in their order, unless the array
+was transposed, a shape is what it is known to be, and LLVM is told at once how axes are moved.
 """
 
 from __future__ import annotations
