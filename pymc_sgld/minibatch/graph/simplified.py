@@ -17,7 +17,9 @@ from pymc_sgld.minibatch.graph.rebuild import rebuild
 
 @cache
 def _rewrites() -> Any:
-    return optdb.query(RewriteDatabaseQuery(include=["canonicalize", "stabilize"]))
+    # what has a gradient of its own, such as ``disconnected_grad``, would become its input
+    keep = ["local_view_op"]
+    return optdb.query(RewriteDatabaseQuery(include=["canonicalize", "stabilize"], exclude=keep))
 
 
 def simplified(outputs: Sequence[Variable], kept: Sequence[Variable]) -> list[Variable]:

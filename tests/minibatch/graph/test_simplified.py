@@ -3,6 +3,8 @@
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+import pytest
+from pytensor.gradient import disconnected_grad, grad_scale, zero_grad
 from pytensor.graph.traversal import toposort
 
 from pymc_sgld.backends.numpy_mode import AS_IT_IS
@@ -36,6 +38,20 @@ def test_values_and_gradients_stay():
     for found, expected in zip(other, one, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
         assert np.any(found)
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [(disconnected_grad, 1), (zero_grad, 1), (lambda x: grad_scale(x, 3.0), 4)],
+)
+def test_gradients_of_their_own_stay(operation, expected):
+    """Where nodes of a quadrature are is not differentiated, for one."""
+    log_scale = pieces[1]
+    [simple] = simplified([log_scale * 1.0 + operation(log_scale * 1.0)], pieces)
+    assert (
+        pytensor.function([position], pytensor.grad(simple, log_scale), mode=AS_IT_IS)(AT)
+        == expected
+    )
 
 
 def test_graphs_are_not_changed():
