@@ -120,7 +120,7 @@ class MovedAxes(Op):
         left = [axis for axis in range(inputs[0].ndim) if axis not in kept]
         moved = inputs[0].transpose(kept + left).reshape([inputs[0].shape[axis] for axis in kept])
         new = [i for i, axis in enumerate(self.order) if axis < 0]
-        outputs[0][0] = np.expand_dims(moved, new)
+        outputs[0][0] = np.expand_dims(moved, tuple(new))
 
 
 def with_quick_operations(mode: Mode) -> Mode:
@@ -194,10 +194,9 @@ def register() -> None:
     def moved_axes(op: MovedAxes, **kwargs: Any) -> Callable:
         order, keeps_layout = op.order, op.keeps_layout
 
-        @intrinsic
-        def view(typing: Any, x: Any) -> Any:
-            layout = "C" if keeps_layout and x.layout == "C" else "A"
-            moved = types.Array(x.dtype, len(order), layout if order else "C")
+        def typed(typing: Any, x: Any) -> Any:
+            layout: Any = "C" if not order or (keeps_layout and x.layout == "C") else "A"
+            moved = types.Array(x.dtype, len(order), layout)
 
             def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
                 old = context.make_array(x)(context, builder, args[0])
@@ -227,6 +226,8 @@ def register() -> None:
                 return impl_ret_borrowed(context, builder, moved, new._getvalue())
 
             return moved(x), generate
+
+        view: Any = intrinsic(typed)
 
         @numba_njit
         def move(x: np.ndarray) -> np.ndarray:
