@@ -128,8 +128,10 @@ def choose(
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     rough = max(gaussian.fisher_divergence, gaussian.worst)
     open_size = tunes_step and tunes_batch and not any(term.declared for term in rows.terms)
-    if open_size and not (density.full or density.sources) and data.seconds <= _ALL_ROWS:
-        density = rows.density(rows.largest)  # to measure the noise of batches would take longer
+    few = open_size and not density.sources and data.seconds <= _ALL_ROWS
+    # a function for a batch of a few groups takes longer to compile than all groups to read
+    if few and (rough > _ROUGH or rows.effects is not None) and not density.full:
+        density = rows.density(rows.largest)
     with progress("measuring the noise of gradients"):
         gradient = asked.gradient if density.full else noise.better_estimator(density)
         prediction = noise.predict(gradient, density)
@@ -145,7 +147,7 @@ def choose(
         limit = asked.dynamics.limit(largest, float(prediction.rates[-1]))
         short = limit / min(steady, step_size)
         most = _LARGEST_BATCH_SIZE if steady >= step_size else _LARGEST_OF_MANY
-        size = _batch_size(density, prediction, short, most)
+        size = _batch_size(density, prediction, short, few, most)
         if size > density.batch_size:
             density = rows.density(size)
             prediction = noise.predict(gradient, density)
@@ -195,11 +197,14 @@ def _slopes(data: FullData, gaussian: Gaussian, search: Search) -> np.ndarray:
     return np.array([gaussian.shape.whiten_gradient(gradient) for gradient in gradients])
 
 
-def _batch_size(density: LogDensity, prediction: GaussianLaw, short: float, most: int) -> int:
+def _batch_size(
+    density: LogDensity, prediction: GaussianLaw, short: float, few: bool, most: int
+) -> int:
     """Return the batch size whose noise no longer limits the step, or the largest.
 
     As long as it does, the step is about proportional to the size: the rows that a draw reads stay
-    the same, and the updates become fewer. All of them are the largest where that is less work.
+    the same, and the updates become fewer. All of them are the largest where that is less work, or
+    little.
 
     Parameters
     ----------
@@ -207,6 +212,8 @@ def _batch_size(density: LogDensity, prediction: GaussianLaw, short: float, most
         For batches as they are.
     short : float
         How many times smaller the step is than without noise.
+    few : bool
+        Whether to read all rows would cost little.
     most : int
         The largest, if there are few coordinates.
     """
@@ -217,5 +224,5 @@ def _batch_size(density: LogDensity, prediction: GaussianLaw, short: float, most
     while short > 1.5 and 2 * batch_size <= most:
         batch_size, short = 2 * batch_size, short / 2
     # all rows take that many times longer, and fewer updates
-    longer = np.inf if density.sources else rows / batch_size
+    longer = 1.5 if few else np.inf if density.sources else rows / batch_size
     return rows if short > longer else batch_size

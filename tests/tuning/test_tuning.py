@@ -278,14 +278,15 @@ def test_textbook_settings_choose_nothing():
 def test_largest_batch_size(coordinates, rows, expected):
     """Batches grow as long as noise limits the step, up to 1,024 rows or twice the coordinates.
 
-    All rows are read where that costs less than the many updates of smaller batches.
+    All rows are read where that costs little, or less than the many updates of smaller batches.
     """
     density = SimpleNamespace(batch_size=128, rows=rows, sources={})
     prediction = SimpleNamespace(size=coordinates)
-    assert _batch_size(density, prediction, short=1e5, most=1024) == rows
+    assert _batch_size(density, prediction, short=1e5, few=False, most=1024) == rows
     limited = 0.9 * rows / 128
-    assert _batch_size(density, prediction, short=limited, most=1024) == expected
-    assert _batch_size(density, prediction, short=1, most=1024) == 128
+    assert _batch_size(density, prediction, short=limited, few=False, most=1024) == expected
+    assert _batch_size(density, prediction, short=1e5, few=True, most=1024) == rows
+    assert _batch_size(density, prediction, short=1, few=True, most=1024) == 128
 
 
 @pytest.mark.parametrize("kind", [Full, Stretched])
