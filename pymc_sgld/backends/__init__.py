@@ -3,6 +3,7 @@
 ``backend``           Numba, C or JAX; or NumPy
 ``numpy_mode``        graphs that NumPy runs, without compiling
 ``products_as_sums``  products with vectors, as loops
+``quick_operations``  sums, shapes and moved axes that Numba compiles sooner
 ``numba_linker``      functions that Numba compiles once
 ``function_cache``    the same graph is not compiled twice
 """

@@ -29,6 +29,7 @@ from pymc_sgld.backends.function_cache import cached
 from pymc_sgld.backends.numba_linker import CompileOnce
 from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.backends.products_as_sums import with_sums
+from pymc_sgld.backends.quick_operations import with_quick_operations
 
 # seconds, measured on the models of benchmarks/first_draw.py
 _COMPILE_NODE = 0.02  # from 0.005, where all is in the caches, to 0.06
@@ -67,7 +68,7 @@ class Backend:
 @cache
 def _of_numba(mode: Mode) -> Mode:
     """Return the same mode again for the same mode."""
-    return Mode(CompileOnce(), with_sums(mode).provided_optimizer)
+    return Mode(CompileOnce(), with_quick_operations(with_sums(mode)).provided_optimizer)
 
 
 NUMPY = Backend({"mode": "FAST_COMPILE"})

@@ -15,6 +15,8 @@ from pytensor import config
 from pytensor.graph.fg import FunctionGraph
 from pytensor.link.numba.linker import NumbaLinker
 
+from pymc_sgld.backends.quick_operations import register
+
 
 class CompileOnce(NumbaLinker):
     """PyTensor's linker for Numba, without the wrapper around a whole function."""
@@ -26,6 +28,7 @@ class CompileOnce(NumbaLinker):
             numba_funcify_and_cache_key,
         )
 
+        register()
         if not config.numba__cache:
             return numba_funcify(fgraph, **kwargs), None
         return numba_funcify_and_cache_key(fgraph, **kwargs)

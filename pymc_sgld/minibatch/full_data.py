@@ -13,7 +13,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.utils import MethodNotDefined
 
-from pymc_sgld.backends.backend import NUMPY, Backend, is_compiled, seconds
+from pymc_sgld.backends.backend import NUMPY, Backend, is_compiled, is_worthwhile, seconds
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.blocks import read_blocks, sum_over_blocks, take_rows
 from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Place, Table, gradient_of
@@ -22,6 +22,7 @@ from pymc_sgld.sources.source import Source
 
 _SEED = 20190706  # fixed: what is found is a property of the model, not of a chain
 PASSES, PASSES_A_COORDINATE = 400, 30  # that a search takes, about
+_FASTER = 10  # times as fast as by NumPy a compiled function is, at least
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ class FullData:
         self._sums = [density.log_prior]
         for table, counted in zip(density.tables, self._counted, strict=True):
             terms = [
-                pt.sum(graph)
-                if table.full
-                else pt.sum(graph.reshape((table.batch_size, -1)).sum(axis=1) * counted)
+                pt.sum(graph.reshape((table.batch_size, -1)).sum(axis=1) * counted)
+                if _counts(table)
+                else pt.sum(graph)
                 for graph in table.likelihoods.values()
             ]
             self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
@@ -132,9 +133,28 @@ class FullData:
         return self.density.position.dtype
 
     def batches(self, density: LogDensity, calls: float) -> FullData:
-        """Return the same for blocks of another length, compiled if this is: they share most."""
+        """Return the same for batches, compiled if this is: they share most.
+
+        Where to evaluate so many blocks is less work than to compile, a batch is a block of which
+        the other rows do not count.
+        """
         compiled = any(is_compiled(each.function) for each in self._functions.values())
+        if compiled and self._holds(density) and not self._is_long(calls):
+            new = copy(self)
+            new.density = density
+            return new
         return FullData(density, self._backend, np.inf if compiled else calls, self._map)
+
+    def _holds(self, density: LogDensity) -> bool:
+        """Whether the rows of blocks are counted, of all tables that are read in batches."""
+        pairs = zip(self.density.tables, density.tables, strict=True)
+        return all(each.full or _counts(table) for table, each in pairs)
+
+    def _is_long(self, calls: float) -> bool:
+        """Whether so many blocks take longer than to compile a function for batches."""
+        parts = self._together()
+        each = calls / len(parts) / _FASTER
+        return any(is_worthwhile(self._outputs(part), each) for _, part in parts)
 
     @property
     def coordinates(self) -> tuple[Coordinates, ...]:
@@ -213,7 +233,7 @@ class FullData:
         position, others
             Where.
         rows : sequence of ndarray
-            The data of as many rows as a block has.
+            The data of as many rows as a block has, or a batch.
         """
         return self._gradients_of(i, (position, others), rows)[i]
 
@@ -285,8 +305,12 @@ class FullData:
         self, i: int, place: Place, rows: Sequence[np.ndarray]
     ) -> dict[int, np.ndarray]:
         """Return the gradients of the parts that are evaluated with some rows."""
-        once = np.ones(self.density.tables[i - 1].batch_size, self.dtype)
-        found = self._evaluate(i, place, _Block(rows, [once]))
+        size, length = self.density.tables[i - 1].batch_size, self._counted[i - 1].type.shape[0]
+        place_of = np.arange(length)
+        if size < length:  # a batch, filled up with rows that do not count
+            rows = [array[place_of % size] for array in rows]
+        counted = (place_of < size).astype(self.dtype)
+        found = self._evaluate(i, place, _Block(rows, [counted]))
         return {part: gradient for part, (_, gradient) in found.items()}
 
     def _of_block(self, i: int, place: Place, block: _Block) -> np.ndarray:
@@ -397,6 +421,11 @@ class FullData:
             counted = new * weights[start : start + table.batch_size].astype(self.dtype)
             yield _Block(rows, [counted], is_first=not seen)
             seen = start + table.batch_size
+
+
+def _counts(table: Table) -> bool:
+    """Whether it is told of each row of a block how often it counts."""
+    return table.groups or not table.full
 
 
 def _hessian(product: _Product, place: Place, block: _Block) -> np.ndarray:

@@ -22,6 +22,7 @@ from pymc_sgld.minibatch.checks.source_rows import check_rows
 from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
+from pymc_sgld.minibatch.graph.simplified import simplified
 from pymc_sgld.minibatch.groups.conditional import PROPOSALS, Conditional, OfClass
 from pymc_sgld.minibatch.groups.find import Search, choose_factor
 from pymc_sgld.minibatch.groups.groups import Groups
@@ -229,7 +230,7 @@ class Minibatcher:
                     members,
                     table,
                     density.function(derivatives, table, extra=[one], make=make),
-                    density.function([joint], table, extra=[many], make=make),
+                    partial(density.function, [joint], table, extra=[many], make=make),
                 )
             )
         return Conditional(self.groups.effects, found)
@@ -243,11 +244,15 @@ class Minibatcher:
                 f"{refusals[0]} {len(refusals) - 1} more of its terms cannot be minibatched: "
                 "pymc_sgld.minibatch.report(model) lists them."
             )
-        return self._assemble(tables, tables.placements)
+        # derivatives by the effects are a part of the log-likelihood of groups
+        simplify = self.groups is not None
+        return self._assemble(tables, tables.placements, simplify)
 
-    def _assemble(self, tables: Tables, placements: Sequence[Placement]) -> LogDensity:
+    def _assemble(
+        self, tables: Tables, placements: Sequence[Placement], simplify: bool = False
+    ) -> LogDensity:
         effects = self.groups.variables if self.groups is not None else []
-        return _assemble(self.inputs, self.fixed, tables, placements, effects)
+        return _assemble(self.inputs, self.fixed, tables, placements, effects, simplify)
 
 
 def _assemble(
@@ -256,10 +261,11 @@ def _assemble(
     tables: Tables,
     placements: Sequence[Placement],
     effects: Collection[Variable],
+    simplify: bool,
 ) -> LogDensity:
     """Put terms together: the prior, and a sum over each table of rows.
 
-    ``effects`` are integrated out: no inputs.
+    ``effects`` are integrated out: no inputs. Long graphs are worth to ``simplify``.
     """
     dtype = inputs.position.dtype
     by_key: dict[object, list[Placement]] = {}
@@ -276,6 +282,8 @@ def _assemble(
         *[condition for of_term in conditions.values() for condition in of_term],
     ]
     outputs, whole = _take_out_data(graphs, fixed, set(ancestors(inputs.pieces)))
+    if simplify:
+        outputs = simplified(outputs, inputs.pieces)
     log_prior, *rest = outputs
     graph_of = dict(zip(likelihoods, rest, strict=False))
     remaining = iter(rest[len(likelihoods) :])

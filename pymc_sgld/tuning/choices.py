@@ -127,7 +127,8 @@ def choose(
     rough = max(gaussian.fisher_divergence, gaussian.worst)
     open_size = tunes_step and tunes_batch and not any(term.declared for term in rows.terms)
     few = open_size and not density.sources and data.seconds <= _ALL_ROWS
-    if few and rough > _ROUGH and not density.full:
+    # a function for a batch of a few groups takes longer to compile than all groups to read
+    if few and (rough > _ROUGH or rows.effects is not None) and not density.full:
         density = rows.density(rows.largest)
     with progress("measuring the noise of gradients"):
         gradient = asked.gradient if density.full else noise.better_estimator(density)

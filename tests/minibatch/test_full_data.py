@@ -4,6 +4,7 @@ import numpy as np
 import pymc as pm
 import pytest
 
+from pymc_sgld.minibatch import full_data
 from pymc_sgld.minibatch.blocks import sum_over_blocks
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
@@ -51,3 +52,28 @@ def test_the_prior_counts_once_and_every_row_once(rows):
     np.testing.assert_allclose(
         blocks.hessians(at, []), whole.hessians(at, []), rtol=1e-9, atol=1e-9
     )
+
+
+def test_batches_in_blocks(rows, monkeypatch):
+    """By the function of blocks, filled up with rows that do not count, or by one of their own."""
+    at, batches = np.array([0.3, -0.2, 0.1]), rows.density(20)
+    data, calls = FullData(rows.blocks(64)), 1.0
+    data.gradients(at, [])
+    own = data.batches(batches, calls)
+    monkeypatch.setattr(full_data, "is_compiled", lambda function: True)
+    shared = data.batches(batches, calls)
+    assert shared._functions is data._functions
+    assert own._functions is not data._functions
+    picked = {i: np.arange(i, 20 * 7, 7)[:20] for i in (1, 2)}
+    picked = {i: [d.array[picked[i]] for d in batches.tables[i - 1].data] for i in (1, 2)}
+    for i in (1, 2):
+        found, expected = (each.of_rows(i, at, [], picked[i]) for each in (shared, own))
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        assert np.any(found)
+    found, expected = (each.without_rows(at, [], picked) for each in (shared, own))
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    # a table that is one block, whose rows are not counted, and blocks that are much work
+    whole = FullData(rows.blocks(ROWS))
+    whole.gradients(at, [])
+    for each, many in ((whole, calls), (data, 1e9)):
+        assert each.batches(batches, many)._functions is not each._functions

@@ -1,6 +1,7 @@
 """Graphs of log densities.
 
 ``rebuild``           rebuild graphs
+``simplified``        graphs that are simplified before their gradients are taken
 ``named_dimensions``  named dimensions (``pymc.dims``) as plain tensors
 ``integers``          constants that must not overflow
 ``fixed``             what does not depend on the position, and its values

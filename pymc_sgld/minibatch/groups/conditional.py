@@ -27,8 +27,10 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy
@@ -66,14 +68,25 @@ class OfClass:
     derivatives : DensityFunction
         Of effects of shape (groups, q): the slope of the log density, likewise, and the entries of
         the lower triangle of a Cholesky factor of minus its Hessian, each of shape (groups,).
-    joint : DensityFunction
-        The log density, shape (copies, groups), of effects of shape (copies * groups, q).
+    make_joint : callable
+        Makes ``joint``.
     """
 
     members: SizeClass
     table: Table
     derivatives: DensityFunction
-    joint: DensityFunction
+    make_joint: Callable[[], DensityFunction]
+
+    @cached_property
+    def joint(self) -> DensityFunction:
+        """The log density, shape (copies, groups), of effects of shape (copies * groups, q).
+
+        Normal effects do without, and it is not compiled.
+        """
+        return self.make_joint()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "make_joint"}
 
 
 class _Around:
@@ -258,7 +271,7 @@ class Conditional:
     Attributes
     ----------
     normal : bool
-        Whether they are normal given the other variables; known once :meth:`settle` has run.
+        Whether they are normal given the other variables, as is assumed until :meth:`settle` runs.
     """
 
     def __init__(self, effects: Sequence[Effect], classes: Sequence[OfClass]) -> None:
@@ -267,7 +280,7 @@ class Conditional:
         self._count = sum(len(each.members) for each in classes)
         self._q = sum(effect.size for effect in effects)
         self._rounds = 1
-        self.normal = False
+        self.normal = True
 
     @property
     def size(self) -> int:
@@ -291,19 +304,22 @@ class Conditional:
         near : float
             Standard deviations that a mode may be off.
         """
-        normal = True
+        self.normal = self.normal and self._settle(position, others, near)
+        if not self.normal:
+            self._settle(position, others, near)
+
+    def _settle(self, position: np.ndarray, others: Sequence[np.ndarray], near: float) -> bool:
+        """Store the modes, of normal effects if they are, and return whether they are."""
         rng = np.random.default_rng(_SEED)
         beside = position + _BESIDE * rng.standard_normal(len(position)).astype(position.dtype)
         for each in self._classes:
             for part, block in self._blocks(each, position, others):
-                around = block.around(near=near)
-                each.members.start[part] = around.mode
-                if part.start == 0 and normal:  # what holds for these holds for all
-                    moved = replace(block, position=beside, start=around.mode)
-                    normal = moved.is_normal(rng)
-        was_normal, self.normal = self.normal, normal
-        if was_normal and not normal:  # the modes are those of a quadratic density
-            self.settle(position, others, near)
+                mode = block.around(near=near).mode
+                if part.start == 0 and self.normal:  # what holds for these holds for all
+                    if not replace(block, position=beside, start=mode).is_normal(rng):
+                        return False
+                each.members.start[part] = mode
+        return True
 
     def measure(
         self,

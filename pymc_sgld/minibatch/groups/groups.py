@@ -274,10 +274,10 @@ class GroupTerm:
         RowsMixed
             If it depends on the effects of other groups.
         """
-        groups, start = self.batch_size, 0
+        groups, start, alone = self.batch_size, 0, len(self.groups.effects) == 1
         taken = {}
         for effect in self.groups.effects:
-            part = effects[:, start : start + effect.size]
+            part = effects if alone else effects[:, start : start + effect.size]
             part = part.reshape((copies * groups, *effect.shape))
             taken[effect.variable] = effect.axis, part.astype(effect.variable.type.dtype)
             start += effect.size
@@ -295,7 +295,7 @@ class GroupTerm:
                 for each in rows.picked
             }
             if copies == 1:
-                replaced = {old: new[0] for old, new in replaced.items()}
+                replaced = {old: new.squeeze(0) for old, new in replaced.items()}
                 [by_row] = rebuild([graph], replaced)
             else:
                 by_row = vectorize_graph(graph, replaced)

@@ -143,14 +143,20 @@ def gaussian(joint: Joint, start: Variable, newton: int, quadratic: bool = False
         step = Gaussian(mode, factor)
         # (L L^T)^-1 g, by the inverse of L, and then C
         z: list[Variable] = []
-        for i, row in enumerate(factor):
-            known = [row[j] * z[j] for j in range(i)]
-            z.append((slope[:, i] - pt.add(*known, 0) if known else slope[:, i]) / row[i])
+        for along, row in zip(columns(slope), factor, strict=True):
+            known = [entry * x for entry, x in zip(row, z, strict=False)]
+            z.append((along - pt.add(*known, 0) if known else along) / row[-1])
         if not quadratic:
             length = pt.sqrt(pt.add(*[x**2 for x in z], 0))
             z = [x * _FARTHEST / pt.maximum(length, _FARTHEST) for x in z]
         mode = mode + pt.stack(step.scaled(z), axis=-1).astype(mode.dtype)
     return Gaussian(mode, factor)
+
+
+def columns(matrix: Variable) -> list[Variable]:
+    """Return the columns of a matrix; the gradient by its only one is no sum over indices."""
+    q = matrix.type.shape[1]
+    return [matrix.squeeze(1)] if q == 1 else [matrix[:, i] for i in range(q)]
 
 
 def derivatives(joint: Joint, effects: Variable) -> tuple[Variable, list[list[Variable]]]:
@@ -162,19 +168,19 @@ def derivatives(joint: Joint, effects: Variable) -> tuple[Variable, list[list[Va
     q = effects.type.shape[1]
     slope = grad(pt.sum(joint(effects, 1)), effects, disconnected_inputs="ignore")
     bends = [
-        -grad(
-            pt.sum(slope[:, i]), effects, disconnected_inputs="ignore", return_disconnected="zero"
+        columns(
+            -grad(pt.sum(along), effects, disconnected_inputs="ignore", return_disconnected="zero")
         )
-        for i in range(q)
+        for along in columns(slope)
     ]
     factor: list[list[Variable]] = []
     for i in range(q):
         row: list[Variable] = []
         for j in range(i):
             known = [row[k] * factor[j][k] for k in range(j)]
-            row.append((bends[i][:, j] - pt.add(*known, 0)) / factor[j][j])
-        left = bends[i][:, i] - (pt.add(*[x**2 for x in row], 0) if row else 0)
-        bend = pt.abs(bends[i][:, i])
+            row.append((bends[i][j] - pt.add(*known, 0)) / factor[j][j])
+        left = bends[i][i] - (pt.add(*[x**2 for x in row], 0) if row else 0)
+        bend = pt.abs(bends[i][i])
         least = pt.switch(bend > 0, np.sqrt(np.finfo(effects.dtype).eps) * bend, 1)
         row.append(pt.sqrt(pt.maximum(pt.abs(left), least)))
         factor.append(row)

@@ -15,7 +15,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from pymc_sgld import MinibatchError
+from pymc_sgld import SGLD, MinibatchError
 from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.full_data import FullData
@@ -394,3 +394,16 @@ def test_another_meaning_of_a_group_is_told(counts, monkeypatch):
     monkeypatch.setattr(outcome, "value", outcome.value + 0.1 * (EVEN == 4))
     with pytest.raises(MinibatchError, match=r'density of group 4 of "effect".*marginalize=False'):
         rows.density(ROWS)
+
+
+def test_few_rows_of_groups_are_all_read():
+    """A chosen batch has all groups: no noise is measured. One that is asked for has not."""
+    rng = np.random.default_rng(5)
+    group = np.repeat(np.arange(6), 20)
+    with pm.Model() as model:
+        spread = pm.HalfNormal("spread", 1)
+        effect = pm.Normal("effect", 0, spread, shape=6)
+        pm.Normal("y", effect[group], 1, observed=rng.normal(size=6)[group] + rng.normal(size=120))
+    settings = {"model": model, "compile_kwargs": {"mode": "FAST_COMPILE"}}
+    assert list(SGLD(**settings).tables.values()) == [(6, 6)]
+    assert list(SGLD(batch_size=40, **settings).tables.values()) == [(2, 6)]
