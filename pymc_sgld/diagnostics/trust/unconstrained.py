@@ -28,6 +28,10 @@ from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import places_of
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.source import Source
+from pymc_sgld.tuning.importance.expansion import FEW, PARTS, Expansion
+from pymc_sgld.tuning.importance.weighted import FEWEST_ROWS
+from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full
+from pymc_sgld.tuning.posterior.variational import Gaussian
 
 FEWEST, MOST = 400, 2000
 """Gradients that are computed, where nothing is said and there are as many draws."""
@@ -37,6 +41,9 @@ ENTRIES = 2e9
 
 GRADIENTS = "diagnose by the gradients of the model"
 """What draws are read for, in words."""
+
+JUDGED_AT, ROWS_ERROR = 8, 0.02
+"""Draws where gradients from few rows are judged, and what they may be off by, in sds of a mean."""
 
 NODES = {1: 9, 2: 7}
 """Of the integral over one or two effects of a group, along each, where one is not exact."""
@@ -333,14 +340,56 @@ def with_gradients(
     gradient = np.empty((chains, stretches, position.shape[2]))
     passes = progress("gradients of all rows at draws", chains * stretches)
     with np.errstate(all="ignore"), one_thread(), passes as update:
+        split = None if density.others else _split(data, draws.position, chains * stretches)
         for chain, stretch in np.ndindex(chains, stretches):
             last = (stretch + 1) * every - 1
-            point = draws.point(chain, first + last)
-            others = [np.asarray(point[name], v.type.dtype) for name, v in density.others.items()]
-            parts = data.gradients(position[chain, last], others)[1]
-            gradient[chain, stretch] = parts.sum(axis=0)
+            if split is not None:
+                gradient[chain, stretch] = split.gradient(position[chain, last])
+            else:
+                point = draws.point(chain, first + last)
+                others = [np.asarray(point[n], v.type.dtype) for n, v in density.others.items()]
+                parts = data.gradients(position[chain, last], others)[1]
+                gradient[chain, stretch] = parts.sum(axis=0)
             update()
     return Sample(position, gradient / temperature, every)
+
+
+def _split(data: FullData, position: Array, wanted: int) -> Expansion | None:
+    """Return the log density by an expansion around the draws and few rows, where that is exact.
+
+    None where the data are small, and where the draws are too few to say how wide they are.
+
+    Parameters
+    ----------
+    data : FullData
+        The log density.
+    position : ndarray, shape (chain, draw, d)
+        The draws.
+    wanted : int
+        How many gradients.
+    """
+    size = position.shape[2]
+    together = position.reshape(-1, size)
+    if size > FULL_SIZE or len(together) < 4 * size or data.rows <= FEW:
+        return None
+    covariance = np.cov(together, rowvar=False).reshape(size, size)
+    try:
+        shape = Full(np.linalg.inv(covariance))
+    except np.linalg.LinAlgError:  # draws that do not vary
+        return None
+    gaussian, rows = Gaussian(together.mean(axis=0), shape), FEWEST_ROWS
+    places = together[:: -(-len(together) // JUDGED_AT)]
+    while 4 * rows < data.rows:
+        split = Expansion(data, gaussian, [], rows)
+        if split.is_exact or split.passes > 3 * wanted:
+            return None
+        parts = np.array([split.gradients_of_parts(place) for place in places])
+        apart = shape.whiten_gradient(parts - parts.mean(axis=1, keepdims=True))
+        error = np.sqrt(np.mean(apart**2, axis=0).sum(axis=0) / (PARTS * (PARTS - 1)))
+        if error.max() < ROWS_ERROR:
+            return split
+        rows *= 4
+    return None
 
 
 def check_row_count(count: int, rows_of: Minibatcher, of_run: int | None, purpose: str) -> None:

@@ -83,7 +83,8 @@ class Expansion:
         large = [i for i, t in tables.items() if t.total_size > max(FEW, 2 * rows)]
         self.is_exact = not large
         parts = 1 if self.is_exact else PARTS
-        self._some = data
+        self._some = self._together = data
+        self._parts: list[FullData] = []
         self._weights = {i: np.ones((parts, table.total_size)) for i, table in tables.items()}
         self._level, self._slope = np.zeros(parts), np.zeros((parts, size))
         self._bend = np.zeros((parts, size, size))
@@ -105,6 +106,19 @@ class Expansion:
     def share(self) -> float:
         """What is read at a point, as a share of all rows."""
         return self._some.rows / max(1, self._data.rows)
+
+    def gradient(self, position: np.ndarray) -> np.ndarray:
+        """Return the gradient of the log density at a position, shape (d,)."""
+        if self.is_exact:
+            return self._gradient(self._data, position)
+        away = position - self._center
+        known = self._slope.mean(axis=0) + self._bend.mean(axis=0) @ away
+        return known + self._gradient(self._together, position)
+
+    def gradients_of_parts(self, position: np.ndarray) -> np.ndarray:
+        """Return estimates of the gradient from the rows of each part, shape (parts, d)."""
+        known = self._slope + self._bend @ (position - self._center)
+        return known + np.array([self._gradient(part, position) for part in self._parts])
 
     def _values(self, position: np.ndarray) -> np.ndarray:
         """Return the log density by the rows of each part, shape (parts,)."""
@@ -131,12 +145,14 @@ class Expansion:
                     many.add(i, second, FOR_HESSIAN * each, rng)
         self._some, weights = some.of(self._data)
         self._weights |= weights
-        all_rows = self._gradient(self._data)
+        all_rows = self._gradient(self._data, self._center)
         matrices = [self._minus_hessian(part, deviations) for part in many.parts(self._data)]
         matrices = matrices or [self._minus_hessian(self._data, deviations)] * PARTS
         self._level = level - self._values(self._center)
-        for k, (part, matrix) in enumerate(zip(some.parts(self._data), matrices, strict=True)):
-            self._slope[k] = all_rows - self._gradient(part)
+        self._together = self._some.weighted({i: w.mean(axis=0) for i, w in weights.items()})
+        self._parts = some.parts(self._data)
+        for k, (part, matrix) in enumerate(zip(self._parts, matrices, strict=True)):
+            self._slope[k] = all_rows - self._gradient(part, self._center)
             self._bend[k] = self._minus_hessian(part, deviations) - matrix
 
     def _sizes(
@@ -155,9 +171,9 @@ class Expansion:
             remainder = np.maximum(remainder, np.abs(even - 4 * half) + np.abs(odd - slope))
         return second, remainder
 
-    def _gradient(self, data: FullData) -> np.ndarray:
+    def _gradient(self, data: FullData, position: np.ndarray) -> np.ndarray:
         self._count(data, 3)
-        return data.gradients(self._center, self._others)[1].sum(axis=0)
+        return data.gradients(position, self._others)[1].sum(axis=0)
 
     def _minus_hessian(self, data: FullData, deviations: np.ndarray) -> np.ndarray:
         self._count(data, 3 * len(deviations))
