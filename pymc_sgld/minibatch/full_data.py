@@ -255,7 +255,10 @@ class FullData:
     def values_of_rows(
         self, i: int, positions: Sequence[np.ndarray], others: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """Return the log-likelihood of each row of a table, shape (len(positions), total_size)."""
+        """Return the log-likelihood of each row of a table, shape (len(positions), total_size).
+
+        Minus infinity where a condition of the likelihood does not hold.
+        """
         table, values = self.density.tables[i - 1], self._of_each_row(i, calls=np.inf)
         found = np.empty((len(positions), table.total_size))
         for start, data in read_blocks(table):
@@ -264,19 +267,28 @@ class FullData:
         return found
 
     def log_prior(self, position: np.ndarray, others: Sequence[np.ndarray]) -> float:
-        """Return the part of the log density that no table has."""
+        """Return the part of the log density that no table has.
+
+        Minus infinity where a condition of it does not hold.
+        """
         if 0 not in self._rows:
-            self._rows[0] = self._make(0, [self._sums[0]], calls=np.inf)
+            of_tables = {name for table in self.density.tables for name in table.likelihoods}
+            conditions = self.density.conditions.items()
+            own = [c for name, of_term in conditions if name not in of_tables for c in of_term]
+            self._rows[0] = self._make(0, [_inside(self._sums[0], own)], calls=np.inf)
         return float(self._rows[0](position, others)[0])
 
     def _of_each_row(self, i: int, calls: float) -> DensityFunction:
         """Return a function that gives the log-likelihood of each row of a block."""
         if i not in self._rows:
             table = self.density.tables[i - 1]
-            graphs = [graph.reshape((table.batch_size, -1)) for graph in table.likelihoods.values()]
-            rows = pt.add(*[graph.sum(axis=1) for graph in graphs], 0)
+            graphs = [
+                _inside(graph, self.density.conditions.get(name, ()))
+                for name, graph in table.likelihoods.items()
+            ]
+            rows = [graph.reshape((table.batch_size, -1)).sum(axis=1) for graph in graphs]
             make = partial(self._backend.function, calls=calls)
-            self._rows[i] = self.density.function([rows], table, make=make)
+            self._rows[i] = self.density.function([pt.add(*rows, 0)], table, make=make)
         return self._rows[i]
 
     def without_rows(
@@ -426,6 +438,19 @@ class FullData:
 def _counts(table: Table) -> bool:
     """Whether it is told of each row of a block how often it counts."""
     return table.groups or not table.full
+
+
+def _inside(graph: Variable, conditions: Sequence[Variable]) -> Variable:
+    """Return a log density that is minus infinity where a condition does not hold.
+
+    What has an entry for each of its entries says which; the others speak for all.
+    """
+    for condition in conditions:
+        shapes = graph.type.shape, condition.type.shape
+        alike = None not in shapes[1] and shapes[0] == shapes[1]
+        holds = condition if alike else pt.all(condition)
+        graph = pt.switch(holds, graph, np.asarray(-np.inf, graph.dtype))
+    return graph
 
 
 def _hessian(product: _Product, place: Place, block: _Block) -> np.ndarray:

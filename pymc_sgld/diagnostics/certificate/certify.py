@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
 from arviz_stats.base.array import array_stats
 from pymc.model import Model
@@ -29,7 +30,7 @@ from pymc_sgld.progress import progress
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.source import Source
 from pymc_sgld.tolerance import Doubt, Tolerance, Verdict
-from pymc_sgld.tuning.importance.points import LARGEST_K
+from pymc_sgld.tuning.importance.points import LARGEST_K, Points
 from pymc_sgld.tuning.importance.weighted import Precise, Weighted, weigh
 from pymc_sgld.tuning.locate import locate
 from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full
@@ -41,8 +42,9 @@ PURPOSE = "certify"
 BLOCK = 2048  # rows that are evaluated at once: as many as stand for all of them at a point
 CALLS = 10_000  # of a function of a block, about
 CHAINS = 4
-_OTHER_MODE = 20  # draws of the run that are looked at
+_OTHER_MODE = 20  # draws of the run that are looked at, of the farthest and of all
 _FAR = 0.01  # share of the weighted points that are less likely than a draw of a mode
+_WITHOUT = "name the others in var_names="
 _SEED = 20190718  # fixed: the draws are a property of the model, not of a run
 
 
@@ -157,7 +159,7 @@ def certify(
         where = model, place.data.coordinates, place.draws.start, posterior
         values = Values(*where, place.effects)
         reason = _refusal(found, tolerance, passes) or _other_mode(found.weighted, place)
-        table, own = _table(found.weighted, values)
+        table, own = _table(found.weighted, values, tolerance)
     kept = _kept(table, values, wanted)
     notes = _notes(place)
     run = pd.Series(
@@ -274,13 +276,18 @@ def _refusal(found: Precise, tolerance: float, budget: float) -> str:
             f"the posterior is not near enough to a Gaussian (k is {found.weighted.k:.2f}, above "
             f"{LARGEST_K}). diagnose(idata, model) has other evidence"
         )
+    if np.isinf(found.by_rows):
+        return (
+            "the rows that are read do not stand for all of them: some matter only far from the "
+            "center. diagnose(idata, model) has other evidence"
+        )
     error = max(found.by_points, found.by_rows)
     if error > tolerance / 2:
         what = "points" if found.by_points > found.by_rows else "rows"
         return (
             f"the error by the number of {what} is {error:.2g} sd, above {tolerance / 2:.2g}, "
-            f"after {found.passes:.0f} passes over the data. Pass a larger budget= (now "
-            f"{budget:g}), or a larger tolerance="
+            f"after {found.passes:.0f} passes over the data. Pass a larger tolerance=, or budget= "
+            f"(now {budget:g})"
         )
     return ""
 
@@ -288,24 +295,27 @@ def _refusal(found: Precise, tolerance: float, budget: float) -> str:
 def _other_mode(weighted: Weighted, place: _Place) -> str:
     """Return that the run has draws of a mode where no points are, or nothing.
 
-    They are as likely as other draws, and farther off than all points.
+    They are as likely as other draws, and a point there would weigh more than all points together.
     """
-    density, proposal = weighted.density, weighted.points.proposal
+    density, points = weighted.density, weighted.points
+    proposal = points.proposal
     pieces = [
         place.draws.points[c.value_name].reshape(*place.draws.shape, -1)
         for c in place.data.coordinates
     ]
     positions = np.concatenate(pieces, axis=2).reshape(-1, len(proposal.mean)).astype(float)
-    whitened = np.linalg.solve(proposal.shape.whitener, (positions - proposal.mean).T)
-    distance = (whitened**2).sum(axis=0)
-    outside = np.flatnonzero(distance > (weighted.points.z**2).sum(axis=1).max())
-    if not len(outside):
-        return ""
-    outside = np.random.default_rng(_SEED).permutation(outside)[:_OTHER_MODE]
+    whitened = np.linalg.solve(proposal.shape.whitener, (positions - proposal.mean).T).T
+    farthest = np.argsort(-(whitened**2).sum(axis=1))[:_OTHER_MODE]
+    others = np.random.default_rng(_SEED).permutation(len(positions))[:_OTHER_MODE]
+    chosen = np.unique([*farthest, *others])
     known = weighted.estimates.mean(axis=1)
     order = np.argsort(known)
     least = known[order][np.searchsorted(np.cumsum(weighted.weights[order]), _FAR)]
-    if not (density(positions[outside]).mean(axis=1) > least).any():
+    there = density(positions[chosen]).mean(axis=1)
+    heavy = there - Points(proposal, whitened[chosen]).log_density
+    log_weights = known - points.log_density
+    all_together = scipy.special.logsumexp(log_weights[np.isfinite(log_weights)])
+    if not ((there > least) & (heavy > all_together)).any():
         return ""
     return (
         "the run has draws of high density where the closest Gaussian has none, as in another "
@@ -313,10 +323,20 @@ def _other_mode(weighted: Weighted, place: _Place) -> str:
     )
 
 
-def _table(weighted: Weighted, values: Values) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the exact moments and how far the run is from them, and the values at the points."""
+def _table(weighted: Weighted, values: Values, tolerance: float) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the exact moments and how far the run is from them, and the values at the points.
+
+    What is not known is NaN: moments of what is not finite, or of tails too heavy for them.
+    """
     own = values.at(weighted.points.positions)
     exact = weighted.moments(own)
+    constant = np.ptp(own, axis=0) == 0
+    exact.mean[constant], exact.sd[constant] = own[0, constant], 0
+    unsure = ~(np.maximum(exact.mean_error, exact.sd_error) <= tolerance / 2 * exact.sd)
+    for p in np.flatnonzero(unsure & ~constant):
+        if weighted.tail_of(own[:, p]) > LARGEST_K:
+            for figures in exact:
+                figures[p] = np.nan
     run = values.draws
     errors = np.array([[array_stats.mcse(e, method=m) for m in ("mean", "sd")] for e in run])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -334,6 +354,7 @@ def _table(weighted: Weighted, values: Values) -> tuple[pd.DataFrame, np.ndarray
             },
             index=values.labels,
         )
+    table.loc[constant, table.columns[4:]] = np.nan
     return table.assign(agrees=True), own
 
 
@@ -355,6 +376,9 @@ def _doubts(table: pd.DataFrame, stored: Stored) -> list[Doubt]:
     varies = table.index[table["sd"] > 0]
     part = table.loc[varies]
     found = doubts_of_chains(stored, "the run")
+    unknown = table.index[table["sd"].isna()]
+    what = "cannot tell: it has no exact figures, as it is not finite or has a heavy tail"
+    found += [Doubt(label, what, _WITHOUT, 1.0) for label in unknown]
     found += doubts_of_bias(
         list(varies),
         (part["mean_shift"].to_numpy(), part["mean_shift_error"].to_numpy()),
@@ -370,6 +394,8 @@ def _headline(table: pd.DataFrame, doubts: Sequence[Doubt]) -> str:
     figures = Tolerance().worst_figures(table)
     if not doubts:
         return f"Certified: the run agrees with the posterior{figures}."
+    if all(doubt.remedy == _WITHOUT for doubt in doubts):
+        return f"Cannot tell of all variables; the others agree with the posterior{figures}."
     if all(doubt.size <= 1 for doubt in doubts):
         return f"Cannot tell: the run has too few draws to be judged{figures}."
     return f"Not to be relied on: the run differs from the posterior{figures}."

@@ -13,7 +13,8 @@ row counts as often as it stands for others,
 The mean of the right side over the choice of rows is the left one. Only what is beyond the second
 order comes from few rows, and it is small where there are many. Prior and Jacobians are exact. Rows
 are picked by what they add at pairs of points :math:`c \pm a`: from there, from half the way and
-from the center the second order and the remainder of each row follow.
+from the center the second order and the remainder of each row follow; and from three times as far,
+as some rows add nothing near the center.
 
 There are several parts :math:`B_k, C_k`, and so several estimates at each point, whose differences
 are those of the whole. Where the data are small, all rows are read at each point, and there is one.
@@ -46,7 +47,7 @@ FEW = 20_000
 FOR_HESSIAN = 128
 """Times the rows of the remainder that the second order is taken of."""
 
-_PAIRS = 2
+_PAIRS, _FAR = 4, 3  # in how many directions rows are looked at, and how many times as far too
 _SEED = 20190716  # fixed: what is found is a property of the model, not of a chain
 
 
@@ -102,6 +103,14 @@ class Expansion:
                 update()
         return found
 
+    def of_all_rows(self, positions: np.ndarray) -> np.ndarray:
+        """Return the log density itself at positions (S, d), shape (S,)."""
+        found = np.array([self._data.log_prior(each, self._others) for each in positions])
+        for i in self._weights:
+            found += self._data.values_of_rows(i, [*positions], self._others).sum(axis=1)
+        self._count(self._data, len(positions))
+        return found
+
     @property
     def share(self) -> float:
         """What is read at a point, as a share of all rows."""
@@ -124,7 +133,8 @@ class Expansion:
         """Return the log density by the rows of each part, shape (parts,)."""
         found = np.full(len(self._level), self._some.log_prior(position, self._others))
         for i, weights in self._weights.items():
-            found += weights @ self._some.values_of_rows(i, [position], self._others)[0]
+            with np.errstate(invalid="ignore"):  # of no density
+                found += weights @ self._some.values_of_rows(i, [position], self._others)[0]
         self._count(self._some)
         return found
 
@@ -162,13 +172,16 @@ class Expansion:
         second = remainder = np.zeros(len(here))
         for _ in range(_PAIRS):
             away = gaussian.shape.unwhiten(rng.standard_normal(len(self._center)))
-            places = [self._center + share * away for share in (1, -1, 0.5, -0.5)]
+            shares = (0.5, -0.5, 1, -1, _FAR, -_FAR)
+            places = [self._center + share * away for share in shares]
             found = self._data.values_of_rows(i, places, self._others)
             self._count(self._data, len(places))
-            even, odd = (found[0] + found[1]) / 2 - here, (found[0] - found[1]) / 2
-            half, slope = (found[2] + found[3]) / 2 - here, found[2] - found[3]
-            second = np.maximum(second, np.abs(4 * half))
-            remainder = np.maximum(remainder, np.abs(even - 4 * half) + np.abs(odd - slope))
+            even, odd = (found[::2] + found[1::2]) / 2 - here, (found[::2] - found[1::2]) / 2
+            second = np.maximum(second, np.abs(4 * even[0]))
+            for k, share in ((1, 1), (2, _FAR)):
+                beyond = np.abs(even[k] - (2 * share) ** 2 * even[0])
+                beyond += np.abs(odd[k] - 2 * share * odd[0])
+                remainder = np.maximum(remainder, beyond / share**3)
         return second, remainder
 
     def _gradient(self, data: FullData, position: np.ndarray) -> np.ndarray:

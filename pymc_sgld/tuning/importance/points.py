@@ -123,9 +123,11 @@ class Points:
 def smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     """Return weights with a sum of 1, shape (S,), and the shape k of their tail."""
     log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
+    if not np.isfinite(log_weights).any():
+        return np.full(len(log_weights), 1 / len(log_weights)), np.inf
     log_weights = log_weights - log_weights.max()
     k = -np.inf  # no tail: the largest weights are alike
-    if np.quantile(log_weights, _TAIL) < -_ALIKE:
+    if np.quantile(log_weights, _TAIL, method="lower") < -_ALIKE:
         log_weights, k = array_stats.psislw(-log_weights)
     weights = np.exp(log_weights - log_weights.max())
     return weights / weights.sum(), float(k)

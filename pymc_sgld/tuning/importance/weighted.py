@@ -34,6 +34,8 @@ LITTLE = 5e8
 
 _FEW, _ROUNDS = 500, 4  # points that say where others should be, and how often they may
 _ENOUGH = 3  # effective points for each number of a mean and covariance
+_CHECKED = 20  # points where all rows are read, to see that those that are read are enough
+_SLIPS, _SLIP = 6, 0.1  # errors, and log density, by which the rows that are read may be off
 _SEED = 20190717  # fixed: what is found is a property of the model, not of a chain
 
 
@@ -91,9 +93,34 @@ class Weighted:
             sd_error=np.hypot(found.sd_error, sd_error),
         )
 
+    def tail_of(self, values: np.ndarray) -> float:
+        """Return the shape k of the tail of what adds up to a variance, infinite if that is."""
+        away = np.abs(values - self.weights @ values)
+        if not np.isfinite(away[self.weights > 0]).all():
+            return np.inf
+        with np.errstate(divide="ignore"):
+            return smooth(np.log(self.weights) + 2 * np.log(away))[1]
+
+    def agrees_with_all_rows(self, count: int) -> bool:
+        """Whether the estimates are right, up to their error, at the farthest of some points."""
+        several = np.random.default_rng(_SEED).choice(len(self.weights), 4 * count, p=self.weights)
+        several = np.unique(several)
+        distance = (self.points.z[several] ** 2).sum(axis=1)
+        chosen = several[np.argsort(-distance)[:count]]
+        off = (
+            self.estimates[chosen]
+            - self.density.of_all_rows(self.points.positions[chosen])[:, None]
+        )
+        off -= off.mean(axis=0)
+        parts = off.shape[1]
+        error = off.std(axis=1, ddof=1) / np.sqrt(parts)
+        return bool((np.abs(off.mean(axis=1)) <= _SLIP + _SLIPS * error).all())
+
     def by_rows(self, values: np.ndarray, found: Moments) -> tuple[np.ndarray, np.ndarray]:
         """Return the errors of means and sds, shape (p,), that come from the choice of rows."""
-        apart = self.estimates - self.estimates.mean(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            apart = self.estimates - self.estimates.mean(axis=1, keepdims=True)
+        apart[self.weights == 0] = 0  # outside the support
         weighted = self.weights[:, None] * (apart - self.weights @ apart)
         away = values - found.mean
         count = self.estimates.shape[1]
@@ -166,10 +193,13 @@ def weigh(
     while found.k <= LARGEST_K and by_points > error and len(found.weights) < MOST:
         wanted = len(found.weights) * ((by_points / error) ** 2 * 1.2 - 1)
         count = int(np.clip(wanted, each, 3 * len(found.weights)))
+        count = min(count, MOST - len(found.weights))
         if density.passes + count * density.share > allowed:
             break
         found = found.and_more(count, rng)
         by_points, by_rows = _errors(found)
+    if not density.is_exact and by_rows <= error and not found.agrees_with_all_rows(_CHECKED):
+        by_rows = np.inf
     return Precise(found, by_points, by_rows, density.passes)
 
 

@@ -98,7 +98,7 @@ def test_too_little_to_spend_is_no_certificate(model, monkeypatch):
     found = certify(exact(), model, tolerance=1e-6, budget=1)
     assert not found.certified and found.draws is None
     assert found.table[["mean", "sd_ratio"]].isna().all(axis=None)
-    assert "Pass a larger budget=" in repr(found)
+    assert "Pass a larger tolerance=" in repr(found)
     with pytest.raises(SettingError, match="no draws"):
         compare(exact(), found)
 
@@ -126,6 +126,20 @@ def test_a_mode_that_only_the_run_has_seen_is_no_bias_of_the_run():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(4, 500)) + np.where(rng.random((4, 500)) < 0.7, 4, -40)
     found = quiet(az.from_dict({"posterior": {"x": x}}), two_modes())
+    assert not found.certified
+    assert "another mode" in found.verdict
+
+
+def test_another_mode_is_seen_where_points_reach_as_far():
+    """In twelve dimensions most points are as far off as the other mode, in other directions."""
+    with pm.Model() as model:
+        x = pm.Flat("x", shape=12)
+        first = pm.math.logsumexp([-(x[0] ** 2) / 2, -((x[0] - 9) ** 2) / 2 - 1])
+        pm.Potential("p", first + (300 * (x[1:] / 17 - pm.math.exp(x[1:] / 17))).sum())
+    rng = np.random.default_rng(1)
+    x = np.log(rng.gamma(300, 1 / 300, size=(4, 1000, 12))) * 17
+    x[..., 0] = rng.normal(size=(4, 1000)) + 9 * (rng.random((4, 1000)) < 0.27)
+    found = quiet(az.from_dict({"posterior": {"x": x}}), model)
     assert not found.certified
     assert "another mode" in found.verdict
 
@@ -258,3 +272,52 @@ def test_single_precision():
     assert found.certified
     assert found.table.loc["mean", "mean"] == pytest.approx(MEAN, abs=0.02 * SD)
     assert found.table.loc["mean", "sd"] == pytest.approx(SD, rel=0.02)
+
+
+def test_a_condition_of_the_likelihood_ends_the_posterior():
+    """A Poisson mean below zero: the formula goes on, the model does not."""
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 1)
+        pm.Poisson("y", mu, observed=[0])
+    grid = np.linspace(0, 8, 20_001)
+    weights = np.exp(-grid - grid**2 / 2)
+    weights /= weights.sum()
+    right = weights @ grid
+    sd = np.sqrt(weights @ (grid - right) ** 2)
+    draws = np.random.default_rng(1).choice(grid, p=weights, size=(4, 2000))
+    found = certify(az.from_dict({"posterior": {"mu": draws}}), model)
+    assert found.certified
+    assert found.table.loc["mu", "mean"] == pytest.approx(right, abs=0.03 * sd)
+    assert found.table.loc["mu", "sd"] == pytest.approx(sd, rel=0.03)
+
+
+def test_a_bound_of_the_prior_is_no_lack_of_rows():
+    with pm.Model() as model:
+        u = pm.Uniform("u", 0, 1, default_transform=None)
+        pm.Normal("y", u, 0.3, observed=[0.5])
+    grid = np.linspace(0, 1, 10_001)
+    weights = np.exp(-((grid - 0.5) ** 2) / 0.18)
+    weights /= weights.sum()
+    draws = np.random.default_rng(1).choice(grid, p=weights, size=(4, 2000))
+    found = certify(az.from_dict({"posterior": {"u": draws}}), model)
+    assert found.certified and found.run["by_rows"] == 0
+    sd = np.sqrt(weights @ (grid - 0.5) ** 2)
+    assert found.table.loc["u", "sd"] == pytest.approx(sd, rel=0.03)
+
+
+def test_a_mean_that_does_not_exist_is_not_told():
+    with pm.Model() as model:
+        x = pm.Normal("x", 0, 1)
+        pm.Deterministic("inverse", 1 / x)
+        pm.Deterministic("log", pm.math.log(x))
+        pm.Deterministic("constant", 0 * x + 0.1)
+    x = np.random.default_rng(1).normal(size=(4, 5000))
+    with np.errstate(invalid="ignore"):
+        draws = {"x": x, "inverse": 1 / x, "log": np.log(x), "constant": 0 * x + 0.1}
+    found = quiet(az.from_dict({"posterior": draws}), model)
+    assert found.table.loc["x", "agrees"] and not found.agrees
+    for label in ("inverse", "log"):
+        assert np.isnan(found.table.loc[label, "sd"]) and not found.table.loc[label, "agrees"]
+    assert found.table.loc["constant", "sd"] == 0 and found.table.loc["constant", "agrees"]
+    assert "no exact figures" in found.verdict
+    assert certify(az.from_dict({"posterior": draws}), model, var_names="x").agrees

@@ -1,5 +1,7 @@
 """The log density of all rows from an expansion and a few of them: no bias, and errors told."""
 
+import dataclasses
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -10,6 +12,7 @@ from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.tuning.importance import expansion, weighted
 from pymc_sgld.tuning.importance.expansion import PARTS, Expansion
 from pymc_sgld.tuning.importance.weighted import weigh
+from pymc_sgld.tuning.posterior.covariance import Full
 from pymc_sgld.tuning.posterior.search import find_gaussian
 
 ROWS = 400
@@ -138,3 +141,44 @@ def test_rare_rows_are_not_missed(is_uniform, monkeypatch):
     apart = found - found[45] - (exact[::10] - exact[450])
     inside = np.abs(grid[::10] - mean) < 2.5 * sd
     assert (np.abs(apart[inside]).max() > 0.3) == is_uniform
+
+
+def cut_off(at=1.5, rows=4000):
+    """One row, of large leverage, ends the posterior of a slope: near the center it is 0."""
+    rng = np.random.default_rng(6)
+    x, start = rng.normal(size=rows), np.zeros(rows)
+    y = rng.integers(0, 2, rows)
+    sd = 2 / np.sqrt(rows)
+    best = ((y - 0.5) * x).sum() * sd**2
+    x[-1], start[-1], y[-1] = 1e3, -1e3 * (best - at * sd), 1
+    with pm.Model() as model:
+        a, b = pm.Normal("a", 0, 2), pm.Normal("b", 0, 2)
+        z = np.append(np.ones(rows - 1), 0)
+        pm.Bernoulli("y", logit_p=a * z + b * x + start, observed=y)
+    return model
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_rows_that_matter_only_far_from_the_center(is_seen, monkeypatch):
+    """They are picked; and if they were not, a look at all rows tells."""
+    data, gaussian = located(cut_off())
+    wide = Full(1000 * np.eye(2))
+    gaussian = dataclasses.replace(gaussian, shape=wide)
+    own = expansion.pick
+
+    def without_the_last(sizes, *others):
+        rows, weights = own(sizes, *others)
+        weights[:, rows == len(sizes) - 1] = 0
+        return rows, weights
+
+    if not is_seen:
+        monkeypatch.setattr(expansion, "pick", without_the_last)
+    monkeypatch.setattr(weighted, "FEWEST_ROWS", ROWS)
+    found = weigh(data, gaussian, [], 0.03, 1e6)
+    assert np.isinf(found.by_rows) != is_seen
+    if is_seen:
+        places = found.weighted.points.positions[::100]
+        exact = np.array([data.gradients(place, [])[0].sum() for place in places])
+        off = found.weighted.estimates[::100].mean(axis=1) - exact
+        known = exact > exact.max() - 10
+        assert np.ptp(off[known]) < 0.5

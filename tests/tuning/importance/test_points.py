@@ -83,3 +83,10 @@ def test_weights_without_density_are_zero():
     weights, _ = smooth(np.where(np.arange(1000) < 500, 0.0, [-np.inf, np.nan] * 500))
     assert weights[500:].sum() == 0
     assert weights.sum() == pytest.approx(1)
+
+
+def test_few_weights_that_are_not_zero_are_no_tail_that_is_light():
+    log_weights = np.full(2000, -np.inf)
+    log_weights[:40] = np.random.default_rng(1).normal(size=40)
+    assert smooth(log_weights)[1] != -np.inf
+    assert smooth(np.full(100, np.nan))[1] == np.inf
