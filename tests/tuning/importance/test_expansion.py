@@ -91,6 +91,7 @@ def test_small_tables_are_read_whole(logistic, monkeypatch):
     assert density.passes == 3
 
 
+@pytest.mark.long
 def test_more_rows_where_few_are_not_enough(logistic, monkeypatch):
     data, gaussian = logistic
     monkeypatch.setattr(weighted, "FEWEST_ROWS", 80)
@@ -121,7 +122,7 @@ def rare_column(rows=20_000):
     return model
 
 
-@pytest.mark.parametrize("is_uniform", [False, True])
+@pytest.mark.parametrize("is_uniform", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_rare_rows_are_not_missed(is_uniform, monkeypatch):
     """By quadrature over the rare coefficient; rows picked at random miss it."""
     data, gaussian = located(rare_column(), 2000)
@@ -158,7 +159,7 @@ def cut_off(at=1.5, rows=4000):
     return model
 
 
-@pytest.mark.parametrize("is_seen", [True, False])
+@pytest.mark.parametrize("is_seen", [pytest.param(True, marks=pytest.mark.long), False])
 def test_rows_that_matter_only_far_from_the_center(is_seen, monkeypatch):
     """They are picked; and if they were not, a look at all rows tells."""
     data, gaussian = located(cut_off())

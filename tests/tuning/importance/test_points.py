@@ -38,12 +38,12 @@ def test_densities_are_those_of_the_distributions(size):
 
 
 def test_errors_of_a_skewed_posterior_are_right():
-    """Of 200 estimates of mean and sd, 95 % are within two errors: a log gamma distribution."""
+    """Of 100 estimates of mean and sd, 95 % are within two errors: a log gamma distribution."""
     shape = 8.0
     start = Proposal(np.array([scipy.special.digamma(shape)]), Full(np.array([[shape]])))
     mean, variance = scipy.stats.loggamma(shape).stats()
     scores = []
-    for seed in range(200):
+    for seed in range(100):
         points = start.points(4000, np.random.default_rng(seed))
         x = points.positions[:, 0]
         weights, k = smooth(shape * x - np.exp(x) - points.log_density)
@@ -56,9 +56,9 @@ def test_errors_of_a_skewed_posterior_are_right():
             ]
         )
     within = (np.abs(scores) < 2).mean(axis=0)
-    # binomial: 0.954 with a standard error of 0.015
-    assert (within > 0.954 - 4 * 0.015).all(), within
-    assert np.abs(np.mean(scores, axis=0)).max() < 0.35
+    # binomial: 0.954 with a standard error of 0.021
+    assert (within > 0.954 - 4 * 0.021).all(), within
+    assert np.abs(np.mean(scores, axis=0)).max() < 0.4
 
 
 def test_refitted_points_follow_the_weights():
