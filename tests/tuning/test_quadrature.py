@@ -147,7 +147,7 @@ def test_updates_take_what_was_chosen(monkeypatch):
         made.append((self.groups.nodes_each, self.groups.newton))
         return density(self, *args, **settings)
 
-    monkeypatch.setattr("pymc_sgld.tuning.choices.settle_nodes", choose)
+    monkeypatch.setattr("pymc_sgld.tuning.locate.settle_nodes", choose)
     monkeypatch.setattr(Minibatcher, "density", noted)
     SGLD(model=build(), batch_size=600, compile_kwargs={"mode": "FAST_COMPILE"})
     assert len(made) > chosen[-1] and made[-1] == (5, 3)
