@@ -69,7 +69,7 @@ def certify(
     smoothing, weighted means are those of the posterior, with an error that is known. Of large data
     the log-likelihood at a point is that of an expansion of all rows to second order, and of a few
     rows beyond it, picked by how much they add; what the choice of rows does to a mean is part of
-    its error. So a certificate takes a few passes over the data, whatever their number of rows.
+    its error. So a certificate takes some tens of passes over large data, the fewer the larger.
 
     Where it does not work, because the posterior is not near enough to :math:`q` or the budget is
     too small, there is no certificate, and the verdict says why: :func:`~pymc_sgld.diagnose` has
