@@ -27,7 +27,7 @@ from pymc_sgld.arguments import (
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.backends.numpy_mode import QUICK
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, find_posterior, shorten
+from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, find_posterior
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import (
     Draws,
@@ -212,13 +212,7 @@ def _integrated(
     where = posterior, model, sources, placing
     effects = asked or absent_effects(*where, PURPOSE)
     at = Draws(*where, effects, PURPOSE)
-    bad = ~np.isfinite(at.position).all(axis=(0, 1))
-    if bad.any():
-        some = [c.label for c, is_bad in zip(at.coordinates, bad, strict=True) if is_bad]
-        raise SettingError(
-            f"cannot {PURPOSE}: draws of {shorten(some)} are not finite, or lie on the edge of "
-            "their support."
-        )
+    at.check_finite(PURPOSE)
     if not effects:  # there are draws of all variables
         effects = _with_most_groups(factors_at(*where, PURPOSE), len(at.moved))
         at = Draws(*where, effects, PURPOSE)

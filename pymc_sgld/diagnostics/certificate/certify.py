@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,34 +14,23 @@ from arviz_stats.base.array import array_stats
 from pymc.model import Model
 
 from pymc_sgld.arguments import flag, model_of, names, positive
-from pymc_sgld.backends.backend import Backend
 from pymc_sgld.compiled.threads import one_thread
+from pymc_sgld.diagnostics.certificate.place import PURPOSE, Place
 from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.certificate.values import Values
 from pymc_sgld.diagnostics.matching import find_posterior, shorten
 from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
 from pymc_sgld.diagnostics.trust.doubts import doubts_of_bias, quantile
-from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects, check_row_count
 from pymc_sgld.errors import SettingError, SGLDWarning
-from pymc_sgld.minibatch.full_data import FullData
-from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.minibatch.placing import UNKNOWN, places_of
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.bind import bind
-from pymc_sgld.sources.source import Source
 from pymc_sgld.tolerance import Doubt, Tolerance, Verdict
 from pymc_sgld.tuning.importance.points import LARGEST_K, Points
 from pymc_sgld.tuning.importance.weighted import Precise, Weighted, weigh
-from pymc_sgld.tuning.locate import locate
-from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full
-from pymc_sgld.tuning.posterior.variational import Gaussian
-from pymc_sgld.tuning.quadrature import PoorIntegral
-from pymc_sgld.tuning.settings import Search
 
-PURPOSE = "certify"
-BLOCK = 2048  # rows that are evaluated at once: as many as stand for all of them at a point
-CALLS = 10_000  # of a function of a block, about
 CHAINS = 4
+FIGURES = ("mean", "sd", "mean_shift", "sd_ratio")
+COLUMNS = [name for figure in FIGURES for name in (figure, f"{figure}_error")]
 _OTHER_MODE = 20  # draws of the run that are looked at, of the farthest and of all
 _FAR = 0.01  # share of the weighted points that are less likely than a draw of a mode
 _WITHOUT = "name the others in var_names="
@@ -150,17 +139,23 @@ def certify(
     posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
     tolerance, passes = positive("tolerance", tolerance), positive("budget", budget)
     wanted = None if var_names is None else names("var_names", var_names)
+    unknown = [name for name in wanted or () if name not in posterior]
+    if unknown:
+        raise SettingError(
+            f"var_names has {unknown}, which idata has no draws of: name some of "
+            f"{shorten(list(posterior.data_vars))}, or leave var_names out."
+        )
     sources, shown = bind(data), flag("progressbar", progressbar) is not False
     _check(model, stored)
     working = progress("looking for the posterior", shown=shown, name="certify")
     with working, one_thread(), np.errstate(all="ignore"):
-        place = _Place.of(posterior, model, sources, stored)
-        found = weigh(place.data, place.gaussian, place.others, tolerance / 2, passes)
+        place = Place.of(posterior, model, sources, stored)
         where = model, place.data.coordinates, place.draws.start, posterior
         values = Values(*where, place.effects)
+        kept = _kept(values, wanted)
+        found = weigh(place.data, place.gaussian, place.others, tolerance / 2, passes)
         reason = _refusal(found, tolerance, passes) or _other_mode(found.weighted, place)
-        table, own = _table(found.weighted, values, tolerance)
-    kept = _kept(table, values, wanted)
+        own = np.empty((0, 0)) if reason else values.at(found.weighted.points.positions)
     notes = _notes(place)
     run = pd.Series(
         {
@@ -174,14 +169,13 @@ def certify(
         dtype=float,
     )
     if reason:
-        figures = [name for name in table.columns if name != "agrees"]
-        table.loc[:, figures], table["agrees"] = np.nan, False
+        nothing = pd.DataFrame(np.nan, kept, COLUMNS).assign(agrees=False)
         judged = Verdict(f"No certificate: {reason}.", (), notes)
-        return Certificate(table.loc[kept], run, judged, certified=False, draws=None)
-    table = table.loc[kept]
+        return Certificate(nothing, run, judged, certified=False, draws=None)
+    table = _table(found.weighted, own, values, tolerance).loc[kept]
     doubts = _doubts(table, stored)
     in_doubt = {doubt.label for doubt in doubts}
-    table["agrees"] = [label not in in_doubt for label in table.index]
+    table = table.assign(agrees=[label not in in_doubt for label in table.index])
     judged = Verdict(_headline(table, doubts), doubts, notes)
     if doubts:
         warnings.warn(str(judged), SGLDWarning, stacklevel=2)
@@ -207,68 +201,6 @@ def _check(model: Model, stored: Stored) -> None:
         )
 
 
-class _Place(NamedTuple):
-    """Where the posterior is."""
-
-    draws: Draws
-    data: FullData
-    gaussian: Gaussian
-    others: list[np.ndarray]
-    effects: list[str]
-
-    @classmethod
-    def of(
-        cls, posterior: xr.Dataset, model: Model, sources: Mapping[str, Source], stored: Stored
-    ) -> _Place:
-        """Look for the posterior of a model, from where the draws of a run are."""
-        placing = stored.setting("placing") or 0
-        absent = absent_effects(posterior, model, sources, placing, PURPOSE)
-        draws = Draws(posterior, model, sources, placing, absent, PURPOSE)
-        if not np.isfinite(draws.position).all():
-            bad = ~np.isfinite(draws.position).all(axis=(0, 1))
-            some = [c.label for c, is_bad in zip(draws.coordinates, bad, strict=True) if is_bad]
-            raise SettingError(
-                f"cannot {PURPOSE}: draws of {shorten(some)} are not finite, or lie on the edge of "
-                "their support."
-            )
-        rows = None if placing == UNKNOWN else stored.setting("total_size")
-        for effects in [absent or None, False]:
-            backend, point = Backend({}), draws.point(0, -1)
-            places = places_of(model, placing)
-            where = model, model.continuous_value_vars, point, *places
-            batches = Minibatcher(*where, sources=sources, marginalize=effects, backend=backend)
-            batches.check_sources()
-            data = FullData(batches.blocks(BLOCK), backend, CALLS)
-            check_row_count(data.rows, batches, rows, PURPOSE)
-            size = data.density.position.type.shape[0]
-            if size > FULL_SIZE:
-                raise SettingError(
-                    f"cannot {PURPOSE}: the model has {size} unconstrained coordinates, more than "
-                    f"{FULL_SIZE}: too many for weights of points around one Gaussian. "
-                    "diagnose(idata, model) measures the bias by gradients."
-                )
-            others = [
-                batches.inputs.values[v]
-                for v in batches.inputs.others.values()
-                if batches.groups is None or v not in batches.groups.variables
-            ]
-            search = Search(_mean(draws, data), others, None, [])
-            try:
-                data, gaussian = locate(batches, data, BLOCK, backend, search, "certify")
-            except PoorIntegral:
-                continue
-            break
-        assert isinstance(gaussian.shape, Full)
-        integrated = [] if batches.groups is None else [e.name for e in batches.groups.effects]
-        return cls(draws, data, gaussian, others, integrated)
-
-
-def _mean(draws: Draws, data: FullData) -> np.ndarray:
-    """Return the mean of the draws of a run in the coordinates of a log density."""
-    pieces = [draws.points[c.value_name].mean(axis=(0, 1)).ravel() for c in data.coordinates]
-    return np.concatenate(pieces).astype(data.dtype)
-
-
 def _refusal(found: Precise, tolerance: float, budget: float) -> str:
     """Return why weighted points are no certificate, or nothing."""
     if not found.weighted.k <= LARGEST_K:
@@ -292,18 +224,14 @@ def _refusal(found: Precise, tolerance: float, budget: float) -> str:
     return ""
 
 
-def _other_mode(weighted: Weighted, place: _Place) -> str:
+def _other_mode(weighted: Weighted, place: Place) -> str:
     """Return that the run has draws of a mode where no points are, or nothing.
 
     They are as likely as other draws, and a point there would weigh more than all points together.
     """
     density, points = weighted.density, weighted.points
     proposal = points.proposal
-    pieces = [
-        place.draws.points[c.value_name].reshape(*place.draws.shape, -1)
-        for c in place.data.coordinates
-    ]
-    positions = np.concatenate(pieces, axis=2).reshape(-1, len(proposal.mean)).astype(float)
+    positions = place.draws.at(place.data.coordinates).reshape(-1, len(proposal.mean))
     whitened = np.linalg.solve(proposal.shape.whitener, (positions - proposal.mean).T).T
     farthest = np.argsort(-(whitened**2).sum(axis=1))[:_OTHER_MODE]
     others = np.random.default_rng(_SEED).permutation(len(positions))[:_OTHER_MODE]
@@ -323,12 +251,11 @@ def _other_mode(weighted: Weighted, place: _Place) -> str:
     )
 
 
-def _table(weighted: Weighted, values: Values, tolerance: float) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the exact moments and how far the run is from them, and the values at the points.
+def _table(weighted: Weighted, own: np.ndarray, values: Values, tolerance: float) -> pd.DataFrame:
+    """Return the exact moments and how far the run is from them, from the values at the points.
 
     What is not known is NaN: moments of what is not finite, or of tails too heavy for them.
     """
-    own = values.at(weighted.points.positions)
     exact = weighted.moments(own)
     constant = np.ptp(own, axis=0) == 0
     exact.mean[constant], exact.sd[constant] = own[0, constant], 0
@@ -341,34 +268,32 @@ def _table(weighted: Weighted, values: Values, tolerance: float) -> tuple[pd.Dat
     errors = np.array([[array_stats.mcse(e, method=m) for m in ("mean", "sd")] for e in run])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = run.std(axis=(1, 2), ddof=1) / exact.sd
-        table = pd.DataFrame(
-            {
-                "mean": exact.mean,
-                "mean_error": exact.mean_error,
-                "sd": exact.sd,
-                "sd_error": exact.sd_error,
-                "mean_shift": (run.mean(axis=(1, 2)) - exact.mean) / exact.sd,
-                "mean_shift_error": np.hypot(errors[:, 0], exact.mean_error) / exact.sd,
-                "sd_ratio": ratio,
-                "sd_ratio_error": np.hypot(errors[:, 1], ratio * exact.sd_error) / exact.sd,
-            },
-            index=values.labels,
-        )
+        columns = [
+            exact.mean,
+            exact.mean_error,
+            exact.sd,
+            exact.sd_error,
+            (run.mean(axis=(1, 2)) - exact.mean) / exact.sd,
+            np.hypot(errors[:, 0], exact.mean_error) / exact.sd,
+            ratio,
+            np.hypot(errors[:, 1], ratio * exact.sd_error) / exact.sd,
+        ]
+    table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), index=values.labels)
     table.loc[constant, table.columns[4:]] = np.nan
-    return table.assign(agrees=True), own
+    return table
 
 
-def _kept(table: pd.DataFrame, values: Values, wanted: Sequence[str] | None) -> list[str]:
+def _kept(values: Values, wanted: Sequence[str] | None) -> list[str]:
     """Return the labels of the variables that are asked for."""
     if wanted is None:
-        return list(table.index)
+        return values.labels
     unknown = [name for name in wanted if name not in values.names]
     if unknown or not wanted:
         raise SettingError(
             f"var_names={list(wanted)}, but a certificate has {shorten(values.names)}: name some "
             "of these, or leave var_names out."
         )
-    return [label for label in table.index if label.partition("[")[0] in wanted]
+    return [label for label in values.labels if label.partition("[")[0] in wanted]
 
 
 def _doubts(table: pd.DataFrame, stored: Stored) -> list[Doubt]:
@@ -401,7 +326,7 @@ def _headline(table: pd.DataFrame, doubts: Sequence[Doubt]) -> str:
     return f"Not to be relied on: the run differs from the posterior{figures}."
 
 
-def _notes(place: _Place) -> list[str]:
+def _notes(place: Place) -> list[str]:
     if not place.effects:
         return []
     return [

@@ -15,10 +15,11 @@ from pymc_sgld.diagnostics.trust.doubts import (
     too_uncertain,
 )
 from pymc_sgld.diagnostics.trust.gradient_regression import measure_bias
+from pymc_sgld.diagnostics.trust.gradients import with_gradients
 from pymc_sgld.diagnostics.trust.kernel_stein import kernel_discrepancy
 from pymc_sgld.diagnostics.trust.report import by_parameter
 from pymc_sgld.diagnostics.trust.stein_identities import identities, worst_direction
-from pymc_sgld.diagnostics.trust.unconstrained import Draws, with_gradients
+from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.diagnostics.trust.whitened import Array, Sample
 from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.tolerance import FEWEST_INDEPENDENT, Doubt, sd_ratio_of

@@ -8,7 +8,7 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import SGLDWarning, diagnose
-from pymc_sgld.diagnostics.trust import unconstrained
+from pymc_sgld.diagnostics.trust import gradients
 from pymc_sgld.tuning.importance import expansion
 
 ROWS = 25_000
@@ -45,7 +45,7 @@ def test_figures_are_those_of_all_rows(run, monkeypatch):
     )
     some = report(run)
     assert len(read) == some.run["gradients"] == 200
-    monkeypatch.setattr(unconstrained, "FEW", 10**9)
+    monkeypatch.setattr(gradients, "FEW", 10**9)
     whole = report(run)
     for figure, tolerated in (("mean_shift", 0.03), ("sd_ratio", 0.03)):
         np.testing.assert_allclose(some.table[figure], whole.table[figure], atol=tolerated)
@@ -54,7 +54,7 @@ def test_figures_are_those_of_all_rows(run, monkeypatch):
 
 def test_all_rows_are_read_where_few_are_not_exact(run, monkeypatch):
     """No choice of rows is exact to 0."""
-    monkeypatch.setattr(unconstrained, "ROWS_ERROR", 0.0)
+    monkeypatch.setattr(gradients, "ROWS_ERROR", 0.0)
     monkeypatch.setattr(
         expansion.Expansion, "gradient", lambda *given: pytest.fail("few rows were read")
     )

@@ -1,0 +1,80 @@
+"""Where the posterior of a model is, looked for from where the draws of a run are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from pymc.model import Model
+
+from pymc_sgld.backends.backend import Backend
+from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects, check_row_count
+from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.full_data import FullData
+from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.minibatch.placing import UNKNOWN, places_of
+from pymc_sgld.sources.source import Source
+from pymc_sgld.tuning.locate import locate
+from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full
+from pymc_sgld.tuning.posterior.variational import Gaussian
+from pymc_sgld.tuning.quadrature import PoorIntegral
+from pymc_sgld.tuning.settings import Search
+
+PURPOSE = "certify"
+BLOCK = 2048  # rows that are evaluated at once: as many as stand for all of them at a point
+CALLS = 10_000  # of a function of a block, about
+
+
+class Place(NamedTuple):
+    """Where the posterior is."""
+
+    draws: Draws
+    data: FullData
+    gaussian: Gaussian
+    others: list[np.ndarray]
+    effects: list[str]
+
+    @classmethod
+    def of(
+        cls, posterior: xr.Dataset, model: Model, sources: Mapping[str, Source], stored: Stored
+    ) -> Place:
+        """Look for the posterior of a model, from where the draws of a run are."""
+        placing = stored.setting("placing") or 0
+        absent = absent_effects(posterior, model, sources, placing, PURPOSE)
+        draws = Draws(posterior, model, sources, placing, absent, PURPOSE)
+        draws.check_finite(PURPOSE)
+        rows = None if placing == UNKNOWN else stored.setting("total_size")
+        for effects in [absent or None, False]:
+            backend, point = Backend({}), draws.point(0, -1)
+            places = places_of(model, placing)
+            where = model, model.continuous_value_vars, point, *places
+            batches = Minibatcher(*where, sources=sources, marginalize=effects, backend=backend)
+            batches.check_sources()
+            data = FullData(batches.blocks(BLOCK), backend, CALLS)
+            check_row_count(data.rows, batches, rows, PURPOSE)
+            size = data.density.position.type.shape[0]
+            if size > FULL_SIZE:
+                raise SettingError(
+                    f"cannot {PURPOSE}: the model has {size} unconstrained coordinates, more than "
+                    f"{FULL_SIZE}: too many for weights of points around one Gaussian. "
+                    "diagnose(idata, model) measures the bias by gradients."
+                )
+            others = [
+                batches.inputs.values[v]
+                for v in batches.inputs.others.values()
+                if batches.groups is None or v not in batches.groups.variables
+            ]
+            search = Search(
+                draws.at(data.coordinates).mean(axis=(0, 1)).astype(data.dtype), others, None, []
+            )
+            try:
+                data, gaussian = locate(batches, data, BLOCK, backend, search, "certify")
+            except PoorIntegral:
+                continue
+            break
+        assert isinstance(gaussian.shape, Full)
+        integrated = [] if batches.groups is None else [e.name for e in batches.groups.effects]
+        return cls(draws, data, gaussian, others, integrated)
