@@ -47,6 +47,11 @@ def test_a_right_run_agrees_and_the_moments_are_exact(model):
         assert abs(row["mean"] - factor * MEAN) < 4 * row["mean_error"] + 1e-3 * factor * SD
         assert abs(row["sd"] - factor * SD) < 4 * row["sd_error"] + 1e-3 * factor * SD
         assert row["mean_error"] < 0.01 * factor * SD
+        # of 20,000 independent draws, and of the certificate; the former as ArviZ estimates it
+        right = np.hypot(20_000**-0.5, row["mean_error"] / SD / factor)
+        assert row["mean_shift_error"] == pytest.approx(right, rel=0.15)
+        right = np.hypot(40_000**-0.5, row["sd_error"] / SD / factor)
+        assert row["sd_ratio_error"] == pytest.approx(right, rel=0.15)
     assert "Certified: the run agrees" in repr(found)
     assert "mean_shift" in found._repr_html_()
 

@@ -67,6 +67,19 @@ def test_estimates_have_no_bias_and_tell_their_error(logistic, monkeypatch):
     assert 0.4 < np.median(ratio) < 2.2  # of 20 choices: a standard error of 0.3
 
 
+def test_gradients_are_those_of_the_estimates(logistic):
+    """By differences of values: fails without the part of first or of second order."""
+    data, gaussian = logistic
+    density, step = Expansion(data, gaussian, [], ROWS), 1e-5
+    for place in far(gaussian, 3):
+        shifts = step * np.eye(len(place))
+        ends = [density(place + sign * shifts).mean(axis=1) for sign in (1, -1)]
+        differences = (ends[0] - ends[1]) / (2 * step)
+        np.testing.assert_allclose(density.gradient(place), differences, rtol=1e-4, atol=1e-3)
+        parts = density.gradients_of_parts(place).mean(axis=0)
+        np.testing.assert_allclose(parts, density.gradient(place), rtol=1e-8, atol=1e-6)
+
+
 def test_a_quadratic_log_likelihood_needs_no_rows():
     y = np.random.default_rng(2).normal(size=4000)
     with pm.Model() as model:
