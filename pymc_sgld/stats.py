@@ -39,6 +39,7 @@ SETTINGS: dict[str, Any] = {
     "subtract_noise": (np.int8, []),
     "setup_seconds": (np.float64, []),
     "placing": (np.int64, []),
+    "integrated_out": (np.int64, []),
     "gradient": (np.int8, []),
     "preconditioner": (np.int8, []),
     "batching": (np.int8, []),

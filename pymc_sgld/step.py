@@ -396,6 +396,7 @@ class SGLD(BlockedStep):
             self._check(settings)
             self._describe(settings)
             self._integral = "" if rows.groups is None else f"\n{rows.groups.sentence()}"
+            self.integrated_out = 0 if rows.groups is None else len(rows.groups.effects)
             self._integrated = self._integrate_out(model, rows, settings, point)
             self._values = ParameterValues(model, moved, point)
             self._origin = self._inputs(model.initial_point())[0]

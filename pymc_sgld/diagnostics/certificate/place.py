@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
-from pymc.model import Model
 
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects, check_row_count
+from pymc_sgld.diagnostics.trust.unconstrained import Draws, check_row_count
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import UNKNOWN, places_of
-from pymc_sgld.sources.source import Source
 from pymc_sgld.tuning.locate import locate
 from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full
 from pymc_sgld.tuning.posterior.variational import Gaussian
@@ -38,20 +34,17 @@ class Place(NamedTuple):
     effects: list[str]
 
     @classmethod
-    def of(
-        cls, posterior: xr.Dataset, model: Model, sources: Mapping[str, Source], stored: Stored
-    ) -> Place:
+    def of(cls, draws: Draws, stored: Stored, marginalize: bool | None, backend: Backend) -> Place:
         """Look for the posterior of a model, from where the draws of a run are."""
-        placing = stored.setting("placing") or 0
-        absent = absent_effects(posterior, model, sources, placing, PURPOSE)
-        draws = Draws(posterior, model, sources, placing, absent, PURPOSE)
         draws.check_finite(PURPOSE)
-        rows = None if placing == UNKNOWN else stored.setting("total_size")
-        for effects in [absent or None, False]:
-            backend, point = Backend({}), draws.point(0, -1)
-            places = places_of(model, placing)
+        rows = None if draws.placing == UNKNOWN else stored.setting("total_size")
+        model = draws.model
+        for effects in [list(draws.integrated) or marginalize, False]:
+            point, places = draws.point(0, -1), places_of(model, draws.placing)
             where = model, model.continuous_value_vars, point, *places
-            batches = Minibatcher(*where, sources=sources, marginalize=effects, backend=backend)
+            batches = Minibatcher(
+                *where, sources=draws.sources, marginalize=effects, backend=backend
+            )
             batches.check_sources()
             data = FullData(batches.blocks(BLOCK), backend, CALLS)
             check_row_count(data.rows, batches, rows, PURPOSE)

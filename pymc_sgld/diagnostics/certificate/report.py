@@ -8,7 +8,7 @@ from html import escape
 import pandas as pd
 import xarray as xr
 
-from pymc_sgld.diagnostics.trust.report import shown_table
+from pymc_sgld.diagnostics.shown import shown_table
 from pymc_sgld.errors import SettingError
 from pymc_sgld.tolerance import Verdict
 
@@ -30,7 +30,8 @@ class Certificate:
         ``k``, the shape of the tail of the importance weights; how many ``points`` there are, and
         how many of equal weight would be worth as much (``effective``); the greatest error of a
         mean or an sd, in posterior sds, ``by_points`` and ``by_rows``; ``passes``, what was read,
-        in evaluations of the log-likelihood of all rows.
+        in evaluations of the log-likelihood of all rows; ``worst_sd_ratio``, that of the direction
+        in which the run is farthest off, and ``worst_sd_ratio_error``.
     judged : Verdict
         A headline, what speaks against the run or against a certificate, and notes.
     certified : bool

@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import xarray as xr
 from pymc.blocking import PointType
-from pymc.model import Model
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.chain.parameters import ParameterValues
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of
+from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.progress import progress
 
@@ -21,14 +21,10 @@ class Values:
 
     Parameters
     ----------
-    model : Model
-        It holds the transforms.
+    draws : Draws
+        Of the run: what it has no draws of is left out.
     coordinates : sequence of Coordinates
         The variables in the position.
-    point : dict
-        Any point of the model.
-    posterior : Dataset
-        Of the run: what it has no draws of is left out.
     effects : collection of str
         Variables that are integrated out: what depends on them is left out as well.
 
@@ -44,20 +40,19 @@ class Values:
 
     def __init__(
         self,
-        model: Model,
+        draws: Draws,
         coordinates: Sequence[Coordinates],
-        point: PointType,
-        posterior: xr.Dataset,
         effects: Collection[str] = (),
     ) -> None:
-        self._coordinates, self._start, self._posterior = coordinates, dict(point), posterior
+        self._coordinates, self._start, self._posterior = coordinates, draws.start, draws.posterior
+        model, posterior = draws.model, draws.posterior
         moved = {c.value_name for c in coordinates}
         variables = [v for v in model.continuous_value_vars if v.name in moved]
-        self._values = ParameterValues(model, variables, point)
+        self._values = ParameterValues(model, variables, draws.start)
         of_entries = np.array([label.partition("[")[0] for label in self._values.names])
         self._places: dict[str, np.ndarray] = {}
         self.labels: list[str] = []
-        draws = []
+        kept = []
         for name in dict.fromkeys(of_entries.tolist()):
             places = np.flatnonzero(of_entries == name)
             above = {v.name for v in ancestors([model[name]])}
@@ -68,9 +63,9 @@ class Values:
             if len(own) == len(places):
                 self._places[name] = places
                 self.labels += labels_of(posterior, name)
-                draws.append(own.astype(float))
+                kept.append(own.astype(float))
         self.names = list(self._places)
-        self.draws = np.concatenate(draws)
+        self.draws = np.concatenate(kept)
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """Return all entries at positions (S, d), shape (S, p)."""

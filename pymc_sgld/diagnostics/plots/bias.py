@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.plots.shared import colors_of, figure_arguments, load_backend, tidy
 from pymc_sgld.diagnostics.plots.short_labels import shortened
-from pymc_sgld.diagnostics.trust.report import MOST_ROWS, TrustReport, by_parameter
+from pymc_sgld.diagnostics.shown import MOST_ROWS
+from pymc_sgld.diagnostics.trust.report import TrustReport, by_parameter
 from pymc_sgld.errors import SettingError
 from pymc_sgld.tolerance import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance
 
@@ -33,7 +35,7 @@ PANELS = (
 
 
 def plot_bias(
-    report: TrustReport,
+    report: TrustReport | Certificate,
     *,
     backend: str | None = None,
     figure_kwargs: Mapping[str, Any] | None = None,
@@ -41,14 +43,14 @@ def plot_bias(
     """Plot how far the mean and the standard deviation of each parameter are off.
 
     The shift of the mean, in posterior standard deviations, and the ratio of the standard deviation
-    to that of the posterior, as :func:`~pymc_sgld.diagnose` measures them, with two standard errors
-    to either side. The parameter that is farthest off comes first. What is tolerated is shaded: 0.1
-    standard deviations, and 10 %.
+    to that of the posterior, as :func:`~pymc_sgld.diagnose` or :func:`~pymc_sgld.certify` measures
+    them, with two standard errors to either side. The parameter that is farthest off comes first.
+    What is tolerated is shaded: 0.1 standard deviations, and 10 %.
 
     Parameters
     ----------
-    report : TrustReport
-        What :func:`~pymc_sgld.diagnose` returns of a run and its model.
+    report : TrustReport or Certificate
+        What :func:`~pymc_sgld.diagnose` or :func:`~pymc_sgld.certify` returns of a run.
     backend : str, optional
         As for the plots of ArviZ, by default ``arviz.rcParams["plot.backend"]``.
     figure_kwargs : mapping, optional
@@ -59,9 +61,8 @@ def plot_bias(
     arviz_plots.PlotCollection
         Its ``savefig`` writes the figure; ``viz`` holds every visual, by parameter and ``column``
         (``mean_shift``, ``sd_ratio``). At most 20 parameters are shown, and the title says of how
-        many. They are coordinates of the
-        unconstrained space: the label ``sigma`` stands for the logarithm of sigma, as in the
-        report.
+        many. Where bias was measured by gradients they are coordinates of the unconstrained space:
+        the label ``sigma`` stands for the logarithm of sigma, as in the report.
 
     Raises
     ------
@@ -119,21 +120,27 @@ def plot_bias(
     return collection
 
 
-def bias_table(report: TrustReport) -> pd.DataFrame:
-    """Return what a report measured of each coordinate, by label."""
-    if not isinstance(report, TrustReport):
+def bias_table(report: TrustReport | Certificate) -> pd.DataFrame:
+    """Return what a report measured of each parameter, by label."""
+    if not isinstance(report, TrustReport | Certificate):
         raise SettingError(
             f"cannot plot the bias of {type(report).__name__}: it must be a report. Pass "
-            "diagnose(idata, model)."
+            "diagnose(idata, model) or certify(idata, model)."
         )
-    table = report.coordinates
+    certificate = report if isinstance(report, Certificate) else report.certificate
+    if certificate is not None and certificate.certified:
+        table = certificate.table
+    elif isinstance(report, TrustReport):
+        table = by_parameter(report.coordinates)
+    else:
+        table = pd.DataFrame()
     if "sd_ratio" not in table or not np.isfinite(table["sd_ratio"]).any():
-        notes = " ".join(report.notes) or report.verdict
+        notes = " ".join(report.judged.notes) or report.verdict
         raise SettingError(
             f"cannot plot the bias of this report: none was measured. {notes} Pass "
             "diagnose(idata, model), with the model and draws enough."
         )
-    return by_parameter(table)[np.isfinite(table["sd_ratio"]).to_numpy()]
+    return table[np.isfinite(table["sd_ratio"])]
 
 
 def as_dataset(table: pd.DataFrame) -> tuple[xr.Dataset, str]:

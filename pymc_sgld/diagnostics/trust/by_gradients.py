@@ -98,6 +98,11 @@ class Measured:
             names = shorten(list(draws.integrated))
             self.notes.append(f"Measured with {names} integrated out of the posterior.")
 
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Of the coordinates, by parameter where they are one."""
+        return by_parameter(self.coordinates)
+
     def _measure(self, sample: Sample) -> None:
         found = _known(sample, *identities(sample))
         bias = measure_bias(sample) if sample.is_dense else None

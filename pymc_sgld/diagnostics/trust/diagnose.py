@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from pymc.model import Model
 
-from pymc_sgld.arguments import model_of, whole_number
+from pymc_sgld.arguments import flag, model_of, whole_number
+from pymc_sgld.diagnostics.certificate.exact import certificate_of, unfit
+from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.matching import find_posterior, shorten
 from pymc_sgld.diagnostics.stored import SMALLER, Stored, doubts_of_chains
 from pymc_sgld.diagnostics.trust.by_gradients import FEWEST_GRADIENTS, FIGURES, Measured
@@ -20,8 +22,13 @@ from pymc_sgld.diagnostics.trust.mixing import mixing_table
 from pymc_sgld.diagnostics.trust.report import TrustReport, headline
 from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects
 from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.progress import progress
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.tolerance import Doubt, Verdict
+from pymc_sgld.tuning.posterior.covariance import FULL_SIZE
+
+TOLERANCE, BUDGET = 0.05, 100
+"""Of the exact moments that a run is compared with: see `certify`."""
 
 
 def diagnose(
@@ -31,23 +38,26 @@ def diagnose(
     var_names: str | Sequence[str] | None = None,
     gradients: int | None = None,
     data: Mapping[str, Any] | None = None,
+    progressbar: bool = True,
 ) -> TrustReport:
     r"""Report whether to believe a run.
 
     R-hat and effective sample sizes tell how well chains explored *their* stationary distribution.
-    With the model, the report also says how far this is from the posterior. It needs no reference
-    run: the gradient :math:`g = \nabla \log p` of all rows, at some of the draws, is enough. Draws
-    of mean :math:`m` from the posterior satisfy Stein's identities
+    With the model, the report also says how far this is from the posterior: the shift of each mean
+    in posterior standard deviations, and the ratio of each standard deviation to that of the
+    posterior. It needs no reference run. Where the posterior is near enough to a Gaussian, the run
+    is compared with its exact moments: see :func:`~pymc_sgld.certify`.
+
+    Elsewhere the gradient :math:`g = \nabla \log p` of all rows, at some of the draws, is enough.
+    Draws of mean :math:`m` from the posterior satisfy Stein's identities
 
     .. math::
 
         E\,g = 0, \qquad E (\theta - m) g^\top = -I
 
     in unconstrained coordinates, and a regression of gradients on positions gives the mean and the
-    variance that the posterior has, exactly for a Gaussian: the shift of each mean in posterior
-    standard deviations, and the ratio of each standard deviation to that of the posterior, the
-    root of the ratio of variances (an estimate of which may be negative: then it counts as 0). The
-    kernel Stein discrepancy tests the draws as a whole.
+    variance that the posterior has, exactly for a Gaussian. (An estimate of a ratio of variances
+    may be negative: then it counts as 0.) The kernel Stein discrepancy tests the draws as a whole.
 
     None of this sees a mode that no chain has visited.
 
@@ -63,12 +73,15 @@ def diagnose(
         Variables of the table; by default all that the posterior has. The bias is measured for all
         continuous free variables in any case, but for effects that `idata` lacks.
     gradients : int, optional
-        Number of draws at which to compute the gradient of all rows, evenly spaced. By default
-        400, and up to 2,000 where the data are small. Each is a pass over the data, but of more
-        than 20,000 rows an expansion of all of them around the draws, to second order, takes their
-        place wherever a few rows make it exact to 0.02 standard deviations.
+        Number of draws at which to compute the gradient of all rows, evenly spaced; the run is then
+        not compared with exact moments. By default, where there are none, 400, and up to 2,000
+        where the data are small. Each is a pass over the data, but of more than 20,000 rows an
+        expansion of all of them around the draws, to second order, takes their place wherever a few
+        rows make it exact to 0.02 standard deviations.
     data : dict, optional
         The sources that the run had, if it had any: see :class:`~pymc_sgld.SGLD`.
+    progressbar : bool
+        Whether to show what is being done, in a terminal or a notebook.
 
     Returns
     -------
@@ -126,6 +139,7 @@ def diagnose(
     posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
     if gradients is not None:
         gradients = max(FEWEST_GRADIENTS, whole_number("gradients", gradients))
+    shown = flag("progressbar", progressbar) is not False
     table = mixing_table(posterior, var_names)
     doubts = doubts_of_chains(stored, "the run")
     doubts += doubts_of_mixing(table, posterior.sizes["chain"])
@@ -138,7 +152,7 @@ def diagnose(
             remedy = f"{SMALLER}, or reparametrise"
             doubts.append(Doubt("the run", f"{run[name]:.0f} {what}", remedy, np.inf))
     notes: list[str] = []
-    coordinates = pd.DataFrame()
+    bias = _Bias()
     if len(posterior["chain"]) == 1:
         notes.append("R-hat is not known: it takes two chains or more.")
     if stored.temperature == 0:
@@ -158,23 +172,81 @@ def diagnose(
                 f"{stored.temperature:g}). Record all free variables, or leave model out."
             )
         draws = Draws(posterior, model, sources, placing, effects)
-        measured = Measured(draws, stored, gradients)
-        coordinates, run = measured.coordinates, run | measured.run
-        if any(doubt.remedy.startswith(SMALLER) for doubt in measured.doubts):  # how much smaller
-            doubts = [
-                each._replace(remedy="") if each.remedy.startswith(SMALLER) else each
-                for each in doubts
-            ]
-        doubts, notes = doubts + measured.doubts, notes + measured.notes
-        if "sd_ratio" in coordinates:
-            own = coordinates[coordinates["parameter"] != ""].set_index("parameter")
-            table = table.join(own[list(FIGURES)])
+        with progress("looking for the posterior", shown=shown, name="diagnose"):
+            bias = _bias(draws, stored, gradients)
+    if any(doubt.remedy.startswith(SMALLER) for doubt in bias.doubts):  # how much smaller
+        doubts = [
+            each._replace(remedy="") if each.remedy.startswith(SMALLER) else each for each in doubts
+        ]
+    doubts += [each for each in bias.doubts if each not in doubts]
+    if "sd_ratio" in bias.figures:
+        table = table.join(bias.figures[list(FIGURES)])
     in_doubt = {doubt.label for doubt in doubts}
     table["trusted"] = [label not in in_doubt for label in table.index]
-    judged = Verdict(headline(table, coordinates, doubts), doubts, notes)
+    judged = Verdict(headline(table, bias.figures, doubts), doubts, [*notes, *bias.notes])
     if doubts:
         warnings.warn(str(judged), SGLDWarning, stacklevel=2)
-    return TrustReport(table, coordinates, pd.Series(run, dtype=float), judged, stored.settings)
+    numbers = pd.Series({**run, **bias.run}, dtype=float)
+    return TrustReport(table, bias.coordinates, numbers, judged, stored.settings, bias.certificate)
+
+
+class _Bias(NamedTuple):
+    """How far a run is from the posterior, as far as it was measured.
+
+    Attributes
+    ----------
+    figures : DataFrame
+        Shifts of means and ratios of sds, by parameter.
+    run : dict
+        Numbers of the run as a whole.
+    doubts, notes : sequence
+    coordinates : DataFrame
+        What gradients say, by unconstrained coordinate.
+    certificate : Certificate or None
+    """
+
+    figures: pd.DataFrame = pd.DataFrame()
+    run: Mapping[str, float] = {}
+    doubts: Sequence[Doubt] = ()
+    notes: Sequence[str] = ()
+    coordinates: pd.DataFrame = pd.DataFrame()
+    certificate: Certificate | None = None
+
+
+def _bias(draws: Draws, stored: Stored, gradients: int | None) -> _Bias:
+    """Measure the bias against the exact posterior, or by gradients where that is not at hand."""
+    notes, certificate = [], None
+    if gradients is None and _may_be_certified(draws, stored):
+        own = None if stored.setting("integrated_out") else False
+        certificate = certificate_of(draws, stored, TOLERANCE, BUDGET, marginalize=own)
+        judged, of_run = certificate.judged, certificate.run.to_dict()
+        if certificate.certified:
+            how = f"Compared with exact moments of the posterior (k is {of_run['k']:.2f})."
+            table = certificate.table
+            return _Bias(
+                table, of_run, judged.doubts, [how, *judged.notes], certificate=certificate
+            )
+        notes = [f"{judged.headline} The bias was measured by gradients."]
+    found = Measured(draws, stored, gradients)
+    return _Bias(
+        found.figures,
+        found.run,
+        found.doubts,
+        [*notes, *found.notes],
+        found.coordinates,
+        certificate,
+    )
+
+
+def _may_be_certified(draws: Draws, stored: Stored) -> bool:
+    """Whether there may be exact moments, and the run has draws enough to be compared with them."""
+    position = draws.position
+    return (
+        not unfit(draws.model, stored)
+        and len(draws.coordinates) <= FULL_SIZE
+        and position.shape[0] * position.shape[1] >= FEWEST_GRADIENTS
+        and bool(np.isfinite(position).all() and (np.ptp(position, axis=(0, 1)) > 0).all())
+    )
 
 
 def _not_finite(posterior: xr.Dataset) -> int:

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from pymc_sgld.diagnostics.certificate.report import Certificate
+from pymc_sgld.diagnostics.shown import shown_table
 from pymc_sgld.tolerance import Doubt, Tolerance, Verdict
-from pymc_sgld.wording import with_error
-
-MOST_ROWS = 20
-"""Parameters of the table as it is shown."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,11 +24,11 @@ class TrustReport:
         One row per scalar parameter, labelled as in ArviZ, with ``mean``, ``sd``, ``r_hat``,
         ``ess_bulk`` and ``ess_tail``; with a model also ``mean_shift`` (of the mean, in posterior
         sds) and ``sd_ratio`` (the sd over that of the posterior), each followed by its standard
-        error (``_error``), on the unconstrained scale and NaN where a parameter is not one
-        coordinate of it or has too few draws. ``trusted`` says whether nothing speaks against the
-        parameter.
+        error (``_error``). Without a certificate they are those of the unconstrained scale, and NaN
+        where a parameter is not one coordinate of it or has too few draws. ``trusted`` says whether
+        nothing speaks against the parameter.
     coordinates : DataFrame
-        With a model, one row per unconstrained coordinate (``sigma_log__``), with its ``parameter``
+        Of gradients, one row per unconstrained coordinate (``sigma_log__``), with its ``parameter``
         (empty where it is not a transform of one number), ``mean`` and ``sd`` on its own scale, the
         figures of the table, and what Stein's identities read: ``stein_first`` (0 for a posterior),
         ``stein_second`` (1 for a posterior), each with its error.
@@ -39,14 +36,17 @@ class TrustReport:
         Numbers of the run as a whole. Of SGLD, as means over chains: ``step_size`` at the end,
         ``sampling_threshold`` (gradient noise over injected noise), ``rows_seen`` and ``epochs``;
         ``untrusted_chains``. Of any run: draws that are ``not_finite``, and those whose gradient is
-        not (``gradients_not_finite``). With a model: how many ``gradients`` of all rows there are,
-        ``worst_sd_ratio``, that of the direction in which it is farthest off, with its
-        ``worst_sd_ratio_error``, and ``ksd``, the kernel Stein
+        not (``gradients_not_finite``). With a model: ``worst_sd_ratio``, that of the direction in
+        which it is farthest off, with its ``worst_sd_ratio_error``; with a certificate its ``run``;
+        else how many ``gradients`` of all rows there are, and ``ksd``, the kernel Stein
         discrepancy, with its ``ksd_p_value`` from ``ksd_draws`` draws.
     judged : Verdict
         A headline, what speaks against the run, and what was not measured.
     settings : dict
         Of the run, as :func:`~pymc_sgld.run_settings` reads them; empty for other step methods.
+    certificate : Certificate or None
+        What was found on the exact moments of the posterior, where they were looked for: see
+        :func:`~pymc_sgld.certify`.
     """
 
     table: pd.DataFrame
@@ -54,6 +54,7 @@ class TrustReport:
     run: pd.Series
     judged: Verdict
     settings: dict[str, Any] = field(default_factory=dict)
+    certificate: Certificate | None = None
 
     @property
     def trusted(self) -> bool:
@@ -82,57 +83,21 @@ class TrustReport:
         return f"{shown.to_html(border=0)}{paragraphs}"
 
 
-def shown_table(table: pd.DataFrame, flag: str) -> tuple[pd.DataFrame, str]:
-    """Return a table of parameters as it is shown, and what is left out of it.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a parameter. A column ``x_error`` is shown beside ``x``.
-    flag : str
-        The column that is true where nothing speaks against a parameter.
-    """
-    left_out = ""
-    if len(table) > MOST_ROWS:
-        order = np.argsort(table[flag].to_numpy(), kind="stable")[:MOST_ROWS]
-        left_out = (
-            f"{MOST_ROWS} of {len(table)} parameters, those in doubt first: `.table` has all."
-        )
-        table = table.iloc[order]
-    shown = pd.DataFrame(index=table.index)
-    for name in table.columns:
-        if name.endswith("_error") or name == flag:
-            continue
-        texts = [_number(name, value) for value in table[name]]
-        if f"{name}_error" in table:
-            errors = table[f"{name}_error"]
-            texts = [with_error(*pair) for pair in zip(table[name], errors, strict=True)]
-        shown[name] = texts
-    shown[flag] = np.where(table[flag], "yes", "NO")
-    return shown, left_out
-
-
-def _number(name: str, value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return f"{value:.0f}" if name.startswith("ess") else f"{value:#.4g}".rstrip(".")
-
-
-def headline(table: pd.DataFrame, coordinates: pd.DataFrame, doubts: Sequence[Doubt]) -> str:
+def headline(table: pd.DataFrame, measured: pd.DataFrame, doubts: Sequence[Doubt]) -> str:
     """Say in one sentence whether to believe a run, and where it is farthest off.
 
     Parameters
     ----------
     table : DataFrame
         Of the parameters, with the column ``trusted``.
-    coordinates : DataFrame
-        With ``mean_shift`` and ``sd_ratio``, where they were measured, and ``parameter``.
+    measured : DataFrame
+        With ``mean_shift`` and ``sd_ratio`` by parameter, where they were measured.
     doubts : sequence of Doubt
         What speaks against the run.
     """
     figures = ""
-    if "sd_ratio" in coordinates:
-        figures = Tolerance().worst_figures(by_parameter(coordinates))
+    if "sd_ratio" in measured:
+        figures = Tolerance().worst_figures(measured)
     if not doubts:
         return f"Trusted: nothing that was measured speaks against this run{figures}."
     some, total = int((~table["trusted"]).sum()), len(table)
@@ -144,5 +109,7 @@ def headline(table: pd.DataFrame, coordinates: pd.DataFrame, doubts: Sequence[Do
 
 def by_parameter(coordinates: pd.DataFrame) -> pd.DataFrame:
     """Label coordinates by their parameters, where they are one."""
+    if coordinates.empty:
+        return coordinates
     own = coordinates["parameter"]
     return coordinates.set_axis(own.where(own != "", coordinates.index), axis=0)

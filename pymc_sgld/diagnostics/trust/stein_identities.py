@@ -103,8 +103,8 @@ def worst_direction(sample: Sample) -> Direction:
     sample : Sample
         Draws with gradients, enough for all pairs of coordinates.
     """
-    halves = _halves(sample)
-    found = [_judge(_worst(*one), *other) for one, other in zip(halves, halves[::-1], strict=True)]
+    one, other = zip(halves(sample.here), halves(sample.slope), strict=True)
+    found = [_judge(_worst(*one), *other), _judge(_worst(*other), *one)]
     (inflation, error), (other_inflation, other_error) = found
     direction = sample.directions @ _worst(sample.here, sample.slope)
     return Direction(
@@ -112,16 +112,12 @@ def worst_direction(sample: Sample) -> Direction:
     )
 
 
-def _halves(sample: Sample) -> list[tuple[Array, Array]]:
-    """Return positions and gradients of half of the chains each, or of half of a single one."""
-    white, slope = sample.here, sample.slope
-    chains, draws = white.shape[:2]
-    if chains == 1:
-        white, slope = (each[:, : draws // 2 * 2] for each in (white, slope))
-        white, slope = (each.reshape(2, draws // 2, sample.size) for each in (white, slope))
-        chains = 2
-    middle = chains // 2
-    return [(white[:middle], slope[:middle]), (white[middle:], slope[middle:])]
+def halves(draws: Array) -> tuple[Array, Array]:
+    """Return half of the chains each, or half of a single one, of shape (chains, draws, d)."""
+    if len(draws) == 1:
+        draws = draws[0, : draws.shape[1] // 2 * 2].reshape(2, -1, draws.shape[-1])
+    middle = len(draws) // 2
+    return draws[:middle], draws[middle:]
 
 
 def _worst(white: Array, slope: Array) -> Array:

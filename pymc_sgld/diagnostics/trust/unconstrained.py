@@ -98,7 +98,7 @@ class Draws:
                 f"{shorten(list(posterior.data_vars))}. Pass the model that was sampled, and all "
                 f"its free variables{', or leave model out' if purpose == GRADIENTS else ''}."
             )
-        self.model = model
+        self.model, self.posterior = model, posterior
         self.start = model.initial_point()
         self.points = _unconstrain(posterior, model, wanted, purpose)
         _check_shapes(self.points, self.start, purpose)
@@ -130,6 +130,11 @@ class Draws:
         """Return the draws of some variables of a position, shape (chain, draw, d)."""
         pieces = [self.points[c.value_name].reshape(*self.shape, -1) for c in coordinates]
         return np.concatenate(pieces, axis=2).astype(float)
+
+    def labels_at(self, coordinates: Iterable[Coordinates]) -> list[str]:
+        """Return labels of the entries of `at`: those of parameters where they are one."""
+        own = {v.name: [*self._coordinates_of(v, self.posterior)] for v in self.moved}
+        return [each.parameter or each.label for c in coordinates for each in own[c.value_name]]
 
     def check_finite(self, purpose: str) -> None:
         """Refuse draws that are not finite in the unconstrained space."""

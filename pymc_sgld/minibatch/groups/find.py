@@ -162,7 +162,9 @@ class Search:
             if picked is None:
                 continue
             axes = self._reached(picked.of, picked.group_axis, picked.groups)
-            if axes:
+            if not axes:
+                yield from self._mixed(picked)
+            else:
                 found = Factor(picked.groups, axes)
                 try:
                     index = self._levels.of(picked)
@@ -177,6 +179,15 @@ class Search:
         axes = self._reached(term.graph, 0, term.rows) if by_row else {}
         if axes:
             yield Factor(term.rows, axes, {term.name: np.arange(term.rows)})
+
+    def _mixed(self, picked: ByIndex) -> Iterator[Factor]:
+        """Give parameters with about as many entries as groups, of which a group has no own one."""
+        alike = {picked.groups, picked.groups - 1}  # one less where they have a sum of zero
+        above = set(ancestors([picked.of]))
+        for variable, name in self._parameters.items():
+            if variable in above and name in self._moved and alike & {*variable.type.shape}:
+                refusal = "an effect of one group depends on entries of all groups"
+                yield Factor(picked.groups, {name: 0}, refusal=refusal)
 
     def _check_source(self, picked: ByIndex, term: Term) -> None:
         """Refuse a list of the model that has an entry for each row of a template."""

@@ -268,6 +268,13 @@ def test_rows_on_disk(tmp_path):
     assert found.table["sd"].to_numpy() == pytest.approx(sd.to_numpy(), rel=0.02)
 
 
+def test_by_jax(model):
+    pytest.importorskip("jax")
+    found = certify(exact(), model, compile_kwargs={"mode": "JAX"})
+    assert found.agrees
+    assert found.table.loc["mean", "sd"] == pytest.approx(SD, rel=0.02)
+
+
 def test_single_precision():
     with pytensor.config.change_flags(floatX="float32"):
         with pm.Model() as model:

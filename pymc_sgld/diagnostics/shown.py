@@ -1,0 +1,47 @@
+"""A table of parameters as a report shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from pymc_sgld.wording import with_error
+
+MOST_ROWS = 20
+"""Parameters of the table as it is shown."""
+
+
+def shown_table(table: pd.DataFrame, flag: str) -> tuple[pd.DataFrame, str]:
+    """Return a table of parameters as it is shown, and what is left out of it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a parameter. A column ``x_error`` is shown beside ``x``.
+    flag : str
+        The column that is true where nothing speaks against a parameter.
+    """
+    left_out = ""
+    if len(table) > MOST_ROWS:
+        order = np.argsort(table[flag].to_numpy(), kind="stable")[:MOST_ROWS]
+        left_out = (
+            f"{MOST_ROWS} of {len(table)} parameters, those in doubt first: `.table` has all."
+        )
+        table = table.iloc[order]
+    shown = pd.DataFrame(index=table.index)
+    for name in table.columns:
+        if name.endswith("_error") or name == flag:
+            continue
+        texts = [_number(name, value) for value in table[name]]
+        if f"{name}_error" in table:
+            errors = table[f"{name}_error"]
+            texts = [with_error(*pair) for pair in zip(table[name], errors, strict=True)]
+        shown[name] = texts
+    shown[flag] = np.where(table[flag], "yes", "NO")
+    return shown, left_out
+
+
+def _number(name: str, value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.0f}" if name.startswith("ess") else f"{value:#.4g}".rstrip(".")
