@@ -38,6 +38,7 @@ def draws_of(step, tune, draws, seed=1):
     return np.array(found[tune:]), np.array(matrices)
 
 
+@pytest.mark.long
 def test_a_badly_scaled_regression(model):
     """All rows, so that the variance is exact: 5 errors. One step size for both fails in one."""
     averaged = {"integrator": "leimkuhler_matthews"}

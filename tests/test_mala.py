@@ -28,7 +28,9 @@ def counts(size):
     return model
 
 
-@pytest.mark.parametrize("size", [1, pytest.param(5, marks=pytest.mark.long), 100])
+@pytest.mark.parametrize(
+    "size", [pytest.param(1, marks=pytest.mark.long), pytest.param(5, marks=pytest.mark.long), 100]
+)
 def test_the_step_is_tuned(size):
     """From far away, where only tiny steps are accepted; in as many updates as elsewhere."""
     model = counts(size)
@@ -73,6 +75,7 @@ def test_a_chain_that_creeps_says_so():
     assert "Pass a larger step_size (now 1e-06) or none, or sample more draws" in message
 
 
+@pytest.mark.long
 def test_a_posterior_unlike_a_gaussian_costs_time_and_no_trust():
     """Its preconditioner is poor, and its draws are exact: nothing tells of a bias."""
     rng = np.random.default_rng(3)

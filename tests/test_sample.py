@@ -233,6 +233,7 @@ def rare_category(rare):
     return model
 
 
+@pytest.mark.long
 def test_rare_rows_that_a_sample_misses():
     """All rows are searched in the end, as if there had been no sample."""
     data, start = data_of(rare_category(4))

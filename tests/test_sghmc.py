@@ -93,6 +93,7 @@ def test_settings(settings):
     assert np.abs(run[-1][0]["theta"]) < 1
 
 
+@pytest.mark.long
 def test_groups():
     """A centered model with groups: the scale of the groups is where a long reference has it."""
     rng = np.random.default_rng(4)

@@ -26,6 +26,7 @@ def test_every_cell_has_a_reference_whose_chains_agree():
         assert found["r_hat"] <= MIXED and min(found["sd"]) > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("twin", ["centered", "noncentered"])
 def test_a_reference_is_that_of_the_data_and_the_numbers_of_both_twins(twin, monkeypatch):
     from known_posteriors import grid

@@ -114,6 +114,7 @@ def test_tuning_refines_a_step_that_is_too_large(monkeypatch):
     assert run(step, 100)[-1][1]["untrusted"]  # without tuning it is only said
 
 
+@pytest.mark.long
 def test_steps_that_fail_while_tuning_become_smaller():
     """A step chosen here is mended; one of the user's own is an error."""
     with pm.Model() as model:

@@ -129,6 +129,7 @@ def test_too_much_to_draw(model, monkeypatch, limit, value):
     assert list(sample(model, step, var_names=GLOBALS)) == GLOBALS
 
 
+@pytest.mark.long
 def test_beside_other_steps(drawn, monkeypatch):
     """They need the effects whether these are recorded or not; too many are refused at once."""
     model = build("another")

@@ -68,6 +68,7 @@ def test_what_is_compiled_has_no_matrix_products(compiled, logistic):
     assert len(compiled) == 3 + 2 + 2 * 2  # PyMC compiles for each chain what it stores of a draw
 
 
+@pytest.mark.long
 def test_many_rows_take_no_more_functions(compiled):
     """Search, center, checks, and the gradients of samples of the rows and of batches share one."""
     rng = np.random.default_rng(4)

@@ -46,6 +46,7 @@ def test_decreasing_steps(example, capsys):
     assert (table["error"] < 0.1).all() and (table["ESS"] > 100).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", ["blind_spot"], indirect=True)
 def test_blind_spot(example, capsys):
     """Short chains, without NUTS: the report says which of the two runs is too wide."""
@@ -66,6 +67,7 @@ def test_blind_spot(example, capsys):
         assert abs(exact["sd_ratio"] - 1) < 5 * exact["sd_ratio_error"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", ["thermostat"], indirect=True)
 def test_thermostat(example, capsys):
     """Short chains: each standard deviation is what theory says to first order."""
@@ -83,6 +85,7 @@ def test_thermostat(example, capsys):
     assert (off < 5 * table["error"] + 0.03).all() and (table["error"] < 0.1).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", ["many_modes"], indirect=True)
 def test_many_modes(example, tmp_path, monkeypatch, capsys):
     """A tenth of the updates: cycles find more modes than a small constant step does."""
@@ -96,6 +99,7 @@ def test_many_modes(example, tmp_path, monkeypatch, capsys):
     assert (table["share near a mode"] > 0.5).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", ["group_effects"], indirect=True)
 def test_group_effects(example, tmp_path, capsys):
     """Short chains: counties that a run did not record are as NUTS has them."""
@@ -112,6 +116,7 @@ def test_group_effects(example, tmp_path, capsys):
     assert output.stat().st_size > 10_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("example", ["replica_exchange"], indirect=True)
 def test_replica_exchange(example, capsys):
     """Short chains: one stays in its mode, and the share of the other is its mass."""

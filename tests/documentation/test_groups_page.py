@@ -16,6 +16,8 @@ from tests.runs import RUN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "groups.md").read_text()
 
+pytestmark = pytest.mark.long
+
 
 def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)

@@ -115,6 +115,7 @@ def check(found, effective_draws):
     assert (found["moves"] >= 2).all()
 
 
+@pytest.mark.long
 def test_both_modes_are_found_with_their_mass(found):
     """The posterior from batches of one row.
 
@@ -124,6 +125,7 @@ def test_both_modes_are_found_with_their_mass(found):
     check(found, effective_draws=25)
 
 
+@pytest.mark.long
 def test_the_noise_of_the_gradient_falls_below_the_injected_noise(example, found):
     table = found["curves"]
     first, last = table.iloc[0], table.iloc[-1]
@@ -136,6 +138,7 @@ def test_the_noise_of_the_gradient_falls_below_the_injected_noise(example, found
         assert 1e-4 < example.transition(table, name) < 1e-2
 
 
+@pytest.mark.long
 def test_rejections_vanish_like_the_root_of_the_step_size(found):
     """First order in the root of the step size: 1 % at the smallest steps, and less."""
     table = found["curves"]

@@ -73,13 +73,13 @@ def long(*values):
 @pytest.mark.parametrize(
     ("batching", "step_size"),
     [
-        ("with_replacement", 1e-4),
+        long("with_replacement", 1e-4),
         long("with_replacement", 5e-4),
         ("with_replacement", 1e-3),
         long("without_replacement", 1e-4),
         ("without_replacement", 5e-4),
         long("without_replacement", 1e-3),
-        ("full", 1e-4),
+        long("full", 1e-4),
         long("full", 5e-4),
         ("full", 1e-3),
     ],

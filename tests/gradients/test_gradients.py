@@ -77,7 +77,7 @@ def enumerate_batches(model, names, point, estimator=minibatch, center=None):
 ALL = ["spread", "effect", "rate", "weights"]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 @pytest.mark.parametrize("estimator", ANY_BATCH.values(), ids=ANY_BATCH)
 def test_unbiased_by_enumeration(model, estimator, seed):
     point = random_point(model, seed) | {"shift": np.array(2)}
@@ -88,7 +88,9 @@ def test_unbiased_by_enumeration(model, estimator, seed):
     np.testing.assert_allclose(gradients.mean(axis=0), full, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("names", [["effect"], ["weights", "spread"]])
+@pytest.mark.parametrize(
+    "names", [["weights", "spread"], pytest.param(["effect"], marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("estimator", ANY_BATCH.values(), ids=ANY_BATCH)
 def test_unbiased_where_other_steps_move_variables(model, estimator, names):
     """The estimate follows the variables of other steps, continuous and discrete."""

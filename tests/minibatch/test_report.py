@@ -151,6 +151,7 @@ def test_sentences_on_groups(grouped):
         report(grouped, marginalize=1)
 
 
+@pytest.mark.long
 def test_effects_that_are_normal_need_one_node():
     with pm.Model() as model:
         spread = pm.HalfNormal("spread")

@@ -76,6 +76,7 @@ def test_what_few_nodes_do_to_a_mean():
     assert nodes == min(count for count, error in found.items() if error < ERROR) > 3
 
 
+@pytest.mark.long
 def test_nodes_that_are_not_enough_are_told():
     with pm.Model() as model:
         effect = pm.Laplace("effect", 0, pm.HalfNormal("spread"), shape=300)
@@ -119,6 +120,7 @@ def build():
     return model
 
 
+@pytest.mark.long
 def test_effects_whose_integral_is_poor_are_sampled_as_other_variables(monkeypatch):
     """What nobody asked for is not done at the price of an error; what was asked for is told."""
     monkeypatch.setattr(quadrature, "ERROR", 0.0)
@@ -153,7 +155,9 @@ def test_updates_take_what_was_chosen(monkeypatch):
     assert len(made) > chosen[-1] and made[-1] == (5, 3)
 
 
-@pytest.mark.parametrize("preconditioner", ["identity", "adaptive"])
+@pytest.mark.parametrize(
+    "preconditioner", ["identity", pytest.param("adaptive", marks=pytest.mark.long)]
+)
 def test_nothing_is_integrated_out_unseen(preconditioner):
     """Where no posterior is looked for, nothing tells how many nodes are enough: only if asked."""
     settings = {

@@ -74,6 +74,7 @@ def counted():
     return model
 
 
+@pytest.mark.long
 def test_the_integral_by_quadrature_is_that_of_the_posterior():
     """Counts: the marginal density of the mean on a grid, effects summed over a fine grid."""
     b, mean = np.linspace(-6, 6, 241), np.linspace(-1.5, 1.5, 301)

@@ -191,6 +191,7 @@ def test_groups_of_two_classes():
     assert not is_uniform(distribution(prior)(draws))
 
 
+@pytest.mark.long
 def test_two_correlated_effects():
     x = np.array([-1.0, 1.5])
     with pm.Model() as model:

@@ -204,6 +204,7 @@ def centered_slopes():
     return model
 
 
+@pytest.mark.long
 def test_correlated_slopes():
     """Centered and not, the groups on the first axis or the second: one marginal density."""
     root = {"root": np.array([0.1, 0.4, -0.2])}

@@ -235,6 +235,7 @@ def steps():
     return one, SGLD(model=whole(normal, data), **settings), model, sources
 
 
+@pytest.mark.long
 def test_same_choices(steps):
     """The center is the same, and so is the step up to the noise of other batches."""
     one, other, *_ = steps

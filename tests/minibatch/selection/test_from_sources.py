@@ -100,6 +100,7 @@ def test_the_values_of_the_template_count_nowhere():
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.long
 def test_choices_are_those_of_the_rows_in_memory():
     """Those of the same rows; the noise is that of other batches."""
     models = [(template(), ROWS), (logistic(**ROWS), None)]

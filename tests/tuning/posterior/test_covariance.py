@@ -143,6 +143,7 @@ def test_sizes_of_what_is_kept(step):
     )
 
 
+@pytest.mark.long
 def test_draws_of_many_groups(step):
     """Variances against the closed form, in all coordinates."""
     precision, mean = design()
