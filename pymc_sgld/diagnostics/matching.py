@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pymc_sgld.errors import SettingError
 
 SAMPLE_DIMENSIONS = ("chain", "draw")
+LISTED = 5  # names of a sentence
 
 
 class Parameter(NamedTuple):
@@ -210,7 +211,7 @@ def labels_of(posterior: xr.Dataset, name: str) -> list[str]:
     return [BaseLabeller().make_label_flat(*entry) for entry in entries]
 
 
-def shorten(names: Sequence, limit: int = 5) -> str:
+def shorten(names: Sequence) -> str:
     """List the first few names, and say how many more there are."""
-    listed = ", ".join(str(name) for name in names[:limit])
-    return listed if len(names) <= limit else f"{listed} and {len(names) - limit} more"
+    listed = ", ".join(str(name) for name in names[:LISTED])
+    return listed if len(names) <= LISTED else f"{listed} and {len(names) - LISTED} more"

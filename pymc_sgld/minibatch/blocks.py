@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -48,35 +47,6 @@ def take_rows(table: Table, rows: np.ndarray) -> list[np.ndarray]:
         parts.append([array[rows[first:last] - start] for array in arrays])
         seen = end
     return [np.concatenate(found) for found in zip(*parts, strict=True)]
-
-
-def sum_over_blocks[Block](
-    blocks: Iterable[Block],
-    function: Callable[[Block], np.ndarray],
-    map: Callable[..., Iterable[np.ndarray]] = map,
-) -> np.ndarray:
-    """Return the sum of a function over blocks, added up in the order of the blocks.
-
-    Parameters
-    ----------
-    blocks : iterable
-        The blocks.
-    function : callable
-        Gives an array for a block. It is not to be called in two threads at once: compiled
-        functions are not made for that.
-    map : callable, optional
-        Gives the results in the order of the blocks, as the built-in one does. It may evaluate
-        them in another order, or in other processes: the sum is the same to the last bit.
-
-    Examples
-    --------
-    >>> sum_over_blocks([1, 2, 3], lambda block: np.array([block, 10.0 * block])).tolist()
-    [6.0, 60.0]
-    """
-    total: Any = 0.0
-    for found in map(function, blocks):
-        total = total + found
-    return total
 
 
 def _cut(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,7 @@ from pytensor.graph.utils import MethodNotDefined
 
 from pymc_sgld.backends.backend import NUMPY, Backend, is_compiled, is_worthwhile, seconds
 from pymc_sgld.errors import SettingError
-from pymc_sgld.minibatch.blocks import read_blocks, sum_over_blocks, take_rows
+from pymc_sgld.minibatch.blocks import read_blocks, take_rows
 from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Place, Table, gradient_of
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.sources.source import Source
@@ -81,8 +81,6 @@ class FullData:
         What compiles a function that is called so often that this saves time.
     calls : float, optional
         About how many blocks will be evaluated; by default as many as a search takes.
-    map : callable, optional
-        Evaluates the blocks: see :func:`pymc_sgld.minibatch.blocks.sum_over_blocks`.
     """
 
     def __init__(
@@ -90,9 +88,8 @@ class FullData:
         density: LogDensity,
         backend: Backend = NUMPY,
         calls: float | None = None,
-        map: Callable[..., Iterable[np.ndarray]] = map,
     ) -> None:
-        self.density, self._backend, self._map = density, backend, map
+        self.density, self._backend = density, backend
         self._weights: list[float | np.ndarray] = [1.0] * len(density.tables)
         position = density.position
         self._tangent = position.type("tangent")
@@ -143,7 +140,7 @@ class FullData:
             new = copy(self)
             new.density = density
             return new
-        return FullData(density, self._backend, np.inf if compiled else calls, self._map)
+        return FullData(density, self._backend, np.inf if compiled else calls)
 
     def _holds(self, density: LogDensity) -> bool:
         """Whether the rows of blocks are counted, of all tables that are read in batches."""
@@ -340,8 +337,11 @@ class FullData:
         return {part: found[2 * k : 2 * k + 2] for k, part in enumerate(parts)}
 
     def _sum(self, i: int, function: Callable[[_Block], np.ndarray]) -> np.ndarray:
-        """Return the sum over the blocks of a table, or of the prior alone (0)."""
-        return sum_over_blocks(self._blocks(i), function, self._map)
+        """Return the sum over the blocks of a table, or of the prior alone (0), in their order."""
+        total: Any = 0.0
+        for block in self._blocks(i):
+            total = total + function(block)
+        return total
 
     def _together(self) -> list[tuple[int, list[int]]]:
         """Return the tables to go through, each with the parts that are evaluated on the way.

@@ -210,19 +210,6 @@ def bends(gradients: BatchGradients, gaussian: Gaussian, matrix: Preconditioner)
     return np.array([np.mean(half or [none], axis=0) for half in halves])
 
 
-def noise_covariances(
-    gradients: BatchGradients, gaussian: Gaussian, positions: int = POSITIONS
-) -> np.ndarray:
-    """Return the covariance of an estimate, averaged over positions of a Gaussian.
-
-    Returns
-    -------
-    ndarray, shape (2, d, d)
-        From two halves of the positions, independent of each other.
-    """
-    return np.array([half.T @ half for half in noise_samples(gradients, gaussian, positions)])
-
-
 def missing_in_batches(
     data: FullData,
     gradients: BatchGradients,
