@@ -166,6 +166,8 @@ AS_IT_IS = _mode(None)
 """For graphs that run once: nothing is rewritten."""
 
 
-def run_by_numpy(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Callable[..., Any]:
+def run_by_numpy(
+    inputs: Sequence[Variable], outputs: Sequence[Variable], mode: Mode = QUICK
+) -> Callable[..., Any]:
     """Return a function of graphs that runs a few times."""
-    return pytensor.function(list(inputs), list(outputs), mode=QUICK, on_unused_input="ignore")
+    return pytensor.function(list(inputs), list(outputs), mode=mode, on_unused_input="ignore")

@@ -8,7 +8,6 @@ from typing import Any
 
 import arviz_base as az
 import numpy as np
-import pytensor
 import xarray as xr
 from pymc.backends.arviz import coords_and_dims_for_inferencedata
 from pymc.blocking import PointType
@@ -25,7 +24,7 @@ from pymc_sgld.arguments import (
     whole_number,
 )
 from pymc_sgld.backends.backend import Backend
-from pymc_sgld.backends.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, find_posterior
 from pymc_sgld.diagnostics.stored import Stored
@@ -273,9 +272,7 @@ class _Chosen:
         variables = [self._model[name] for name in self.names]
         outputs = lower(self._model.replace_rvs_by_values(variables))
         self._inputs = [v.name for v in self._model.value_vars]
-        self._function = pytensor.function(
-            self._model.value_vars, outputs, mode=QUICK, on_unused_input="ignore"
-        )
+        self._function = run_by_numpy(self._model.value_vars, outputs)
 
     def __call__(self, point: PointType) -> dict[str, np.ndarray]:
         """Return the variables at a point of the model, by their names."""

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import pytensor
 import xarray as xr
 from pymc.blocking import PointType
 from pymc.model import Model
@@ -14,7 +13,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
 from pymc_sgld.backends.backend import NUMPY, Backend
-from pymc_sgld.backends.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of, shorten
 from pymc_sgld.diagnostics.trust.whitened import Array
@@ -123,12 +122,14 @@ class Draws:
     @property
     def position(self) -> Array:
         """Return the unconstrained coordinates of all draws, shape (chain, draw, d)."""
-        pieces = [self.points[value.name].reshape(*self.shape, -1) for value in self.moved]
-        return np.concatenate(pieces, axis=2).astype(float)
+        return self._together([value.name for value in self.moved])
 
     def at(self, coordinates: Iterable[Coordinates]) -> Array:
         """Return the draws of some variables of a position, shape (chain, draw, d)."""
-        pieces = [self.points[c.value_name].reshape(*self.shape, -1) for c in coordinates]
+        return self._together([c.value_name for c in coordinates])
+
+    def _together(self, names: Iterable[str]) -> Array:
+        pieces = [self.points[name].reshape(*self.shape, -1) for name in names]
         return np.concatenate(pieces, axis=2).astype(float)
 
     def check_finite(self, purpose: str) -> None:
@@ -265,12 +266,7 @@ def _unconstrain(
         model.rvs_to_transforms[rv].forward(inputs[rv], *rv.owner.inputs) for rv in transformed
     ]
     outputs = lower(clone_replace(outputs, replace=inputs, rebuild_strict=False))
-    function = pytensor.function(
-        list(inputs.values()),
-        outputs,
-        mode=QUICK,
-        on_unused_input="ignore",
-    )
+    function = run_by_numpy(list(inputs.values()), outputs)
     chains, draws = next(iter(values.values())).shape[:2]
     with np.errstate(all="ignore"), one_thread():
         found = [

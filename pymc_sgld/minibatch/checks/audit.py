@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pymc.blocking import PointType
 from pymc.logprob.utils import ParameterValueError
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import toposort
 
-from pymc_sgld.backends.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.density import LogDensity, Place, Table
 from pymc_sgld.minibatch.graph.fixed import FixedValues
@@ -198,12 +197,8 @@ def _expect(
     wrt = [moved[c.value_name] for c in density.coordinates]
     values = widen([term.reference for term in terms])
     gradients = [density.gradient(pt.sum(value, dtype="float64"), wrt, "none") for value in values]
-    function = pytensor.function(
-        list(value_vars),
-        [*values, *[part for of_term in gradients for part in of_term if part is not None]],
-        mode=QUICK,
-        on_unused_input="ignore",
-    )
+    known = [part for of_term in gradients for part in of_term if part is not None]
+    function = run_by_numpy(value_vars, [*values, *known])
     for candidate in _candidates(density, point):
         try:
             with np.errstate(all="ignore"):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import Mode
@@ -20,7 +19,7 @@ from pytensor.tensor.type import TensorType
 from pytensor.xtensor.basic import TensorFromXTensor
 from pytensor.xtensor.type import XTensorType
 
-from pymc_sgld.backends.numpy_mode import AS_IT_IS, STABLE
+from pymc_sgld.backends.numpy_mode import AS_IT_IS, STABLE, run_by_numpy
 from pymc_sgld.minibatch.graph.dispatch import has_rule
 from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
 from pymc_sgld.minibatch.graph.sparse import is_product, is_sparse, product
@@ -130,9 +129,7 @@ class FixedValues:
         self, outputs: Sequence[Variable], inputs: Sequence[Variable], mode: Mode
     ) -> Callable[..., list[np.ndarray]]:
         """Return a function of ``inputs`` that evaluates graphs of them and fixed variables."""
-        function = pytensor.function(
-            [*self._arrays, *inputs], list(outputs), mode=mode, on_unused_input="ignore"
-        )
+        function = run_by_numpy([*self._arrays, *inputs], outputs, mode)
         return partial(function, *self._arrays.values())
 
     def with_nan(self, row: int, rows: int) -> list[str]:
