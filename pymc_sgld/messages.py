@@ -32,20 +32,11 @@ class Reason(IntFlag):
 
 
 class Message(NamedTuple):
-    """One thing that is off.
-
-    Attributes
-    ----------
-    reason : Reason
-    excess : float
-        In tolerances, to tell which chain is the worst.
-    text : str
-        What is off, by how much, and what to change.
-    """
+    """One thing that is off."""
 
     reason: Reason
-    excess: float
-    text: str
+    excess: float  # in tolerances, to tell which chain is the worst
+    text: str  # what is off, by how much, and what to change
 
 
 class LastWords(str):

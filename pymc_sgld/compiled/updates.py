@@ -95,29 +95,16 @@ class _Functions(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What consecutive updates take beside a state: with both the same draws come out.
+    """What consecutive updates take beside a state: with both the same draws come out."""
 
-    Attributes
-    ----------
-    step_sizes : ndarray, shape (k,)
-        One for every update.
-    noise : ndarray, shape (k, n)
-        Standard normal numbers: ``n`` is that of `Updates.normals`.
-    reads : sequence
-        What the updates read, from each of ``orders``, as `Updates.reads` gives it.
-    others : list of ndarray
-        Values of the variables that the step does not move.
-    memory : list of ndarray
-        What the estimate remembers; empty where it is as it was made.
-    preconditioner : Preconditioner or None
-        Of a kind with that of `Updates`, whose place it takes.
-    """
-
-    step_sizes: np.ndarray
-    noise: np.ndarray
+    step_sizes: np.ndarray  # shape (k,): one for every update
+    noise: np.ndarray  # shape (k, n): standard normal numbers, ``n`` is `Updates.normals`
+    # what the updates read, from each of ``orders``, as `Updates.reads` gives it
     reads: Sequence[Reads]
-    others: list[np.ndarray]
+    others: list[np.ndarray]  # values of the variables that the step does not move
+    # what the estimate remembers; empty where it is as it was made
     memory: Sequence[np.ndarray] = ()
+    # of a kind with that of `Updates`, whose place it takes
     preconditioner: Preconditioner | None = None
 
     def at(self, update: int) -> Plan:
@@ -128,24 +115,13 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What updates give.
+    """What updates give."""
 
-    Attributes
-    ----------
-    state : tuple of ndarray
-        After the last update. The first is the position, shape (d,).
-    gradients : ndarray, shape (k, d)
-        The estimates that the updates used.
-    preconditioned : ndarray, shape (k, d)
-        The same, multiplied by the preconditioner.
-    log_density : ndarray, scalar
-        At the new position, as the last batches estimate it: minus infinity or NaN where the
-        density ends.
-    """
-
-    state: State
-    gradients: np.ndarray
-    preconditioned: np.ndarray
+    state: State  # after the last update. The first is the position, shape (d,)
+    gradients: np.ndarray  # shape (k, d): the estimates that the updates used
+    preconditioned: np.ndarray  # shape (k, d): the same, multiplied by the preconditioner
+    # scalar: at the new position, as the last batches estimate it: minus infinity or NaN where the
+    # density ends
     log_density: np.ndarray
 
     @property

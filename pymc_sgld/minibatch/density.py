@@ -22,31 +22,20 @@ from pymc_sgld.sources.source import Source, Stored
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that are read together, and the likelihoods that read them.
+    """Rows that are read together, and the likelihoods that read them."""
 
-    Attributes
-    ----------
-    likelihoods : dict
-        By name, the elementwise log-likelihood of an observed variable (or a potential): of the
-        rows of the batch, on the first axis.
-    total_size, batch_size : int
-        Rows of the data and of a batch; equal where every update reads all of them.
-    data : list of Data
-        What is read by the row.
-    rows_each : float
-        How many rows of the data one of these has, on average: more than one where it is a group.
-    members : ndarray of int or None
-        Which groups its rows are, where effects of groups are integrated out.
-    at_center : Data, optional
-        The gradient of each row at the center, shape (total_size, d), where it is stored.
-    """
-
+    # by name, the elementwise log-likelihood of an observed variable (or a potential): of the rows
+    # of the batch, on the first axis
     likelihoods: dict[str, Variable]
+    # rows of the data and of a batch; equal where every update reads all of them
     total_size: int
     batch_size: int
-    data: list[Data]
+    data: list[Data]  # what is read by the row
+    # how many rows of the data one of these has, on average: more than one where it is a group
     rows_each: float = 1.0
+    # which groups its rows are, where effects of groups are integrated out
     members: np.ndarray | None = None
+    # the gradient of each row at the center, shape (total_size, d), where it is stored
     at_center: Data | None = None
 
     @property
@@ -76,21 +65,12 @@ Place = tuple[np.ndarray, Sequence[np.ndarray]]
 
 @dataclass(frozen=True)
 class DensityFunction:
-    """A function of graphs of a log density; :meth:`LogDensity.function` makes it.
+    """A function of graphs of a log density; :meth:`LogDensity.function` makes it."""
 
-    Attributes
-    ----------
-    function : callable
-        Of the position, the other variables, ``extra``, the rows of a block and ``whole``.
-    dtype : str
-        That of the position.
-    whole : list of ndarray
-        The data that are read in full at every call.
-    """
-
+    # of the position, the other variables, ``extra``, the rows of a block and ``whole``
     function: Callable[..., Any]
-    dtype: str
-    whole: list[np.ndarray]
+    dtype: str  # that of the position
+    whole: list[np.ndarray]  # the data that are read in full at every call
 
     def __call__(
         self,
@@ -118,42 +98,24 @@ class DensityFunction:
 
 @dataclass(frozen=True)
 class LogDensity:
-    """The log posterior density of a model at a position, its likelihood for batches of rows.
+    """The log posterior density of a model at a position, its likelihood for batches of rows."""
 
-    Attributes
-    ----------
-    position : TensorVariable, shape (d,)
-        Unconstrained coordinates of the variables that the step moves.
-    pieces : list of TensorVariable
-        The position's parts, one a variable: what to take gradients with respect to.
-    coordinates : tuple of Coordinates
-        Which part of the position is which variable.
-    others : dict
-        Inputs for the values of the variables that the step does not move, by name.
-    log_prior : TensorVariable, scalar
-        Everything but the likelihoods of the tables, log-Jacobians of the transforms included.
-    tables : tuple of Table
-        The likelihoods, and the rows that they read.
-    conditions : dict
-        By term, boolean tensors: where an entry is false its density is zero.
-    whole : list of Data
-        Data that every update reads in full.
-    sources : dict
-        The ``pm.Data`` of the model, with the values that the data were made of.
-    batch_size : int
-        Rows of a batch, as it was asked for: tables of fewer rows are read in full, and of groups
-        there are as many as have about so many rows.
-    """
-
-    position: Variable
+    position: Variable  # shape (d,): unconstrained coordinates of the variables that the step moves
+    # the position's parts, one a variable: what to take gradients with respect to
     pieces: list[Variable]
-    coordinates: tuple[Coordinates, ...]
+    coordinates: tuple[Coordinates, ...]  # which part of the position is which variable
+    # inputs for the values of the variables that the step does not move, by name
     others: dict[str, Variable]
+    # scalar: everything but the likelihoods of the tables, log-Jacobians of the transforms included
     log_prior: Variable
-    tables: tuple[Table, ...]
+    tables: tuple[Table, ...]  # the likelihoods, and the rows that they read
+    # by term, boolean tensors: where an entry is false its density is zero
     conditions: dict[str, list[Variable]]
-    whole: list[Data]
+    whole: list[Data]  # data that every update reads in full
+    # the ``pm.Data`` of the model, with the values that the data were made of
     sources: dict[SharedVariable, np.ndarray]
+    # rows of a batch, as it was asked for: tables of fewer rows are read in full, and of groups
+    # there are as many as have about so many rows
     batch_size: int = 0
 
     @property

@@ -27,42 +27,23 @@ _FASTER = 10  # times as fast as by NumPy a compiled function is, at least
 
 @dataclass(frozen=True)
 class Center:
-    """A point, and the derivatives of the log density of all rows there.
+    """A point, and the derivatives of the log density of all rows there."""
 
-    Attributes
-    ----------
-    position : ndarray, shape (d,)
-        The point.
-    others : list of ndarray
-        Values of the variables that the step does not move.
-    gradients : ndarray, shape (parts, d)
-        Gradient of the prior, then of each table's log-likelihood.
-    hessians : ndarray, shape (parts, d, d), or None
-        Their Hessians, which only the second order needs.
-    """
-
-    position: np.ndarray
-    others: list[np.ndarray]
+    position: np.ndarray  # shape (d,)
+    others: list[np.ndarray]  # values of the variables that the step does not move
+    # shape (parts, d): gradient of the prior, then of each table's log-likelihood
     gradients: np.ndarray
+    # shape (parts, d, d): their Hessians, which only the second order needs
     hessians: np.ndarray | None = None
 
 
 class _Block(NamedTuple):
-    """Rows of a table that are evaluated at once.
+    """Rows of a table that are evaluated at once."""
 
-    Attributes
-    ----------
-    rows : sequence of ndarray
-        Their data.
-    counted : list of ndarray, shape (batch_size,)
-        How often each row counts; an empty list for the prior alone.
-    is_first : bool
-        Whether no block of the table comes before.
-    """
-
-    rows: Sequence[np.ndarray]
+    rows: Sequence[np.ndarray]  # their data
+    # shape (batch_size,): how often each row counts; an empty list for the prior alone
     counted: list[np.ndarray]
-    is_first: bool = True
+    is_first: bool = True  # whether no block of the table comes before
 
 
 _Product = Callable[[Place, np.ndarray, _Block], np.ndarray]

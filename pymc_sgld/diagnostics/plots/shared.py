@@ -14,17 +14,11 @@ if TYPE_CHECKING:
 
 
 class Colors(NamedTuple):
-    """Of Okabe and Ito's palette, told apart by every kind of colour vision; lines differ in style.
+    """Of Okabe and Ito's palette, told apart by every kind of colour vision."""
 
-    Attributes
-    ----------
-    blue, vermillion, grey : str
-        The first is that of the reference, the second of the run, the third of what is beside them.
-    """
-
-    blue: str
-    vermillion: str
-    grey: str
+    blue: str  # the reference
+    vermillion: str  # the run
+    grey: str  # what is beside them
 
 
 ON_LIGHT = Colors("#0072B2", "#D55E00", "#777777")

@@ -26,21 +26,11 @@ _SEED = 20170703  # fixed: a report of the same run is the same report
 
 
 class Discrepancy(NamedTuple):
-    """The kernel Stein discrepancy, and how probable it is for exact draws.
+    """The kernel Stein discrepancy, and how probable it is for exact draws."""
 
-    Attributes
-    ----------
-    size : float
-        The discrepancy; positive.
-    p_value : float
-        Share of the bootstrap that is as large; not below 1 / 2001.
-    draws : int
-        How many were used.
-    """
-
-    size: float
-    p_value: float
-    draws: int
+    size: float  # the discrepancy; positive
+    p_value: float  # share of the bootstrap that is as large; not below 1 / 2001
+    draws: int  # how many were used
 
 
 def stein_kernel(white: Array, slope: Array) -> Array:

@@ -21,36 +21,23 @@ from pymc_sgld.diagnostics.trust.whitened import Array, Sample, error_of_mean
 
 
 class Identities(NamedTuple):
-    """What the identities read along each coordinate, with Monte-Carlo standard errors.
+    """What the identities read along each coordinate, with Monte-Carlo standard errors."""
 
-    Attributes
-    ----------
-    first, first_error : ndarray, shape (d,)
-        0 for a posterior; the shift of a Gaussian's mean, in sds of the draws.
-    second, second_error : ndarray, shape (d,)
-        1 for a posterior.
-    """
-
+    # shape (d,): 0 for a posterior; the shift of a Gaussian's mean, in sds of the draws
     first: Array
     first_error: Array
+    # shape (d,): 1 for a posterior
     second: Array
     second_error: Array
 
 
 class Direction(NamedTuple):
-    """The direction in which the second identity is farthest from 1.
+    """The direction in which the second identity is farthest from 1."""
 
-    Attributes
-    ----------
-    inflation, error : float
-        What it reads along that direction: the relative variance of a Gaussian.
-    loadings : ndarray, shape (d,)
-        Correlation of the direction with each coordinate of the draws.
-    """
-
+    # what it reads along that direction: the relative variance of a Gaussian
     inflation: float
     error: float
-    loadings: Array
+    loadings: Array  # shape (d,): correlation of the direction with each coordinate of the draws
 
 
 def identities(sample: Sample) -> Identities:

@@ -30,17 +30,10 @@ GRADIENTS = "diagnose by the gradients of the model"
 
 
 class Coordinate(NamedTuple):
-    """One unconstrained coordinate.
+    """One unconstrained coordinate."""
 
-    Attributes
-    ----------
-    label : str
-        ``beta[0]``, or ``sigma_log__`` on a transformed scale.
-    parameter : str
-        Label of the parameter that it is, up to a transform of this one number; else empty.
-    """
-
-    label: str
+    label: str  # ``beta[0]``, or ``sigma_log__`` on a transformed scale
+    # label of the parameter that it is, up to a transform of this one number; else empty
     parameter: str
 
 

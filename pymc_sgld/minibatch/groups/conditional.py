@@ -58,24 +58,14 @@ _SEED = 20190712  # fixed: what is measured is a property of the model, not of a
 
 @dataclass(frozen=True, eq=False)
 class OfClass:
-    """The groups of a class, and functions of a block of them.
-
-    Attributes
-    ----------
-    members : SizeClass
-    table : Table
-        Their data.
-    derivatives : DensityFunction
-        Of effects of shape (groups, q): the slope of the log density, likewise, and the entries of
-        the lower triangle of a Cholesky factor of minus its Hessian, each of shape (groups,).
-    make_joint : callable
-        Makes ``joint``.
-    """
+    """The groups of a class, and functions of a block of them."""
 
     members: SizeClass
-    table: Table
+    table: Table  # their data
+    # of effects of shape (groups, q): the slope of the log density, likewise, and the entries of
+    # the lower triangle of a Cholesky factor of minus its Hessian, each of shape (groups,)
     derivatives: DensityFunction
-    make_joint: Callable[[], DensityFunction]
+    make_joint: Callable[[], DensityFunction]  # makes ``joint``
 
     @cached_property
     def joint(self) -> DensityFunction:
@@ -109,27 +99,15 @@ class _Around:
 
 @dataclass(frozen=True)
 class _Block:
-    """Some groups of a class, given the other variables.
-
-    Attributes
-    ----------
-    each : OfClass
-    position, others
-        The other variables.
-    rows : sequence of ndarray
-        The data of the groups.
-    start : ndarray, shape (groups, q)
-        Effects from which modes are searched.
-    normal : bool
-        Whether the effects are known to be normal.
-    """
+    """Some groups of a class, given the other variables."""
 
     each: OfClass
+    # the other variables
     position: np.ndarray
     others: Sequence[np.ndarray]
-    rows: Sequence[np.ndarray]
-    start: np.ndarray
-    normal: bool
+    rows: Sequence[np.ndarray]  # the data of the groups
+    start: np.ndarray  # shape (groups, q): effects from which modes are searched
+    normal: bool  # whether the effects are known to be normal
 
     def slope(self, effects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the slope at effects, shape (groups, q), and ``C``, shape (groups, q, q)."""

@@ -34,27 +34,14 @@ MOST_EFFECTS = 2  # of a group: a grid of nodes has so many dimensions
 
 @dataclass(eq=False)
 class Factor:
-    """Variables with an effect for each of some groups.
+    """Variables with an effect for each of some groups."""
 
-    Attributes
-    ----------
-    groups : int
-        How many groups there are.
-    axes : dict
-        By the name of a variable, where it has the groups.
-    index : dict
-        By the name of an observed variable, the group of each of its rows.
-    q : int
-        Effects of a group.
-    refusal : str or None
-        Why they cannot be integrated out.
-    """
-
-    groups: int
-    axes: dict[str, int]
+    groups: int  # how many groups there are
+    axes: dict[str, int]  # by the name of a variable, where it has the groups
+    # by the name of an observed variable, the group of each of its rows
     index: dict[str, np.ndarray] = field(default_factory=dict)
-    q: int = 0
-    refusal: str | None = None
+    q: int = 0  # effects of a group
+    refusal: str | None = None  # why they cannot be integrated out
 
     @property
     def names(self) -> str:

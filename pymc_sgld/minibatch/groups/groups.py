@@ -32,21 +32,11 @@ _NODES, _NEWTON = 7, 4  # nodes and steps to a mode, to begin with
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """A variable with an effect for each group.
+    """A variable with an effect for each group."""
 
-    Attributes
-    ----------
-    name : str
-        As the user knows it.
-    variable : TensorVariable
-        In the graphs of the terms.
-    axis : int
-        Where it has the groups.
-    """
-
-    name: str
-    variable: Variable
-    axis: int
+    name: str  # as the user knows it
+    variable: Variable  # in the graphs of the terms
+    axis: int  # where it has the groups
 
     @property
     def shape(self) -> tuple[int, ...]:

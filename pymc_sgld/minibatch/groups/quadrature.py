@@ -44,17 +44,10 @@ _FARTHEST = 4.0  # standard deviations that a Newton step may lead
 
 
 class Nodes(NamedTuple):
-    """Nodes and weights of quadrature.
+    """Nodes and weights of quadrature."""
 
-    Attributes
-    ----------
-    z : ndarray, shape (nodes, q)
-    log_weights : ndarray, shape (nodes,)
-        Of the weight function one: ``log w + |z|^2``.
-    """
-
-    z: np.ndarray
-    log_weights: np.ndarray
+    z: np.ndarray  # shape (nodes, q)
+    log_weights: np.ndarray  # shape (nodes,): of the weight function one: ``log w + |z|^2``
 
     @classmethod
     def of(cls, count: int, q: int) -> Nodes:
@@ -66,16 +59,10 @@ class Nodes(NamedTuple):
 
 
 class Gaussian(NamedTuple):
-    """The Gaussian around the mode of the effects of each group of a batch.
+    """The Gaussian around the mode of the effects of each group of a batch."""
 
-    Attributes
-    ----------
-    mode : TensorVariable, shape (groups, q)
-    factor : list of list of TensorVariable, shape (groups,)
-        The lower triangle of a Cholesky factor ``L`` of minus the Hessian of ``h``.
-    """
-
-    mode: Variable
+    mode: Variable  # shape (groups, q)
+    # shape (groups,): the lower triangle of a Cholesky factor ``L`` of minus the Hessian of ``h``
     factor: list[list[Variable]]
 
     @property

@@ -126,26 +126,13 @@ def repeated(variable: Variable, times: int, axis: int) -> Variable:
 
 @dataclass(frozen=True, eq=False)
 class Picked:
-    """What a model picks by the group of each row.
+    """What a model picks by the group of each row."""
 
-    Attributes
-    ----------
-    variable : TensorVariable
-        In the place of it in the graph of the rows: they are on ``axis``.
-    axis : int
-    of_groups : TensorVariable
-        A graph of the effects of all groups.
-    group_axis : int
-        Where it has the groups.
-    others : tuple
-        Indices of its other axes.
-    """
-
-    variable: Variable
+    variable: Variable  # in the place of it in the graph of the rows: they are on ``axis``
     axis: int
-    of_groups: Variable
-    group_axis: int
-    others: tuple[Any, ...]
+    of_groups: Variable  # a graph of the effects of all groups
+    group_axis: int  # where it has the groups
+    others: tuple[Any, ...]  # indices of its other axes
 
     def select(self, groups: RowSelection) -> Variable:
         """Return it for a selection of groups, which are on the first axis."""

@@ -34,21 +34,11 @@ from pymc_sgld.sources.source import Source
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """Data of a model that a source stands for.
+    """Data of a model that a source stands for."""
 
-    Attributes
-    ----------
-    leaf : TensorVariable
-        What takes the place of the data in the graphs.
-    template : ndarray
-        The data.
-    source : Source
-        The rows.
-    """
-
-    leaf: Variable
-    template: np.ndarray
-    source: Source
+    leaf: Variable  # what takes the place of the data in the graphs
+    template: np.ndarray  # the data
+    source: Source  # the rows
 
     @property
     def as_read(self) -> np.ndarray:

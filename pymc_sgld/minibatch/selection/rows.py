@@ -31,27 +31,14 @@ from pymc_sgld.minibatch.graph.rebuild import tensor
 
 @dataclass(frozen=True)
 class Data:
-    """Data that an update reads: ``variable`` stands in the graph for rows of ``array``.
+    """Data that an update reads: ``variable`` stands in the graph for rows of ``array``."""
 
-    Attributes
-    ----------
-    variable : TensorVariable, shape (batch_size, ...) or that of the array
-        The selected rows on the first axis, or the whole array.
-    array : ndarray or Source, shape (total_size, ...)
-        All rows.
-    names : tuple of str
-        Names of the data in the model that the array was made of.
-    by_row : bool
-        Whether the variable holds selected rows.
-    template : ndarray or None
-        The rows that the model has in the place of a source.
-    """
-
+    # shape (batch_size, ...): the selected rows on the first axis, or the whole array
     variable: Variable
-    array: Any
-    names: tuple[str, ...]
-    by_row: bool
-    template: np.ndarray | None = None
+    array: Any  # shape (total_size, ...): all rows
+    names: tuple[str, ...]  # names of the data in the model that the array was made of
+    by_row: bool  # whether the variable holds selected rows
+    template: np.ndarray | None = None  # the rows that the model has in the place of a source
 
     @property
     def whole(self) -> np.ndarray:

@@ -34,18 +34,10 @@ _SEED = 20190708  # fixed: what is found is a property of the model, not of a ch
 
 @dataclass
 class Curvature:
-    """Minus the Hessian of the log density, by passes over the data.
+    """Minus the Hessian of the log density, by passes over the data."""
 
-    Parameters
-    ----------
-    data : FullData
-        The log density.
-    others : sequence of ndarray
-        Values of the variables that the step does not move.
-    """
-
-    data: FullData
-    others: Sequence[np.ndarray]
+    data: FullData  # the log density
+    others: Sequence[np.ndarray]  # values of the variables that the step does not move
     _candidates: list[list[np.ndarray]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
