@@ -44,7 +44,6 @@ class LastWords(str):
 
     Attributes
     ----------
-    messages : sequence of Message
     step : str
         Which of the step methods of the chain.
     sampler : str
@@ -101,8 +100,6 @@ def in_one_voice(kept: Sequence[LastWords], run: str) -> list[str]:
 
     Parameters
     ----------
-    kept : sequence of LastWords
-        Of the chains.
     run : str
         What PyMC says of the run, with the number of its chains.
     """

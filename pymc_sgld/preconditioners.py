@@ -101,9 +101,6 @@ class Adaptive(Diagonal, Comparable):
     ----------
     squares : ndarray, shape (d,), or None
         :math:`v`; None before the first draw, where :math:`M = I`.
-    size : int
-        Coordinates.
-    dtype : dtype
 
     References
     ----------
@@ -234,15 +231,6 @@ def make_preconditioner(
     ----------
     value : "identity" or array of shape (d,) or (d, d)
         The diagonal of ``M``, or ``M``.
-    names : sequence of str
-        Names of the ``d`` unconstrained coordinates.
-    dtype : dtype
-        Precision of the position.
-
-    Raises
-    ------
-    SettingError
-        For another name, a wrong shape, or a matrix that is not symmetric and positive definite.
     """
     size = len(names)
     allowed = (

@@ -59,13 +59,7 @@ class Tolerance(NamedTuple):
         return np.fmax(np.abs(mean_shift) / self.mean, np.abs(sd_ratio - 1) / self.sd)
 
     def worst_figures(self, table: pd.DataFrame) -> str:
-        """Name the parameters that are farthest off, with their figures.
-
-        Parameters
-        ----------
-        table : DataFrame
-            With the columns ``mean_shift`` and ``sd_ratio``, one row a parameter.
-        """
+        """Name the parameters that are farthest off, with their figures."""
         shift, ratio = table["mean_shift"].abs().dropna(), table["sd_ratio"].dropna()
         clauses = []
         if len(shift):

@@ -64,13 +64,7 @@ _FUNCTIONS: dict[type, Arrays] = {
 
 
 class ByArrays(Op):
-    """An operation on entries that runs on whole arrays, though NumPy has no function for it.
-
-    Parameters
-    ----------
-    elemwise : Elemwise
-        The operation.
-    """
+    """An operation on entries that runs on whole arrays, though NumPy has no function for it."""
 
     __props__ = ("elemwise",)
 

@@ -46,8 +46,6 @@ class WindowOrder:
 
     Parameters
     ----------
-    total_size, batch_size : int
-        Rows of the source, and of a batch.
     block : int
         Rows of a block; the last one may have fewer.
     window : int

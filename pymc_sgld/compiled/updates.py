@@ -41,18 +41,7 @@ class _Graph(NamedTuple):
 
 
 class _Target:
-    """The posterior as graphs of a position, for the rows of an update.
-
-    Parameters
-    ----------
-    graph : _Graph
-        Of the variables of a density.
-    data : dict
-        What takes the place of the data.
-    preconditioner : Preconditioner
-    matrices : list of TensorVariable
-        Its arrays.
-    """
+    """The posterior as graphs of a position, for the rows of an update."""
 
     def __init__(
         self,
@@ -138,20 +127,8 @@ class Updates:
 
     Parameters
     ----------
-    density : LogDensity
-        The model.
-    estimate : Estimate
-        The estimate of its gradient, in the variables of ``density``.
-    dynamics : Dynamics
-        The update.
-    preconditioner : Preconditioner
-        ``M``.
-    temperature : float
-        Scale of the variance of the noise.
     orders : sequence of StoredOrder or None
         How the rows of each table are ordered; None where every update reads them all.
-    compile_kwargs : dict
-        Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
 
     Attributes
     ----------
@@ -257,8 +234,6 @@ class Updates:
         ----------
         extra : tuple of ndarray
             What a state of the dynamics has beside the position.
-        others : list of ndarray
-            Values of the variables that the step does not move.
         together : int
             Blocks that are evaluated in a call, at most.
         """

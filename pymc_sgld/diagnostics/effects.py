@@ -201,13 +201,7 @@ def _integrated(
     asked: Collection[str] | None,
     backend: Backend,
 ) -> tuple[Minibatcher, Draws]:
-    """Return a model whose effects of groups are integrated out, and draws of the other variables.
-
-    Raises
-    ------
-    SettingError
-        If there are no such effects, or draws of another variable are missing or not finite.
-    """
+    """Return a model whose effects are integrated out, and draws of the other variables."""
     where = posterior, model, sources, placing
     effects = asked or absent_effects(*where, PURPOSE)
     at = Draws(*where, effects, PURPOSE)
@@ -239,10 +233,6 @@ class _Chosen:
 
     Parameters
     ----------
-    rows : Minibatcher
-        The model, the effects integrated out.
-    at : Draws
-        Of the other variables.
     wanted : collection of str or None
         Names of variables; None for those that have an entry for each group.
     """
@@ -281,15 +271,7 @@ class _Chosen:
 
 
 class _Given:
-    """The distribution of the effects at draws of the other variables.
-
-    Parameters
-    ----------
-    rows : Minibatcher
-        The model, the effects integrated out.
-    at : Draws
-        Of the other variables.
-    """
+    """The distribution of the effects at draws of the other variables."""
 
     def __init__(self, rows: Minibatcher, at: Draws) -> None:
         assert rows.groups is not None and rows.effects is not None

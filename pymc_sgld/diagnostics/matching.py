@@ -37,24 +37,7 @@ def match_posteriors(
     reference: xr.DataTree | xr.Dataset,
     var_names: str | Sequence[str] | None = None,
 ) -> Match:
-    """Pair the scalar parameters of two posteriors by variable name and coordinate label.
-
-    Parameters
-    ----------
-    idata, reference : DataTree or Dataset
-        Results with a group ``posterior``, or that group itself.
-    var_names : str or sequence of str, optional
-        Variables to pair; by default all that both posteriors have, in the order of `idata`.
-
-    Returns
-    -------
-    Match
-
-    Raises
-    ------
-    SettingError
-        If an argument is no posterior, a variable is missing, or the two differ in its labels.
-    """
+    """Pair the scalar parameters of two posteriors by variable name and coordinate label."""
     posterior, other = find_posterior(idata, "idata"), find_posterior(reference, "reference")
     names = select_names(posterior, other, var_names)
     parameters = [

@@ -28,12 +28,8 @@ def control_variate(density: LogDensity, center: Center, data: FullData | None =
 
     Parameters
     ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
     center : Center
         It fixes all variables, those of other steps included.
-    data : optional
-        What other estimators take; not used.
 
     References
     ----------
@@ -59,12 +55,8 @@ def taylor(density: LogDensity, center: Center, data: FullData | None = None) ->
 
     Parameters
     ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
     center : Center
         It fixes all variables, those of other steps included.
-    data : optional
-        What other estimators take; not used.
     """
     return _controlled(density, center, second_order=True)
 

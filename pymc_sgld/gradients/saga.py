@@ -42,12 +42,8 @@ def saga(density: LogDensity, center: Center, data: FullData | None = None) -> E
 
     Parameters
     ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
     center : Center
         Where the gradients of the blocks are evaluated first.
-    data : optional
-        What other estimators take; not used.
 
     Raises
     ------

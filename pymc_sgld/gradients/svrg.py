@@ -28,12 +28,8 @@ def svrg(density: LogDensity, center: Center, data: FullData) -> Estimate:
 
     Parameters
     ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
     center : Center
         The first anchor.
-    data : FullData
-        Passes over all rows.
 
     References
     ----------

@@ -79,19 +79,7 @@ class DensityFunction:
         rows: Sequence[np.ndarray] = (),
         extra: Sequence[np.ndarray] = (),
     ) -> list[Any]:
-        """Return the outputs.
-
-        Parameters
-        ----------
-        position : ndarray, shape (d,)
-            Is converted to the precision of the density.
-        others : sequence of ndarray
-            Values of the variables that the step does not move.
-        rows : sequence of ndarray
-            Data of the rows of a block.
-        extra : sequence of ndarray
-            Values of the further inputs.
-        """
+        """Return the outputs, at a position in the precision of the density."""
         at = position.astype(self.dtype, copy=False)
         return self.function(at, *others, *extra, *rows, *self.whole)
 
@@ -149,13 +137,7 @@ class LogDensity:
     def gradient(
         self, graph: Variable, wrt: Variable | list[Variable], disconnected: str = "zero"
     ) -> Any:
-        """Return the gradient of a scalar, zero (or ``"none"``) for what it does not depend on.
-
-        Raises
-        ------
-        SettingError
-            If an operation of the model has none.
-        """
+        """Return the gradient of a scalar, zero (or ``"none"``) for what it does not depend on."""
         try:
             return grad(graph, wrt, disconnected_inputs="ignore", return_disconnected=disconnected)
         except (NotImplementedError, NullTypeGradError) as error:
@@ -180,10 +162,6 @@ class LogDensity:
         outputs : sequence of Variable
             Graphs of the position, the other variables, the rows of ``table``, ``extra`` and the
             data that are read in full.
-        table : Table, optional
-            The one whose rows they read.
-        extra : sequence of Variable
-            Further inputs.
         make : callable
             Compiles a function of inputs and outputs; by default NumPy runs it.
         """

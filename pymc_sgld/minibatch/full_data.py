@@ -56,10 +56,6 @@ class FullData:
 
     Parameters
     ----------
-    density : LogDensity
-        The log density for blocks of rows; a block is evaluated at once.
-    backend : Backend
-        What compiles a function that is called so often that this saves time.
     calls : float, optional
         About how many blocks will be evaluated; by default as many as a search takes.
     """
@@ -208,8 +204,6 @@ class FullData:
         ----------
         i : int
             The part: 1 for the first table.
-        position, others
-            Where.
         rows : sequence of ndarray
             The data of as many rows as a block has, or a batch.
         """
@@ -279,8 +273,6 @@ class FullData:
 
         Parameters
         ----------
-        position, others
-            Where.
         rows : dict
             Any block of each of the other tables, which it has no part in.
         """

@@ -44,30 +44,17 @@ class Minibatcher:
 
     Parameters
     ----------
-    model : Model
-        It is not changed.
     vars : sequence of Variable
         Value variables that form the position, in this order.
     point : dict
         A point of the model where its density is finite; gives the shapes.
-    potentials : dict, optional
-        ``"prior"`` or ``"rows"`` for each potential.
-    full : collection of str
-        Names of observed variables to evaluate in full.
     sources : dict, optional
         Where the rows of data are read from, for data of which the model has a few only.
     marginalize : collection of str or bool, optional
         Effects of groups to integrate out, by name; None where that helps.
-    backend : Backend
-        What compiles functions of the effects of groups.
     read : bool
         Whether to sort rows of sources by groups and to search modes of effects, which reads all of
         them; else the densities can be described, and not evaluated.
-
-    Raises
-    ------
-    DataError
-        If the density is not finite at the point, with the variable and the row.
     """
 
     def __init__(
@@ -141,13 +128,7 @@ class Minibatcher:
         return found
 
     def check_sources(self) -> None:
-        """Read all rows of the sources once, to see whether the density is finite in each.
-
-        Raises
-        ------
-        DataError
-            If it is not, with the variable and the row.
-        """
+        """Read all rows of the sources once, to see whether the density is finite in each."""
         if any(term.streamed for term in self.terms):
             check_rows(self.blocks(BLOCK), self.inputs.values)
 
@@ -179,13 +160,6 @@ class Minibatcher:
         audit : bool or None
             Whether to compare the batches of an epoch with the full data; None for yes if it is
             cheap. The rows of one batch are always compared.
-
-        Raises
-        ------
-        MinibatchError
-            If the model cannot be minibatched, with the reason.
-        SettingError
-            For an argument that does not fit the model.
         """
         tables = self.tables(batch_size)
         density = self._density(tables)

@@ -47,28 +47,13 @@ class Tables:
 
     Parameters
     ----------
-    terms : sequence of Term
-        The terms of the log density, evaluated.
-    fixed : FixedValues
-        The data.
-    parameters : dict
-        Variables at which the position enters, with their names.
     batch_size : int or None
         Rows of a batch; a table of fewer rows is read in full.
-    potentials : dict
-        ``"prior"`` or ``"rows"`` for each potential.
-    full : collection of str
-        Names of observed variables that are evaluated in full.
     groups : Groups, optional
         Those whose effects are integrated out: each is a row of a table.
     block : int, optional
         Rows of the data that a batch of each class of groups is to have, about; by default all of
         them have ``batch_size`` together, each class the same share of its groups.
-
-    Raises
-    ------
-    SettingError
-        For an argument that does not fit the model.
     """
 
     def __init__(

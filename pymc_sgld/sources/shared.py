@@ -42,8 +42,6 @@ class Shared:
 
     Parameters
     ----------
-    shape : tuple of int
-    dtype : dtype
     folder : str, optional
         Where to put the data into a file, for more of them than fit into memory.
 

@@ -33,14 +33,8 @@ class BatchGradients:
     ----------
     data : FullData
         The log density, for blocks that are as long as a batch.
-    gradient : str
-        Name of the estimate.
     center : Center or None
         Where it expands.
-    others : sequence of ndarray
-        Values of the variables that the step does not move.
-    batching : str
-        How batches are drawn.
     in_blocks : bool
         Whether a batch of a source is a block of it: rows that follow each other, at random.
     """

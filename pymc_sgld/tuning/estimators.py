@@ -40,21 +40,7 @@ _MISSING = 0.1  # of a gradient, in posterior standard deviations, that batches 
 
 
 class EstimatorNoise:
-    """Measures the noise of estimators around the center.
-
-    Parameters
-    ----------
-    data : FullData
-        The log density of all rows.
-    gaussian : Gaussian
-        The posterior.
-    asked : Asked
-        What the user asked for.
-    search : Search
-        It has the values of other variables, and the names of the coordinates.
-    preconditioner : Preconditioner
-        ``M``.
-    """
+    """Measures the noise of estimators around the center."""
 
     def __init__(
         self,
@@ -171,8 +157,6 @@ class EstimatorNoise:
 
         Parameters
         ----------
-        gradient, density
-            The estimate and its batches.
         rate : float
             ``r``, an eigenvalue of ``M P``.
         tolerance : float

@@ -24,21 +24,6 @@ def locate(
     """Return the log density of all rows, and the Gaussian that is closest to the posterior.
 
     Where effects of groups are integrated out, the density has the nodes that its posterior needs.
-
-    Parameters
-    ----------
-    rows : Minibatcher
-        The model.
-    data : FullData
-        Its log density so far.
-    block : int
-        Rows that are evaluated at once.
-    backend : Backend
-        What compiles it.
-    search : Search
-        Where to begin.
-    sampler : str
-        What the user called, for messages.
     """
     above = rows.parents
     top = {name for name in set().union(*above.values()) if not above.get(name)}

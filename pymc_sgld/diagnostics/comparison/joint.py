@@ -37,15 +37,7 @@ class Joint(NamedTuple):
 
 
 def compare_jointly(match: Match, table: pd.DataFrame) -> Joint | None:
-    """Test whether two runs have one joint distribution; None where there is nothing to test.
-
-    Parameters
-    ----------
-    match : Match
-        The draws.
-    table : DataFrame
-        What was found of each parameter, in the same order.
-    """
+    """Test whether two runs have one joint distribution; None where there is nothing to test."""
     places = np.flatnonzero(usable(table))
     if len(places) > MOST_PARAMETERS:
         places = places[np.linspace(0, len(places) - 1, MOST_PARAMETERS).astype(int)]

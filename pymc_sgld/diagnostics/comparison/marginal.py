@@ -67,13 +67,6 @@ def compare_draws(
     of one distribution is on average, for the bulk effective sample sizes :math:`n, n_r` and, by
     the central limit theorem, many draws.
 
-    Parameters
-    ----------
-    draws, reference : array_like of shape (chain, draw)
-        Numbers, integers or booleans; the two may differ in chains and in draws.
-    tolerance : Tolerance, optional
-        What counts as agreement.
-
     Returns
     -------
     Comparison

@@ -51,10 +51,6 @@ def permutation_test(
     ----------
     draws, reference : ndarray of shape (n, d) and (m, d)
         Independent draws, finite and not constant in any column.
-    permutations : int
-        Relabellings; the smallest p-value is 1 / (permutations + 1).
-    seed : int
-        Of the relabellings.
 
     Returns
     -------

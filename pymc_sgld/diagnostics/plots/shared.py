@@ -34,15 +34,7 @@ BACKENDS = ("matplotlib", "bokeh", "plotly", "none")
 
 
 def load_backend(backend: str | None, function: str, instead: str) -> tuple[str, ModuleType]:
-    """Return the name of a backend of ArviZ's plots, and the module that draws with it.
-
-    Raises
-    ------
-    SettingError
-        If `backend` is not one of those of ArviZ.
-    ImportError
-        If what it draws with is not installed.
-    """
+    """Return the name of a backend of ArviZ's plots, and the module that draws with it."""
     from arviz_base import rcParams
 
     name = rcParams["plot.backend"] if backend is None else backend

@@ -79,11 +79,6 @@ def measure_bias(sample: Sample) -> Bias | None:
     many draws, are those of a jackknife over blocks of consecutive draws, which keeps their
     autocorrelation.
 
-    Parameters
-    ----------
-    sample : Sample
-        Draws with gradients, enough for all pairs of coordinates.
-
     Returns
     -------
     Bias or None

@@ -45,19 +45,10 @@ def with_gradients(
 
     Parameters
     ----------
-    draws : Draws
-        Of a run. What is integrated out is so in the posterior.
     wanted : int, optional
         How many gradients; by default few enough for the size of the data.
     temperature : float
         That of the run: the gradients are those of the posterior to the power 1/T.
-    rows : int, optional
-        That the run read.
-
-    Raises
-    ------
-    SettingError
-        If the model has another number of rows.
     """
     rows_of = draws.minibatcher()
     rows_of.check_sources()
@@ -101,15 +92,6 @@ def _split(data: FullData, position: Array, wanted: int) -> Expansion | None:
     """Return the log density by an expansion around the draws and few rows, where that is exact.
 
     None where the data are small, and where the draws are too few to say how wide they are.
-
-    Parameters
-    ----------
-    data : FullData
-        The log density.
-    position : ndarray, shape (chain, draw, d)
-        The draws.
-    wanted : int
-        How many gradients.
     """
     size = position.shape[2]
     together = position.reshape(-1, size)

@@ -42,11 +42,6 @@ def stein_kernel(white: Array, slope: Array) -> Array:
             + \operatorname{tr} \nabla_x \nabla_y k, \qquad
         k(x, y) = (c^2 + |x - y|^2)^\beta .
 
-    Parameters
-    ----------
-    white, slope : ndarray, shape (n, d)
-        Points and gradients of the log density there.
-
     References
     ----------
     Gorham and Mackey (2017), equation 3.
@@ -72,11 +67,6 @@ def kernel_discrepancy(sample: Sample) -> Discrepancy:
     :math:`n^{-2} \sum_{ij} w_i w_j h(x_i, x_j)`, with signs :math:`w` that flip with probability
     1/4 from one draw to the next and start anew in every chain, so that what is left of
     the autocorrelation is in the reference as well.
-
-    Parameters
-    ----------
-    sample : Sample
-        Draws with gradients.
 
     References
     ----------

@@ -53,11 +53,6 @@ def identities(sample: Sample) -> Identities:
     That :math:`m` and :math:`\Sigma` are estimates has no effect of first order where the
     identities hold. Where there are too few gradients for :math:`\Sigma`, its diagonal is used.
 
-    Parameters
-    ----------
-    sample : Sample
-        Draws with gradients.
-
     Examples
     --------
     >>> import numpy as np
@@ -84,11 +79,6 @@ def worst_direction(sample: Sample) -> Direction:
     The greatest eigenvalue of a measured matrix is too great. So the direction that one half of
     the chains finds worst is judged by the other half, and the other way round. A single chain is
     cut in two.
-
-    Parameters
-    ----------
-    sample : Sample
-        Draws with gradients, enough for all pairs of coordinates.
     """
     halves = _halves(sample)
     found = [_judge(_worst(*one), *other) for one, other in zip(halves, halves[::-1], strict=True)]

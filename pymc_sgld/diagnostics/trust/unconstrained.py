@@ -42,18 +42,8 @@ class Draws:
 
     Parameters
     ----------
-    posterior : Dataset
-        With every free variable of the model, but for those that are integrated out.
-    model : Model
-        The model that was sampled.
-    sources : dict, optional
-        The rows of data that the model has a few of.
     placing : int
         Where the run placed the terms of the model: the sum is the same, the rows are not.
-    integrated : collection of str
-        Effects of groups that are integrated out.
-    purpose : str
-        What the draws are read for, for errors.
 
     Attributes
     ----------
@@ -64,11 +54,6 @@ class Draws:
         The continuous value variables among them.
     coordinates : list of Coordinate
         All their entries, in order.
-
-    Raises
-    ------
-    SettingError
-        If a variable is missing in the posterior or has another shape.
     """
 
     def __init__(
@@ -176,11 +161,6 @@ def absent_effects(
 
     They are effects that can be integrated out: given all other variables, their distribution is
     known.
-
-    Raises
-    ------
-    SettingError
-        If there are effects that the posterior lacks, and that cannot be integrated out.
     """
     free = [rv.name for rv in model.free_RVs]
     missing = {name for name in free if name not in posterior}
@@ -274,19 +254,7 @@ def _unconstrain(
 
 
 def check_row_count(count: int, rows_of: Minibatcher, of_run: int | None, purpose: str) -> None:
-    """Refuse a model that has not as many rows as a run read.
-
-    Parameters
-    ----------
-    count : int
-        Rows of the tables of the model.
-    rows_of : Minibatcher
-        The model.
-    of_run : int or None
-        Rows of the tables that the run read, if known.
-    purpose : str
-        What the model is for, for the error.
-    """
+    """Refuse a model that has not as many rows as a run read."""
     if count and of_run is not None and of_run not in _counts(count, rows_of):
         raise SettingError(
             f"cannot {purpose}: the model has {count} rows, and the run read {of_run}. Pass the "

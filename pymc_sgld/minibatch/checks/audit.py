@@ -55,11 +55,6 @@ def compare_one_batch(
 
     The graphs are evaluated as they are, and PyMC rewrites its own: where these differ in the
     meaning of a number, so would the sampler from the model.
-
-    Raises
-    ------
-    MinibatchError
-        If a term differs, with its name.
     """
     data: dict[Variable, np.ndarray] = {}
     rows: dict[object, np.ndarray] = {}
@@ -97,11 +92,6 @@ def compare_groups(
     """Compare the joint log density of groups with what PyMC gives, at the initial point.
 
     Their effects have the values of that point: it is what is integrated that is compared.
-
-    Raises
-    ------
-    MinibatchError
-        If that of a group differs, with its number.
     """
     for term in _known(terms):
         groups, spread = term.groups, np.linspace(0, len(term.members) - 1, term.batch_size)
@@ -154,24 +144,7 @@ class _Expected(NamedTuple):
 def audit_batches(
     density: LogDensity, terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType
 ) -> None:
-    """Compare the batches of one epoch with the full data, near a point.
-
-    Parameters
-    ----------
-    density : LogDensity
-        What updates evaluate.
-    terms : sequence of Term
-        The terms of the model.
-    value_vars : sequence of Variable
-        The model's value variables.
-    point : dict
-        Their values, where the density is finite.
-
-    Raises
-    ------
-    MinibatchError
-        If rows of a batch are not those of the data, or gradients do not add up.
-    """
+    """Compare the batches of one epoch with the full data, near a point."""
     terms = [term for term in terms if not term.declared]  # of these PyMC knows one batch only
     point, expected = _expect(density, terms, value_vars, point)
     position = np.concatenate([np.ravel(point[c.value_name]) for c in density.coordinates])

@@ -19,15 +19,7 @@ MOST_STORED = 100e6  # bytes that Deterministics take in 1,000 draws of a chain
 
 
 def of_updates(model: Minibatcher, batch_size: int | None) -> list[str]:
-    """Return a sentence for each likelihood of which an update reads very much, unasked.
-
-    Parameters
-    ----------
-    model : Minibatcher
-        The model.
-    batch_size : int or None
-        As the user gave it.
-    """
+    """Return a sentence for each likelihood of which an update reads very much, unasked."""
     if batch_size is not None:
         return []
     tables = model.tables(None)
@@ -70,15 +62,7 @@ def _of_update(placement: Placement, model: Minibatcher, tables: Tables) -> str:
 
 
 def of_draws(model: Model, point: PointType) -> list[str]:
-    """Return a sentence on Deterministics that are too large to be stored with every draw.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    point : dict
-        Any point of it.
-    """
+    """Return a sentence on Deterministics that are too large to be stored with every draw."""
     deterministics = [v for v in model.deterministics if v.type.ndim]
     if not deterministics:
         return []

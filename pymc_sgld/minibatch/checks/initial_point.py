@@ -30,23 +30,6 @@ def check_start(
     its own rows. It is PyMC's own graph that is evaluated, and rewritten as PyMC does it: later the
     rows of a batch are compared with it.
 
-    Parameters
-    ----------
-    terms : sequence of Term
-        The terms of the log density.
-    fixed : FixedValues
-        The data.
-    inputs : dict
-        The position, and the values of the other variables.
-    value_vars : sequence of Variable
-        The model's value variables.
-    point : dict
-        Their values: the same point.
-
-    Raises
-    ------
-    DataError
-        If a term is not finite, or an index is out of range.
     """
     for name, value in point.items():
         if not np.isfinite(value).all():

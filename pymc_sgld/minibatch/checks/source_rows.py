@@ -28,22 +28,6 @@ def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> No
 
     On the way, some rows are kept as the ``sample`` of each source.
 
-    Parameters
-    ----------
-    density : LogDensity
-        For blocks of rows.
-    inputs : dict
-        The position, and the values of the other variables.
-
-    Raises
-    ------
-    DataError
-        If one is not finite, or an index is out of range, with the row.
-
-    Warns
-    -----
-    SGLDWarning
-        Where an index into parameters is negative.
     """
     tables = [table for table in density.tables if table.sources]
     blocks = sum(-(-table.total_size // table.batch_size) for table in tables)

@@ -30,10 +30,6 @@ def rebuild(
 
     Parameters
     ----------
-    outputs : sequence of Variable
-        The graphs; they are not changed.
-    replacements : dict, optional
-        Variables to replace.
     rule : callable, optional
         Called with every node and its new inputs; returns new outputs, or None to keep the op.
     """

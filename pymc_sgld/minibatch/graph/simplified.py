@@ -30,8 +30,6 @@ def simplified(outputs: Sequence[Variable], kept: Sequence[Variable]) -> list[Va
 
     Parameters
     ----------
-    outputs : sequence of Variable
-        The graphs; they are not changed.
     kept : sequence of Variable
         Variables that stay what the graphs are made of: gradients are taken by them.
     """

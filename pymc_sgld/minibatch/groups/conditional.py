@@ -132,7 +132,6 @@ class _Block:
 
         Parameters
         ----------
-        most : int
         near : float
             Standard deviations that a mode may be off.
         """
@@ -241,11 +240,6 @@ class _Block:
 class Conditional:
     """The effects of all groups given the other variables.
 
-    Parameters
-    ----------
-    effects : sequence of Effect
-    classes : sequence of OfClass
-
     Attributes
     ----------
     normal : bool
@@ -277,8 +271,6 @@ class Conditional:
 
         Parameters
         ----------
-        position, others
-            Where.
         near : float
             Standard deviations that a mode may be off.
         """
@@ -305,25 +297,15 @@ class Conditional:
         others: Sequence[np.ndarray],
         most_rows: float = np.inf,
     ) -> float:
-        """Choose how many steps a draw takes, and return what they leave in the worst group.
+        """Choose how many steps a draw takes, and return the total variation in the worst group.
 
         Parameters
         ----------
         positions : sequence of ndarray, shape (d,)
             Where it is measured: the worst of them counts.
-        others : sequence of ndarray
         most_rows : float
             Of more, the first blocks of each class are measured.
 
-        Returns
-        -------
-        float
-            A total variation.
-
-        Warns
-        -----
-        SGLDWarning
-            If so many would be too much work.
         """
         if self.normal:
             return 0.0
@@ -378,13 +360,7 @@ class Conditional:
     def draw(
         self, rng: np.random.Generator, position: np.ndarray, others: Sequence[np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Return a draw of the effects of all groups, by the name of their variable.
-
-        Raises
-        ------
-        NonFiniteError
-            If the density of a group is not finite.
-        """
+        """Return a draw of the effects of all groups, by the name of their variable."""
         found = np.empty((self._count, self._q), self._classes[0].members.start.dtype)
         for each in self._classes:
             for part, block in self._blocks(each, position, others):

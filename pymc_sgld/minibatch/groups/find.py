@@ -70,20 +70,7 @@ class _Trial(RowSelection):
 
 
 class Search:
-    """Finds the factors of a model.
-
-    Parameters
-    ----------
-    terms : sequence of Term
-    fixed : FixedValues
-        The data.
-    parameters : dict
-        The variables of the model in the graphs, with their names.
-    moved : collection of str
-        Names of the variables that the step moves.
-    full : collection of str
-        Names of observed variables of which every update is to read all rows.
-    """
+    """Finds the factors of a model."""
 
     def __init__(
         self,
@@ -288,18 +275,9 @@ def choose_factor(
 
     Parameters
     ----------
-    factors : sequence of Factor
-        Those of the model.
-    names : sequence of str
-        Of the variables that the step moves.
     marginalize : collection of str, True or None
         Their effects by name, or those of the factor that has the most groups: True in any case,
         and None if that helps.
-
-    Raises
-    ------
-    SettingError
-        If what was asked for cannot be integrated out, with the reason.
     """
     reasons = {factor.names: factor.refusal for factor in factors if factor.refusal}
     able = [factor for factor in factors if not factor.refusal]

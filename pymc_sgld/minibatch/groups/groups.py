@@ -55,12 +55,6 @@ class Groups:
 
     Parameters
     ----------
-    fixed : FixedValues
-        The data.
-    parameters : dict
-        The variables of the model in the graphs, with their names.
-    terms : sequence of Term
-        Of the log density.
     axes : dict
         By the name of a variable with an effect for each group, where it has the groups.
     index : dict
@@ -186,17 +180,7 @@ class Groups:
 
 
 class GroupTerm:
-    """The joint log density of the groups of a batch, and the integral over their effects.
-
-    Parameters
-    ----------
-    groups : Groups
-        Those of the model.
-    members : SizeClass
-        Some of them.
-    batch_size : int
-        Groups of a batch.
-    """
+    """The joint log density of the groups of a batch, and the integral over their effects."""
 
     def __init__(self, groups: Groups, members: SizeClass, batch_size: int) -> None:
         self.groups, self.members, self.batch_size = groups, members, batch_size
@@ -257,13 +241,7 @@ class GroupTerm:
         return graph
 
     def joint(self, effects: Variable, copies: int) -> Variable:
-        """Return ``h`` at effects of shape (copies * groups, q), as shape (copies, groups).
-
-        Raises
-        ------
-        RowsMixed
-            If it depends on the effects of other groups.
-        """
+        """Return ``h`` at effects of shape (copies * groups, q), as shape (copies, groups)."""
         groups, start, alone = self.batch_size, 0, len(self.groups.effects) == 1
         taken = {}
         for effect in self.groups.effects:

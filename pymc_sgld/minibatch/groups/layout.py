@@ -35,13 +35,9 @@ class SizeClass(ABC):
         By the name of an observed variable, how many of its rows each group has, shape (groups,).
     q : int
         Effects of a group.
-    dtype : dtype
-        Of the effects.
 
     Attributes
     ----------
-    name : str
-        Says what they are.
     start : ndarray, shape (groups, q)
         Effects from which the mode of each group is searched.
     """
@@ -104,8 +100,6 @@ class InMemory(SizeClass):
 
     Parameters
     ----------
-    members, counts, q, dtype
-        As for any class.
     rows : dict
         By the name of an observed variable, its rows in each group, shape (groups, longest).
     """
@@ -142,8 +136,6 @@ class FromSources(SizeClass):
 
     Parameters
     ----------
-    members, counts, q, dtype
-        As for any class.
     orders : dict
         By the name of an observed variable, the order of its rows.
     begin : int
@@ -191,10 +183,6 @@ def classes_of(
     ----------
     index : dict
         By the name of an observed variable, the group of each of its rows.
-    groups : int
-        How many groups there are.
-    q : int
-        Effects of a group.
     """
     counts = {name: np.bincount(of, minlength=groups) for name, of in index.items()}
     order = {name: np.argsort(of, kind="stable") for name, of in index.items()}
@@ -224,8 +212,6 @@ def classes_of_sources(
     ----------
     levels : dict
         By the name of an observed variable, the group of each of its rows.
-    groups, q, dtype
-        As above.
     """
     counts = {name: counted(of, groups) for name, of in levels.items()}
     classes = members_of(counts.values())

@@ -64,8 +64,6 @@ class Levels:
 
     Parameters
     ----------
-    fixed : FixedValues
-        The data in memory.
     streamed : collection of Streamed
         Data of which a source has all rows.
     of_template : bool
@@ -137,15 +135,7 @@ def _without_casts(entry: Variable, groups: int) -> Variable:
 
 
 def levels_of(source: Source, groups: int) -> np.ndarray:
-    """Return the group of each row of a source, in as few bits as they need. It is read once.
-
-    Raises
-    ------
-    RowsMixed
-        If some are negative.
-    DataError
-        If there are no such groups, with the row.
-    """
+    """Return the group of each row of a source, in as few bits as they need. It is read once."""
     dtype, known = np.min_scalar_type(groups - 1), source.levels
     if known is None or known.dtype != dtype or known.max() >= groups:
         source.levels = known = _read(source, groups, dtype)

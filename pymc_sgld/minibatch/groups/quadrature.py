@@ -94,14 +94,8 @@ def log_likelihood(joint: Joint, start: Variable, nodes: Nodes, newton: int) -> 
 
     Parameters
     ----------
-    joint : callable
-        Their log density.
-    start : TensorVariable, shape (groups, q)
-        Effects from which modes are searched.
     nodes : Nodes
         One for a log density that is quadratic in the effects.
-    newton : int
-        Steps of the search.
     """
     count, q = nodes.z.shape
     around = gaussian(joint, start, newton, quadratic=count == 1)

@@ -35,13 +35,6 @@ from pymc_sgld.sources.source import Source
 class BatchOfGroups:
     """The data of the groups of a batch: an input for each array, however often it is read.
 
-    Parameters
-    ----------
-    members : SizeClass
-        Where they come from.
-    batch_size : int
-        Groups of a batch.
-
     Attributes
     ----------
     data : list of Data
@@ -69,17 +62,9 @@ class GroupSelection(RowSelection):
 
     Parameters
     ----------
-    fixed, parameters
-        As for other selections.
-    groups : int
-        How many groups there are.
-    batch : BatchOfGroups
-        The groups.
     effects : dict
         By the variable of the model, the axis of its groups, and what takes its place for the
         groups of the batch, shape (copies * batch_size, ...).
-    copies : int
-        How many times over.
     """
 
     def __init__(
@@ -145,20 +130,8 @@ class RowsOfGroups(BatchSelection):
 
     Parameters
     ----------
-    fixed, parameters
-        As for other selections.
-    term : Term
-        Of the observed variable.
-    levels : Levels
-        The groups of rows.
     index : ndarray of int, shape (rows,)
         The group of each row of this one.
-    groups : int
-        How many groups there are.
-    batch : BatchOfGroups
-        The groups.
-    effects : collection of Variable
-        The variables of the model that are effects of groups.
 
     Attributes
     ----------

@@ -51,8 +51,6 @@ class RowSelection(ABC):
 
     Parameters
     ----------
-    fixed : FixedValues
-        The data.
     parameters : dict
         The variables at which the position enters the graphs, with their names.
     total_size, batch_size : int

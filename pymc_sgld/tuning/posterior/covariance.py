@@ -27,13 +27,7 @@ _SEED = 20190704  # fixed: what is found is a property of the model, not of a ch
 
 
 class Full:
-    """A Gaussian of any covariance ``W W'``.
-
-    Parameters
-    ----------
-    precision : ndarray, shape (d, d)
-        Positive definite.
-    """
+    """A Gaussian of any covariance ``W W'``."""
 
     def __init__(self, precision: np.ndarray) -> None:
         self.precision = precision

@@ -68,8 +68,6 @@ class Curvature:
 
         Parameters
         ----------
-        position : ndarray, shape (d,)
-            Where.
         deviations : ndarray, shape (d,), optional
             Standard deviations of the coordinates given the others, as far as they are known:
             by default they are found.

@@ -38,10 +38,6 @@ def climb(evaluate: Evaluate, start: np.ndarray, until: float = np.inf) -> np.nd
 
     Parameters
     ----------
-    evaluate : callable
-        Gives the log density at a position, and its gradient.
-    start : ndarray, shape (d,)
-        Where to begin.
     until : float
         When to end, by ``time.monotonic``.
     """
@@ -58,8 +54,6 @@ def mean_field(
 
     Parameters
     ----------
-    evaluate, start, until
-        As for the mode.
     hyper : ndarray of bool, shape (d,), optional
         Coordinates of hyperparameters, which stay where they are until the others fit the data. The
         scale of group effects would follow their first values, all the same, to an optimum near 0.

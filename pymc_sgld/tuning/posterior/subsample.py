@@ -77,10 +77,6 @@ def complete(
 
     Parameters
     ----------
-    found : Gaussian
-        The posterior of the sample.
-    of_sample, curvature
-        Its log density.
     of_all : callable
         The log density of all rows, which each round evaluates twice, and the end twice more.
     """
