@@ -26,7 +26,7 @@ from pymc_sgld.arguments import (
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, find_posterior
+from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, evenly_spaced, find_posterior
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import (
     Draws,
@@ -179,7 +179,7 @@ def group_effects(
     for doubt in _doubts(idata, posterior, model):
         warnings.warn(doubt, SGLDWarning, stacklevel=2)
     placing = stored.setting("placing") or 0
-    picked = _evenly_spaced(posterior, count)
+    picked = _some_of(posterior, count)
     working = progress("finding the groups", shown=shown is not False, name="group_effects")
     with working as tell, one_thread(), np.errstate(all="ignore"):
         rows, at = _integrated(picked, model, sources, placing, asked, backend)
@@ -288,7 +288,7 @@ class _Given:
         count = at.shape[0] * at.shape[1]
         self._conditional, first = rows.effects, at.point(0, 0)
         rows.groups.start_from({each.variable: first[self._values[each.name]] for each in effects})
-        places = [divmod(k, at.shape[1]) for k in _spaced(count, MEASURED_AT)]
+        places = [divmod(k, at.shape[1]) for k in evenly_spaced(count, MEASURED_AT)]
         others = self._others_at(*places[0])
         self._conditional.settle(self._position.mean(axis=(0, 1)), others, near=_NEAR)
         positions = [self._position[place] for place in places]
@@ -321,13 +321,7 @@ def _draw(given: _Given, chosen: _Chosen, rng: np.random.Generator) -> dict[str,
     return drawn
 
 
-def _spaced(total: int, count: int) -> list[int]:
-    """Return so many whole numbers below a total, or all of them, evenly spaced."""
-    count = min(count, total)
-    return [(2 * k + 1) * total // (2 * count) for k in range(count)]
-
-
-def _evenly_spaced(posterior: xr.Dataset, count: int) -> xr.Dataset:
+def _some_of(posterior: xr.Dataset, count: int) -> xr.Dataset:
     """Return draws of all chains, in all at least so many if there are."""
     missing = [name for name in SAMPLE_DIMENSIONS if name not in posterior.dims]
     if missing:
@@ -337,7 +331,7 @@ def _evenly_spaced(posterior: xr.Dataset, count: int) -> xr.Dataset:
     chains, draws = (posterior.sizes[name] for name in SAMPLE_DIMENSIONS)
     if chains * draws < 2:
         raise SettingError(f"cannot {PURPOSE}: idata has {chains * draws} draws.")
-    return posterior.isel(draw=_spaced(draws, max(2, -(-count // chains))))
+    return posterior.isel(draw=evenly_spaced(draws, max(2, -(-count // chains))))
 
 
 def _doubts(idata: xr.DataTree | xr.Dataset, posterior: xr.Dataset, model: Model) -> Iterator[str]:

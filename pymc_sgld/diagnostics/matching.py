@@ -194,6 +194,12 @@ def labels_of(posterior: xr.Dataset, name: str) -> list[str]:
     return [BaseLabeller().make_label_flat(*entry) for entry in entries]
 
 
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """Return so many whole numbers below a total, or all of them, evenly spaced."""
+    count = min(count, total)
+    return [(2 * k + 1) * total // (2 * count) for k in range(count)]
+
+
 def shorten(names: Sequence) -> str:
     """List the first few names, and say how many more there are."""
     listed = ", ".join(str(name) for name in names[:LISTED])

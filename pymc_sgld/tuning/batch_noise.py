@@ -221,13 +221,12 @@ def missing_in_batches(
         Root mean squares over positions, in posterior standard deviations: of a coordinate that
         depends on rows in none of the batches, about the share of its precision in these rows.
     """
-    shape, unit = gaussian.shape, np.sqrt(gaussian.shape.variances)
-    misses, errors = np.zeros((2, len(unit)))
+    misses, errors = np.zeros((2, len(gaussian.mean)))
     with np.errstate(all="ignore"):
         known = gaussian.known or _known(data, gaussian, others)
         for position, full in known:
             estimates = gradients(position, batches * _COMPARED // len(known))
-            apart = shape.unwhiten(shape.whiten_gradient(estimates - full)) / unit
+            apart = gaussian.moves(estimates - full)
             misses += apart.mean(axis=0) ** 2 / len(known)
             errors += apart.var(axis=0, ddof=1) / len(apart) / len(known)
     beyond = np.where(misses > _BEYOND * errors, misses, 0)

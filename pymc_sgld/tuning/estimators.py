@@ -131,8 +131,7 @@ class EstimatorNoise:
             return np.mean([curvature.gradient(place) for place in places], axis=0)
 
         with np.errstate(all="ignore"):
-            found = mean_gradient(wider) - mean_gradient(exact)
-            moved = shape.unwhiten(shape.whiten_gradient(found)) / np.sqrt(shape.variances)
+            moved = gaussian.moves(mean_gradient(wider) - mean_gradient(exact))
         return float(np.nan_to_num(np.abs(moved)).max())
 
     def steady_step(
@@ -185,11 +184,9 @@ class EstimatorNoise:
         """
         measured = self._noise_of(gradient, density)[1]
         if gradient not in self._drifts:
-            shape, batches = self._gaussian.shape, self._gradients(gradient, measured)
+            batches = self._gradients(gradient, measured)
             found = bends(batches, self._gaussian, self._preconditioner)
-            moved = np.nan_to_num(
-                shape.unwhiten(shape.whiten_gradient(found)) / np.sqrt(shape.variances) / 4
-            )
+            moved = np.nan_to_num(self._gaussian.moves(found) / 4)
             # the coordinate that is the worst in one half is judged by the other
             worst = np.argmax(np.abs(moved), axis=1)
             judged = [np.sign(moved[i, k]) * moved[1 - i, k] for i, k in enumerate(worst)]

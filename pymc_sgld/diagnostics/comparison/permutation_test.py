@@ -130,11 +130,3 @@ def whitened_products(values: Array) -> Array:
     return size * scipy.linalg.solve(
         products + size * ridge * np.eye(size), products, assume_a="pos"
     )
-
-
-def evenly_spaced(draws: Array, size: int) -> Array:
-    """Return about so many draws of one parameter, evenly spaced in every chain, shape (n,)."""
-    chains, length = draws.shape
-    per_chain = min(max(size // chains, 1), length)
-    places = ((np.arange(per_chain) + 0.5) * length / per_chain).astype(int)
-    return draws[:, places].ravel()

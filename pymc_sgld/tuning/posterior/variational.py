@@ -62,6 +62,11 @@ class Gaussian:
     known: tuple[Known, ...] = ()
     by_sample: bool = False  # whether the curvature of a sample of the rows was like that of all
 
+    def moves(self, gradients: np.ndarray) -> np.ndarray:
+        """Return how far gradients move the mean of each coordinate, in standard deviations."""
+        shape = self.shape
+        return shape.unwhiten(shape.whiten_gradient(gradients)) / np.sqrt(shape.variances)
+
     def sample(self, count: int, dtype: Any) -> list[np.ndarray]:
         """Return the mean, and random positions, all of shape (d,)."""
         rng = np.random.default_rng(_SEED)
