@@ -112,6 +112,13 @@ class FixedValues:
             [self._cache[variable]] = self.evaluate([variable], {})
         return self._cache[variable]
 
+    def cut(self, index: slice) -> slice | None:
+        """Return a slice with the values of its bounds, or None where one is not fixed."""
+        bounds = index.start, index.stop, index.step
+        if not all(bound is None or self.is_fixed(bound) for bound in bounds):
+            return None
+        return slice(*[None if bound is None else int(self.value(bound)) for bound in bounds])
+
     def evaluate(
         self,
         outputs: Sequence[Variable],

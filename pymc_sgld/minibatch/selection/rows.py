@@ -121,6 +121,14 @@ class RowSelection(ABC):
             return self.fixed.value(variable).shape[axis] == 1
         return variable.type.shape[axis] == 1
 
+    def select_if_long(self, variable: Variable, axis: int) -> Variable:
+        """Return a variable as it is where it has no rows on that axis; else the selected ones.
+
+        An axis before its first one, below zero, is one that it has not.
+        """
+        without = axis < 0 or self.broadcasts(variable, axis)
+        return variable if without else self.select(variable, axis)
+
     def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
         """Return the selection of one entry for each row, from axes of ``length`` entries.
 
