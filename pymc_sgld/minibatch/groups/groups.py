@@ -188,21 +188,10 @@ class GroupTerm:
         self.start = self._batch.read(members.as_read(members.start), "start")
         self._rows: list[tuple[Variable, RowsOfGroups]] = []
         self.conditions: list[Variable] = []
-        variables = groups.variables
         for term in groups.outcomes:
-            index = groups.index[term.name]
-            rows = RowsOfGroups(
-                groups.fixed,
-                groups.parameters,
-                term,
-                groups.levels,
-                index,
-                groups.count,
-                self._batch,
-                variables,
-            )
+            rows = RowsOfGroups(groups, term, self._batch)
             self._rows.append((self._of_rows(term, rows), rows))
-        above = set(variables)
+        above = set(groups.variables)
         for term in groups.priors:
             self.conditions += [c for c in term.conditions if above.isdisjoint(ancestors([c]))]
 
@@ -249,10 +238,7 @@ class GroupTerm:
             part = part.reshape((copies * groups, *effect.shape))
             taken[effect.variable] = effect.axis, part.astype(effect.variable.type.dtype)
             start += effect.size
-        all_of = self.groups
-        selection = GroupSelection(
-            all_of.fixed, all_of.parameters, all_of.count, self._batch, taken, copies
-        )
+        selection = GroupSelection(self.groups, self._batch, taken, copies)
         total = pt.zeros((copies, groups), dtype=effects.dtype)
         for term, effect in zip(self.groups.priors, self.groups.effects, strict=True):
             prior = pt.moveaxis(selection.select(term.graph, effect.axis), effect.axis, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -18,10 +18,9 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.subtensor import AdvancedSubtensor
 
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed
-from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.groups.layout import SizeClass
-from pymc_sgld.minibatch.groups.levels import ByIndex, Levels
+from pymc_sgld.minibatch.groups.levels import ByIndex
 from pymc_sgld.minibatch.selection.from_sources import (
     check_source,
     every_row,
@@ -30,6 +29,9 @@ from pymc_sgld.minibatch.selection.from_sources import (
 from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, RowSelection
 from pymc_sgld.minibatch.terms import Term
 from pymc_sgld.sources.source import Source
+
+if TYPE_CHECKING:
+    from pymc_sgld.minibatch.groups.groups import Groups
 
 
 class BatchOfGroups:
@@ -69,14 +71,12 @@ class GroupSelection(RowSelection):
 
     def __init__(
         self,
-        fixed: FixedValues,
-        parameters: Mapping[Variable, str],
-        groups: int,
+        groups: Groups,
         batch: BatchOfGroups,
         effects: Mapping[Variable, tuple[int, Variable]],
-        copies: int = 1,
+        copies: int,
     ) -> None:
-        super().__init__(fixed, parameters, groups, copies * batch.batch_size)
+        super().__init__(groups.fixed, groups.parameters, groups.count, copies * batch.batch_size)
         self._batch, self._effects, self._copies = batch, effects, copies
 
     def leaf(self, variable: Variable, axis: int) -> Variable | None:
@@ -126,12 +126,7 @@ class Picked:
 
 
 class RowsOfGroups(BatchSelection):
-    """The rows of the groups of a batch.
-
-    Parameters
-    ----------
-    index : ndarray of int, shape (rows,)
-        The group of each row of this one.
+    """The rows of the groups of a batch, of one observed variable.
 
     Attributes
     ----------
@@ -139,25 +134,15 @@ class RowsOfGroups(BatchSelection):
         What the graphs that were selected pick by the group.
     """
 
-    def __init__(
-        self,
-        fixed: FixedValues,
-        parameters: Mapping[Variable, str],
-        term: Term,
-        levels: Levels,
-        index: np.ndarray,
-        groups: int,
-        batch: BatchOfGroups,
-        effects: Sequence[Variable],
-    ) -> None:
-        longest = batch.members.longest_of(term.name)
+    def __init__(self, groups: Groups, term: Term, batch: BatchOfGroups) -> None:
+        self.longest = batch.members.longest_of(term.name)
+        self._name, self._index, self._groups = term.name, groups.index[term.name], groups.count
+        self._levels, self._streamed = groups.levels, bool(term.streamed)
+        self._batch, self._effects = batch, set(groups.variables)
         # of sources, the graph has the rows of the template
-        rows = len(term.streamed[0].template) if term.streamed else len(index)
-        super().__init__(fixed, parameters, rows, batch.batch_size * longest)
-        self._name, self._index, self._groups = term.name, index, groups
-        self._levels, self._streamed = levels, bool(term.streamed)
-        self._batch, self._effects = batch, set(effects)
-        self.longest = longest
+        rows = len(term.streamed[0].template) if term.streamed else len(self._index)
+        size = batch.batch_size * self.longest
+        super().__init__(groups.fixed, groups.parameters, rows, size)
         self.picked: list[Picked] = []
 
     def depends(self, graph: Variable) -> bool:
