@@ -12,7 +12,6 @@ import numpy as np
 import pytensor.tensor as pt
 from pymc.pytensorf import compile
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
 
@@ -22,57 +21,13 @@ from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder
 from pymc_sgld.batching.order import Reads, RowOrder
 from pymc_sgld.compiled.data import DataInputs
 from pymc_sgld.compiled.repeat import Repeat
-from pymc_sgld.dynamics.base import Dynamics, Evaluation, State
+from pymc_sgld.compiled.target import Graph, GraphTarget
+from pymc_sgld.dynamics.base import Dynamics, State
 from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.errors import SettingError
-from pymc_sgld.gradients.base import Blocks, Estimate
+from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import Preconditioner
-
-
-class _Graph(NamedTuple):
-    """What is compiled: variables only, no data."""
-
-    position: Variable
-    gradient: Variable
-    log_density: Variable
-    others: list[Variable]
-    constants: list[Variable]  # of the estimate
-
-
-class _Target:
-    """The posterior as graphs of a position, for the rows of an update."""
-
-    def __init__(
-        self,
-        graph: _Graph,
-        data: dict[Variable, Variable],
-        preconditioner: Preconditioner,
-        matrices: list[Variable],
-    ) -> None:
-        self._graph, self._data = graph, data
-        self._preconditioner, self._matrices = preconditioner, matrices
-        self._evaluated = graph.position
-
-    def __call__(self, position: Variable) -> Evaluation:
-        """Return the estimate of the gradient, and its product with the preconditioner."""
-        self._evaluated = position
-        gradient = self._at(position, self._graph.gradient)
-        return Evaluation(gradient, self._preconditioner.multiply(gradient, *self._matrices))
-
-    def log_density(self, position: Variable) -> Variable:
-        """Return the log density, as the rows estimate it."""
-        return self._at(position, self._graph.log_density)
-
-    def renewed(self, blocks: Blocks) -> list[Variable]:
-        """Return what blocks remember of the gradient: their total, and a row of each table."""
-        new = [self._at(self._evaluated, graph) for graph in blocks.renewed]
-        changes = [after - before for after, before in zip(new, blocks.stored, strict=True)]
-        return [pt.add(blocks.total, *changes), *new]
-
-    def _at(self, position: Variable, graph: Variable) -> Variable:
-        replacements = {self._graph.position: position} | self._data
-        return clone_replace([graph], replacements, rebuild_strict=False)[0]
 
 
 class _Functions(NamedTuple):
@@ -168,7 +123,7 @@ class Updates:
         needed = set(ancestors(outputs))
         self._inputs = DataInputs(density, orders, needed, slices=not self.static)
         self.orders = self._inputs.orders
-        self._graph = _Graph(
+        self._graph = Graph(
             density.position,
             estimate.gradient,
             log_density,
@@ -378,7 +333,7 @@ class Updates:
             variable: array if i is None else self._read(array, i, rows[i][0])
             for (variable, i), array in zip(self._inputs.items, stored, strict=True)
         }
-        target = _Target(self._graph, data, self.preconditioner, matrices)
+        target = GraphTarget(self._graph, data, self.preconditioner, matrices)
         sequences, remembered = [*rows, step_sizes, *noise], []
         if self.blocks is not None:
             places = [pt.tensor(f"places{i}", dtype="int64", shape=(1,)) for i in range(len(rows))]

@@ -23,8 +23,10 @@ from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
 from pymc_sgld.minibatch.graph.simplified import simplified
-from pymc_sgld.minibatch.groups.conditional import PROPOSALS, Conditional, OfClass
-from pymc_sgld.minibatch.groups.find import Search, choose_factor
+from pymc_sgld.minibatch.groups.block import PROPOSALS, OfClass
+from pymc_sgld.minibatch.groups.choose import choose_factor
+from pymc_sgld.minibatch.groups.conditional import Conditional
+from pymc_sgld.minibatch.groups.find import Search
 from pymc_sgld.minibatch.groups.groups import Groups
 from pymc_sgld.minibatch.position import Inputs
 from pymc_sgld.minibatch.selection import rules  # noqa: F401  registers them
