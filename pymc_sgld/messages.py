@@ -98,10 +98,7 @@ class OneVoice(logging.Filter):
 def in_one_voice(kept: Sequence[LastWords], run: str) -> list[str]:
     """Return a line for each thing that is off, that of the chain where it is worst.
 
-    Parameters
-    ----------
-    run : str
-        What PyMC says of the run, with the number of its chains.
+    ``run``: what PyMC says of the run, with the number of its chains.
     """
     number = re.search(r"Sampling (\d+) chain", run)
     of_all = f" of {number[1]}" if number else ""

@@ -97,10 +97,7 @@ class Adaptive(Diagonal, Comparable):
     After tuning it stays as it is: an adaptation that goes on would need the derivatives of
     :math:`M`, and without them the draws are biased.
 
-    Parameters
-    ----------
-    squares : ndarray, shape (d,), or None
-        :math:`v`; None before the first draw, where :math:`M = I`.
+    ``squares``, shape (d,): :math:`v`; None before the first draw, where :math:`M = I`.
 
     References
     ----------
@@ -227,10 +224,7 @@ def make_preconditioner(
 ) -> Preconditioner:
     """Check what the user gave as ``preconditioner`` and wrap it.
 
-    Parameters
-    ----------
-    value : "identity" or array of shape (d,) or (d, d)
-        The diagonal of ``M``, or ``M``.
+    ``value``, shape (d,) or (d, d): the diagonal of ``M``, or ``M``.
     """
     size = len(names)
     allowed = (

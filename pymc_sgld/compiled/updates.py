@@ -80,15 +80,9 @@ class Updates:
     Noise and rows come in from NumPy, so that every backend gives the same draws up to rounding
     and a replay is exact. The data are inputs too: the compiled function holds none.
 
-    Parameters
-    ----------
-    orders : sequence of StoredOrder or None
-        How the rows of each table are ordered; None where every update reads them all.
+    ``orders``: how the rows of each table are ordered; None where every update reads them all.
 
-    Attributes
-    ----------
-    known : KnownNoise or None
-        Gradient noise that is taken off the noise that is injected.
+    ``known``: gradient noise that is taken off the noise that is injected.
     """
 
     def __init__(

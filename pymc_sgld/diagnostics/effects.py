@@ -231,10 +231,7 @@ def _with_most_groups(factors: Sequence[Factor], variables: int) -> list[str]:
 class _Chosen:
     """The variables that are asked for, and a function of a point that computes them.
 
-    Parameters
-    ----------
-    wanted : collection of str or None
-        Names of variables; None for those that have an entry for each group.
+    ``wanted``: names of variables; None for those that have an entry for each group.
     """
 
     def __init__(self, rows: Minibatcher, at: Draws, wanted: Collection[str] | None) -> None:

@@ -20,10 +20,7 @@ def step_size_weights(idata: Any) -> xr.DataArray:
 
     Draws of the part of a cycle that explores count nothing.
 
-    Returns
-    -------
-    DataArray, dimensions (chain, draw)
-        Not negative, with a sum of 1 in every chain: chains count alike.
+    Not negative, with a sum of 1 in every chain: chains count alike.
 
     References
     ----------

@@ -26,10 +26,7 @@ def control_variate(density: LogDensity, center: Center, data: FullData | None =
 
     Its variance vanishes at the center, and grows with the square of the distance from it.
 
-    Parameters
-    ----------
-    center : Center
-        It fixes all variables, those of other steps included.
+    ``center``: it fixes all variables, those of other steps included.
 
     References
     ----------
@@ -53,10 +50,7 @@ def taylor(density: LogDensity, center: Center, data: FullData | None = None) ->
     The remainder of a Taylor expansion is what the batch estimates: zero for a log-likelihood that
     is quadratic in the unconstrained coordinates. Prior and log-Jacobians are never expanded.
 
-    Parameters
-    ----------
-    center : Center
-        It fixes all variables, those of other steps included.
+    ``center``: it fixes all variables, those of other steps included.
     """
     return _controlled(density, center, second_order=True)
 

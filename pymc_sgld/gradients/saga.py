@@ -40,10 +40,7 @@ def saga(density: LogDensity, center: Center, data: FullData | None = None) -> E
     Where :math:`n` does not divide :math:`N`, the last block begins with rows that are counted in
     the one before, and count zero times in it.
 
-    Parameters
-    ----------
-    center : Center
-        Where the gradients of the blocks are evaluated first.
+    ``center``: where the gradients of the blocks are evaluated first.
 
     Raises
     ------

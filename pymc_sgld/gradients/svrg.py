@@ -26,10 +26,7 @@ def svrg(density: LogDensity, center: Center, data: FullData) -> Estimate:
     the anchor is further from the chain than the center is, and the noise about twice as large as
     that of :func:`~pymc_sgld.gradients.control_variates.control_variate`.
 
-    Parameters
-    ----------
-    center : Center
-        The first anchor.
+    ``center``: the first anchor.
 
     References
     ----------

@@ -174,10 +174,7 @@ class LogDensity:
     def with_rows_at_center(self, gradients: Mapping[int, np.ndarray]) -> LogDensity:
         """Return the same with gradients of all rows at the center that are read, not computed.
 
-        Parameters
-        ----------
-        gradients : dict
-            By the place of a table, of shape (total_size, d).
+        ``gradients``: by the place of a table, of shape (total_size, d).
         """
         tables = list(self.tables)
         for i, found in gradients.items():

@@ -52,10 +52,7 @@ class FullData:
 
     The parts are the prior and the log-likelihoods of the tables of rows, in this order.
 
-    Parameters
-    ----------
-    calls : float, optional
-        About how many blocks will be evaluated; by default as many as a search takes.
+    ``calls``: about how many blocks will be evaluated; by default as many as a search takes.
     """
 
     def __init__(
@@ -139,11 +136,8 @@ class FullData:
 
         Of a source they come from those that are in memory. What is compiled is shared.
 
-        Parameters
-        ----------
-        rows : int
-            Rows of a table, picked at random, as far as there are so many; a table of less than
-            twice as many stays whole.
+        ``rows``: rows of a table, picked at random, as far as there are so many; a table of less
+        than twice as many stays whole.
         """
         new = copy(self)
         tables = tuple(sampled(table, rows) for table in self.density.tables)
@@ -157,11 +151,8 @@ class FullData:
     def picked(self, rows: Mapping[int, np.ndarray]) -> FullData:
         """Return the same with some rows of tables. What is compiled is shared.
 
-        Parameters
-        ----------
-        rows : dict
-            Of a table (1 for the first) the rows, in ascending order: whole blocks of them. The
-            other tables stay as they are.
+        ``rows``: of a table (1 for the first) the rows, in ascending order: whole blocks of them.
+        The other tables stay as they are.
         """
         new, tables = copy(self), list(self.density.tables)
         for i, own in rows.items():
@@ -266,10 +257,7 @@ class FullData:
     ) -> np.ndarray:
         """Return the gradient of the prior and of the tables that fit into a block, shape (d,).
 
-        Parameters
-        ----------
-        rows : dict
-            Any block of each of the other tables, which it has no part in.
+        ``rows``: any block of each of the other tables, which it has no part in.
         """
         found = np.zeros(len(position))
         for i in self._parts:

@@ -34,10 +34,7 @@ class GroupOrder:
     counts : ndarray, shape (groups,)
         How many rows each has, in the same order.
 
-    Attributes
-    ----------
-    first : Source, shape (groups + 1,)
-        Where the rows of each group begin, and where all of them end.
+    ``first``, shape (groups + 1,): where the rows of each group begin, and where all of them end.
     """
 
     def __init__(

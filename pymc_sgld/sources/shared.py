@@ -40,15 +40,9 @@ class Shared:
     It lives as long as this object and those that were unpickled from it. It has to be unpickled
     while the process that pickled it lives.
 
-    Parameters
-    ----------
-    folder : str, optional
-        Where to put the data into a file, for more of them than fit into memory.
+    ``folder``: where to put the data into a file, for more of them than fit into memory.
 
-    Attributes
-    ----------
-    array : ndarray
-        To be written by its maker only.
+    ``array``: to be written by its maker only.
 
     Examples
     --------

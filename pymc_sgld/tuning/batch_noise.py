@@ -164,11 +164,8 @@ def noise_samples(
 ) -> list[np.ndarray]:
     """Return errors of an estimate at positions of a Gaussian, shape (samples, d).
 
-    Returns
-    -------
-    list of two ndarray, shape (samples, d)
-        From two halves of the positions, independent of each other. The sum of their squares, and
-        not the mean, estimates the covariance.
+    From two halves of the positions, independent of each other. The sum of their squares, and not
+    the mean, estimates the covariance.
     """
     rng = np.random.default_rng(_SEED)
     size = len(gaussian.mean)
@@ -215,11 +212,8 @@ def missing_in_batches(
 
     They are compared where the gradient of all rows is known, or else at positions of the Gaussian.
 
-    Returns
-    -------
-    ndarray, shape (d,)
-        Root mean squares over positions, in posterior standard deviations: of a coordinate that
-        depends on rows in none of the batches, about the share of its precision in these rows.
+    Root mean squares over positions, in posterior standard deviations: of a coordinate that depends
+    on rows in none of the batches, about the share of its precision in these rows.
     """
     misses, errors = np.zeros((2, len(gaussian.mean)))
     with np.errstate(all="ignore"):

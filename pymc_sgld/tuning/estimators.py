@@ -110,10 +110,7 @@ class EstimatorNoise:
         here with the same pairs of random points for both. A little noise in each of many
         effects adds up to much in what all of them have in common.
 
-        Returns
-        -------
-        float
-            In posterior standard deviations.
+        In posterior standard deviations.
         """
         gaussian, shape = self._gaussian, self._gaussian.shape
         z = np.random.default_rng(_SEED).standard_normal((_PAIRS, len(gaussian.mean)))

@@ -94,12 +94,9 @@ def check_order(
 def excess(blocks: list[np.ndarray], random: list[np.ndarray]) -> float:
     """Return the greatest eigenvalue of ``B - R``, or zero where it may be chance.
 
-    Parameters
-    ----------
-    blocks, random : list of two ndarray, shape (samples, d)
-        Of each covariance two independent samples, the sum of whose squares estimates it. The
-        direction that is the worst of one is judged by the other: the greatest eigenvalue of a
-        measured matrix is too great.
+    ``blocks``, ``random``, shape (samples, d): of each covariance two independent samples, the sum
+    of whose squares estimates it. The direction that is the worst of one is judged by the other:
+    the greatest eigenvalue of a measured matrix is too great.
     """
     found, errors = np.zeros((2, 2))
     for i in range(2):

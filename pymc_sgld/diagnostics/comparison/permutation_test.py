@@ -47,15 +47,10 @@ def permutation_test(
     measured in standard deviations of its permutations, and the larger is compared with those of
     relabelled draws.
 
-    Parameters
-    ----------
-    draws, reference : ndarray of shape (n, d) and (m, d)
-        Independent draws, finite and not constant in any column.
+    ``draws``, ``reference``, shape (n, d) and (m, d): independent draws, finite and not constant in
+    any column.
 
-    Returns
-    -------
-    Permutations
-        The p-value, and the energy over :math:`2 E|x - y|`: 0 for equal distributions, 1 at most.
+    The p-value, and the energy over :math:`2 E|x - y|`: 0 for equal distributions, 1 at most.
 
     References
     ----------

@@ -24,10 +24,7 @@ def judge(
 ) -> Verdict:
     """Say whether two runs agree, where they differ most, and what to do about it.
 
-    Returns
-    -------
-    Verdict
-        The doubts are those about the length of the runs: nothing is known to be wrong by them.
+    The doubts are those about the length of the runs: nothing is known to be wrong by them.
     """
     few = too_few(match)
     if few and not table["agrees"].all():

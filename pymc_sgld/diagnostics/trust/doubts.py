@@ -97,10 +97,7 @@ def r_hat_by_chance(effective: float, chains: int, parameters: int) -> float:
     :math:`1 + \tfrac{m}{2 S} \chi^2_{m-1} / (m - 1)`: the halves' means differ by their
     Monte-Carlo error.
 
-    Parameters
-    ----------
-    parameters : int
-        How many R-hats there are, each the greater one of two.
+    ``parameters``: how many R-hats there are, each the greater one of two.
     """
     halves = 2 * chains
     level = scipy.special.chdtri(halves - 1, ONE_OF_THREE / (2 * parameters))

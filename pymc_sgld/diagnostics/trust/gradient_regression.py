@@ -79,10 +79,7 @@ def measure_bias(sample: Sample) -> Bias | None:
     many draws, are those of a jackknife over blocks of consecutive draws, which keeps their
     autocorrelation.
 
-    Returns
-    -------
-    Bias or None
-        None where the gradients are not those of a hump: :math:`A` is not positive definite.
+    None where the gradients are not those of a hump: :math:`A` is not positive definite.
 
     References
     ----------

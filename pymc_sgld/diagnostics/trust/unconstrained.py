@@ -40,10 +40,7 @@ class Coordinate(NamedTuple):
 class Draws:
     """The draws of a result as points of a model.
 
-    Parameters
-    ----------
-    placing : int
-        Where the run placed the terms of the model: the sum is the same, the rows are not.
+    ``placing``: where the run placed the terms of the model: the sum is the same, the rows are not.
 
     Attributes
     ----------

@@ -121,10 +121,7 @@ class GroupBlock:
     def around(self, most: int = ITERATIONS, near: float = NEAR) -> Around:
         """Return the Gaussians around the modes, by so many of Newton's iterations at most.
 
-        Parameters
-        ----------
-        near : float
-            Standard deviations that a mode may be off.
+        ``near``: standard deviations that a mode may be off.
         """
         mode, near = self.start, max(near, 10 * np.sqrt(np.finfo(self.start.dtype).eps))
         slope, inverse = self.slope(mode)

@@ -18,11 +18,8 @@ def choose_factor(
 ) -> tuple[Factor | None, dict[str, str]]:
     """Return the factor to integrate out, if any, and why others are not, by their names.
 
-    Parameters
-    ----------
-    marginalize : collection of str, True or None
-        Their effects by name, or those of the factor that has the most groups: True in any case,
-        and None if that helps.
+    ``marginalize``: their effects by name, or those of the factor that has the most groups: True in
+    any case, and None if that helps.
     """
     reasons = {factor.names: factor.refusal for factor in factors if factor.refusal}
     able = [factor for factor in factors if not factor.refusal]

@@ -27,10 +27,8 @@ _SEED = 20190712  # fixed: what is measured is a property of the model, not of a
 class Conditional:
     """The effects of all groups given the other variables.
 
-    Attributes
-    ----------
-    normal : bool
-        Whether they are normal given the other variables, as is assumed until :meth:`settle` runs.
+    ``normal``: whether they are normal given the other variables, as is assumed until
+    :meth:`settle` runs.
     """
 
     def __init__(self, effects: Sequence[Effect], classes: Sequence[OfClass]) -> None:
@@ -56,10 +54,7 @@ class Conditional:
     ) -> None:
         """Store the modes at a position as those from which others are searched.
 
-        Parameters
-        ----------
-        near : float
-            Standard deviations that a mode may be off.
+        ``near``: standard deviations that a mode may be off.
         """
         self.normal = self.normal and self._settle(position, others, near)
         if not self.normal:

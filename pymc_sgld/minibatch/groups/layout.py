@@ -36,10 +36,7 @@ class SizeClass(ABC):
     q : int
         Effects of a group.
 
-    Attributes
-    ----------
-    start : ndarray, shape (groups, q)
-        Effects from which the mode of each group is searched.
+    ``start``, shape (groups, q): effects from which the mode of each group is searched.
     """
 
     def __init__(
@@ -98,10 +95,7 @@ class SizeClass(ABC):
 class InMemory(SizeClass):
     """Groups whose rows are in memory.
 
-    Parameters
-    ----------
-    rows : dict
-        By the name of an observed variable, its rows in each group, shape (groups, longest).
+    ``rows``: by the name of an observed variable, its rows in each group, shape (groups, longest).
     """
 
     def __init__(
@@ -179,10 +173,7 @@ def classes_of(
 ) -> list[InMemory]:
     """Return groups in classes of about one size, from the smallest to the largest.
 
-    Parameters
-    ----------
-    index : dict
-        By the name of an observed variable, the group of each of its rows.
+    ``index``: by the name of an observed variable, the group of each of its rows.
     """
     counts = {name: np.bincount(of, minlength=groups) for name, of in index.items()}
     order = {name: np.argsort(of, kind="stable") for name, of in index.items()}
@@ -208,10 +199,7 @@ def classes_of_sources(
     another one anyway: then groups are in random order, so that any that follow each other are a
     random part of their class.
 
-    Parameters
-    ----------
-    levels : dict
-        By the name of an observed variable, the group of each of its rows.
+    ``levels``: by the name of an observed variable, the group of each of its rows.
     """
     counts = {name: counted(of, groups) for name, of in levels.items()}
     classes = members_of(counts.values())
@@ -256,10 +244,7 @@ def _is_sorted(levels: np.ndarray, order: np.ndarray) -> bool:
 def members_of(counts: Collection[np.ndarray]) -> list[np.ndarray]:
     """Return which groups are in each class, from the smallest to the largest.
 
-    Parameters
-    ----------
-    counts : collection of ndarray, shape (groups,)
-        Rows of each group, of each observed variable.
+    ``counts``, shape (groups,): rows of each group, of each observed variable.
     """
     total = np.sum(list(counts), axis=0)
     largest = _largest_sizes(total)

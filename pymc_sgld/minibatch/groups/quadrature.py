@@ -92,10 +92,7 @@ class Gaussian(NamedTuple):
 def log_likelihood(joint: Joint, start: Variable, nodes: Nodes, newton: int) -> Variable:
     """Return the log-likelihood of the groups of a batch, shape (groups,).
 
-    Parameters
-    ----------
-    nodes : Nodes
-        One for a log density that is quadratic in the effects.
+    ``nodes``: one for a log density that is quadratic in the effects.
     """
     count, q = nodes.z.shape
     around = gaussian(joint, start, newton, quadratic=count == 1)

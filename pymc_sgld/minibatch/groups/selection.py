@@ -37,10 +37,7 @@ if TYPE_CHECKING:
 class BatchOfGroups:
     """The data of the groups of a batch: an input for each array, however often it is read.
 
-    Attributes
-    ----------
-    data : list of Data
-        What an update reads by the group.
+    ``data``: what an update reads by the group.
     """
 
     def __init__(self, members: SizeClass, batch_size: int) -> None:
@@ -62,11 +59,8 @@ class BatchOfGroups:
 class GroupSelection(RowSelection):
     """The selection of the groups of a batch, some times over with other effects.
 
-    Parameters
-    ----------
-    effects : dict
-        By the variable of the model, the axis of its groups, and what takes its place for the
-        groups of the batch, shape (copies * batch_size, ...).
+    ``effects``: by the variable of the model, the axis of its groups, and what takes its place for
+    the groups of the batch, shape (copies * batch_size, ...).
     """
 
     def __init__(
@@ -128,10 +122,7 @@ class Picked:
 class RowsOfGroups(BatchSelection):
     """The rows of the groups of a batch, of one observed variable.
 
-    Attributes
-    ----------
-    picked : list of Picked
-        What the graphs that were selected pick by the group.
+    ``picked``: what the graphs that were selected pick by the group.
     """
 
     def __init__(self, groups: Groups, term: Term, batch: BatchOfGroups) -> None:

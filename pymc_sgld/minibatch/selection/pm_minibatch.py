@@ -28,10 +28,7 @@ from pymc_sgld.minibatch.selection.rows import BatchSelection, Data
 class Declared:
     """One call of ``pm.Minibatch``.
 
-    Attributes
-    ----------
-    leaves : dict
-        For each output of the call, the variable that takes its place.
+    ``leaves``: for each output of the call, the variable that takes its place.
     """
 
     def __init__(self, nodes: Sequence[Apply]) -> None:

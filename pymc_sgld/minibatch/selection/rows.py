@@ -56,10 +56,7 @@ class RowSelection(ABC):
     total_size, batch_size : int
         Rows of the data, and those that are selected.
 
-    Attributes
-    ----------
-    data : list of Data
-        What an update reads by the row.
+    ``data``: what an update reads by the row.
     """
 
     def __init__(

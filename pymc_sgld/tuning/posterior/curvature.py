@@ -66,11 +66,8 @@ class Curvature:
     def matrix(self, position: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
         """Return all of it, shape (d, d).
 
-        Parameters
-        ----------
-        deviations : ndarray, shape (d,), optional
-            Standard deviations of the coordinates given the others, as far as they are known:
-            by default they are found.
+        ``deviations``, shape (d,): standard deviations of the coordinates given the others, as far
+        as they are known: by default they are found.
         """
         with np.errstate(all="ignore"):
             here = self.gradient(position)
