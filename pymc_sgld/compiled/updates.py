@@ -81,7 +81,6 @@ class Updates:
     and a replay is exact. The data are inputs too: the compiled function holds none.
 
     ``orders``: how the rows of each table are ordered; None where every update reads them all.
-
     ``known``: gradient noise that is taken off the noise that is injected.
     """
 

@@ -274,11 +274,7 @@ class _Given:
         assert rows.groups is not None and rows.effects is not None
         self.at = at
         self._position = at.position
-        integrated = set(rows.groups.variables)
-        self._others = {
-            name: v.type.dtype for name, v in rows.inputs.others.items() if v not in integrated
-        }
-        effects = rows.groups.effects
+        self._others, effects = rows.others, rows.groups.effects
         self._values = {
             each.name: at.model.rvs_to_values[at.model[each.name]].name for each in effects
         }
@@ -286,19 +282,15 @@ class _Given:
         self._conditional, first = rows.effects, at.point(0, 0)
         rows.groups.start_from({each.variable: first[self._values[each.name]] for each in effects})
         places = [divmod(k, at.shape[1]) for k in evenly_spaced(count, MEASURED_AT)]
-        others = self._others_at(*places[0])
+        others = at.values(self._others, *places[0])
         self._conditional.settle(self._position.mean(axis=(0, 1)), others, near=_NEAR)
         positions = [self._position[place] for place in places]
         self._conditional.measure(positions, others, MEASURED_ROWS)
 
-    def _others_at(self, chain: int, draw: int) -> list[np.ndarray]:
-        points = self.at.points
-        return [points[name][chain, draw].astype(dtype) for name, dtype in self._others.items()]
-
     def draw(self, rng: np.random.Generator, chain: int, draw: int) -> PointType:
         """Return a point of the model with a draw of the effects given the others."""
-        position, others = self._position[chain, draw], self._others_at(chain, draw)
-        found = self._conditional.draw(rng, position, others)
+        others = self.at.values(self._others, chain, draw)
+        found = self._conditional.draw(rng, self._position[chain, draw], others)
         return self.at.point(chain, draw) | {
             self._values[name]: value for name, value in found.items()
         }

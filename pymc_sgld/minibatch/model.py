@@ -109,13 +109,19 @@ class Minibatcher:
 
     def _settle(self, groups: Groups, backend: Backend) -> None:
         """Search the modes of the effects, and see whether these are normal."""
-        values, effects = self.inputs.values, set(groups.variables)
+        values = self.inputs.values
         groups.start_from(values)
-        others = [values[v] for v in self.inputs.others.values() if v not in effects]
+        others = [values[other] for other in self.others.values()]
         self.effects = self.conditional(backend)
         self.effects.settle(values[self.inputs.position], others, near=_NEAR)
         if self.effects.normal:
             groups.use_nodes(1)
+
+    @property
+    def others(self) -> dict[str, Variable]:
+        """Inputs for the variables that the step does not move, but for effects of groups."""
+        effects = self.groups.variables if self.groups is not None else []
+        return {name: other for name, other in self.inputs.others.items() if other not in effects}
 
     @property
     def parents(self) -> dict[str, set[str]]:
@@ -225,7 +231,6 @@ class Minibatcher:
     ) -> LogDensity:
         """Put terms together: the prior, and a sum over each table of rows."""
         inputs, fixed = self.inputs, self.fixed
-        effects = self.groups.variables if self.groups is not None else []  # which are no inputs
         dtype = inputs.position.dtype
         by_key: dict[object, list[Placement]] = {}
         for placement in placements:
@@ -250,7 +255,7 @@ class Minibatcher:
             position=inputs.position,
             pieces=inputs.pieces,
             coordinates=tuple(inputs.coordinates),
-            others={name: other for name, other in inputs.others.items() if other not in effects},
+            others=self.others,
             log_prior=log_prior,
             tables=tuple(
                 Table(

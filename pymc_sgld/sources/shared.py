@@ -41,7 +41,6 @@ class Shared:
     while the process that pickled it lives.
 
     ``folder``: where to put the data into a file, for more of them than fit into memory.
-
     ``array``: to be written by its maker only.
 
     Examples

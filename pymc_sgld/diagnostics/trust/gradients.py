@@ -53,9 +53,7 @@ def with_gradients(
     rows_of = draws.minibatcher()
     rows_of.check_sources()
     if rows_of.groups is not None and rows_of.effects is not None:
-        first, own = draws.point(0, 0), rows_of.groups.variables
-        known = {name: v for name, v in rows_of.inputs.others.items() if v not in own}
-        others = [np.asarray(first[name], v.type.dtype) for name, v in known.items()]
+        others = draws.values(rows_of.others, 0, 0)
         rows_of.effects.settle(draws.position.mean(axis=(0, 1)), others, NEAR)
         if not rows_of.effects.normal:
             rows_of.groups.use_nodes(NODES[rows_of.groups.q], NEWTON)
@@ -80,8 +78,7 @@ def with_gradients(
             if split is not None:
                 gradient[chain, stretch] = split.gradient(position[chain, last])
             else:
-                point = draws.point(chain, first + last)
-                others = [np.asarray(point[n], v.type.dtype) for n, v in density.others.items()]
+                others = draws.values(density.others, chain, first + last)
                 parts = data.gradients(position[chain, last], others)[1]
                 gradient[chain, stretch] = parts.sum(axis=0)
             update()

@@ -121,6 +121,11 @@ class Draws:
         """Return one draw as a point of the model, what is integrated out as it starts."""
         return self.start | {name: values[chain, draw] for name, values in self.points.items()}
 
+    def values(self, variables: Mapping[str, Variable], chain: int, draw: int) -> list[np.ndarray]:
+        """Return what some value variables are at a draw, by their names, in their own dtypes."""
+        point = self.point(chain, draw)
+        return [np.asarray(point[name], v.type.dtype) for name, v in variables.items()]
+
     def minibatcher(self, backend: Backend = NUMPY) -> Minibatcher:
         """Return the model at the last draw, for batches of its rows."""
         return Minibatcher(
