@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pymc_sgld.diagnostics.plots.shared import colors_of, figure_arguments, load_backend, tidy
+from pymc_sgld.diagnostics.plots.shared import tidy, visible_colors
 from pymc_sgld.diagnostics.plots.short_labels import shortened
 from pymc_sgld.diagnostics.trust.report import MOST_ROWS, TrustReport, by_parameter
 from pymc_sgld.errors import SettingError
@@ -35,7 +35,6 @@ PANELS = (
 def plot_bias(
     report: TrustReport,
     *,
-    backend: str | None = None,
     figure_kwargs: Mapping[str, Any] | None = None,
 ) -> PlotCollection:
     """Plot how far the mean and the standard deviation of each parameter are off.
@@ -49,10 +48,8 @@ def plot_bias(
     ----------
     report : TrustReport
         What :func:`~pymc_sgld.diagnose` returns of a run and its model.
-    backend : str, optional
-        As for the plots of ArviZ, by default ``arviz.rcParams["plot.backend"]``.
     figure_kwargs : mapping, optional
-        Passed to the function of the backend that makes the figure, such as ``figsize`` in inches.
+        Passed to :func:`matplotlib.pyplot.subplots`, such as ``figsize`` in inches.
 
     Returns
     -------
@@ -67,8 +64,6 @@ def plot_bias(
     ------
     SettingError
         If the report is none, or no bias was measured.
-    ImportError
-        If what the backend draws with is not installed.
 
     Examples
     --------
@@ -88,19 +83,20 @@ def plot_bias(
     1.0
     """
     table = bias_table(report)
-    name, draw = load_backend(backend, "plot_bias", "`diagnose`")
+    from arviz_plots.backend.matplotlib import core as draw
     from arviz_plots.plot_collection import PlotCollection
     from arviz_plots.visuals import line_x, scatter_x
 
-    (data, title), colors = as_dataset(table), colors_of(name)
+    (data, title), colors = as_dataset(table), visible_colors()
     count = data.sizes["parameter"]
     collection = PlotCollection.grid(
         data[["bias"]],
         cols=["column"],
-        backend=name,
+        backend="matplotlib",
         aes={"y": ["parameter"]},
         y=list(range(count))[::-1],  # the first one at the top
-        figure_kwargs=figure_arguments(name, (9, 1 + 0.28 * count), figure_kwargs),
+        figure_kwargs={"figsize": (9, 1 + 0.28 * count), "layout": "constrained"}
+        | dict(figure_kwargs or {}),
     )
     labels = shortened(data["parameter"].to_numpy().tolist(), LONGEST_LABEL)
     ticks = dict(zip(PANELS, (labels, [""] * count), strict=True))  # labels at the left only
