@@ -32,20 +32,11 @@ class Reason(IntFlag):
 
 
 class Message(NamedTuple):
-    """One thing that is off.
-
-    Attributes
-    ----------
-    reason : Reason
-    excess : float
-        In tolerances, to tell which chain is the worst.
-    text : str
-        What is off, by how much, and what to change.
-    """
+    """One thing that is off."""
 
     reason: Reason
-    excess: float
-    text: str
+    excess: float  # in tolerances, to tell which chain is the worst
+    text: str  # what is off, by how much, and what to change
 
 
 class LastWords(str):
@@ -53,7 +44,6 @@ class LastWords(str):
 
     Attributes
     ----------
-    messages : sequence of Message
     step : str
         Which of the step methods of the chain.
     sampler : str
@@ -108,12 +98,7 @@ class OneVoice(logging.Filter):
 def in_one_voice(kept: Sequence[LastWords], run: str) -> list[str]:
     """Return a line for each thing that is off, that of the chain where it is worst.
 
-    Parameters
-    ----------
-    kept : sequence of LastWords
-        Of the chains.
-    run : str
-        What PyMC says of the run, with the number of its chains.
+    ``run``: what PyMC says of the run, with the number of its chains.
     """
     number = re.search(r"Sampling (\d+) chain", run)
     of_all = f" of {number[1]}" if number else ""

@@ -97,13 +97,7 @@ class Adaptive(Diagonal, Comparable):
     After tuning it stays as it is: an adaptation that goes on would need the derivatives of
     :math:`M`, and without them the draws are biased.
 
-    Parameters
-    ----------
-    squares : ndarray, shape (d,), or None
-        :math:`v`; None before the first draw, where :math:`M = I`.
-    size : int
-        Coordinates.
-    dtype : dtype
+    ``squares``, shape (d,): :math:`v`; None before the first draw, where :math:`M = I`.
 
     References
     ----------
@@ -230,19 +224,7 @@ def make_preconditioner(
 ) -> Preconditioner:
     """Check what the user gave as ``preconditioner`` and wrap it.
 
-    Parameters
-    ----------
-    value : "identity" or array of shape (d,) or (d, d)
-        The diagonal of ``M``, or ``M``.
-    names : sequence of str
-        Names of the ``d`` unconstrained coordinates.
-    dtype : dtype
-        Precision of the position.
-
-    Raises
-    ------
-    SettingError
-        For another name, a wrong shape, or a matrix that is not symmetric and positive definite.
+    ``value``, shape (d,) or (d, d): the diagonal of ``M``, or ``M``.
     """
     size = len(names)
     allowed = (

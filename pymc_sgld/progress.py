@@ -23,10 +23,6 @@ def progress(
 
     Parameters
     ----------
-    message : str
-        What is being done.
-    total : int, optional
-        Of how many parts it consists.
     shown : bool
         Whether to show it, in a terminal or a notebook that can (it needs ipywidgets).
     name : str

@@ -39,18 +39,10 @@ MOST_LINES = 5
 
 
 class Tolerance(NamedTuple):
-    """Deviations from the posterior that are tolerated.
+    """Deviations from the posterior that are tolerated."""
 
-    Attributes
-    ----------
-    mean : float
-        Of the mean, in standard deviations of the posterior.
-    sd : float
-        Of the ratio of standard deviations from 1.
-    """
-
-    mean: float = MEAN_TOLERANCE
-    sd: float = SD_TOLERANCE
+    mean: float = MEAN_TOLERANCE  # of the mean, in standard deviations of the posterior
+    sd: float = SD_TOLERANCE  # of the ratio of standard deviations from 1
 
     def __str__(self) -> str:
         """Say it as in a verdict."""
@@ -67,13 +59,7 @@ class Tolerance(NamedTuple):
         return np.fmax(np.abs(mean_shift) / self.mean, np.abs(sd_ratio - 1) / self.sd)
 
     def worst_figures(self, table: pd.DataFrame) -> str:
-        """Name the parameters that are farthest off, with their figures.
-
-        Parameters
-        ----------
-        table : DataFrame
-            With the columns ``mean_shift`` and ``sd_ratio``, one row a parameter.
-        """
+        """Name the parameters that are farthest off, with their figures."""
         shift, ratio = table["mean_shift"].abs().dropna(), table["sd_ratio"].dropna()
         clauses = []
         if len(shift):
@@ -87,39 +73,19 @@ class Tolerance(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """One reason not to rely on a run.
+    """One reason not to rely on a run."""
 
-    Attributes
-    ----------
-    label : str
-        The parameter, or what else is meant.
-    text : str
-        The figure and its error.
-    remedy : str
-        What to do; empty where other doubts say it better.
-    size : float
-        In tolerances, to put the worst first. At most 1 where nothing is known to be wrong: draws
-        are too few to tell.
-    """
-
-    label: str
-    text: str
-    remedy: str
+    label: str  # the parameter, or what else is meant
+    text: str  # the figure and its error
+    remedy: str  # what to do; empty where other doubts say it better
+    # in tolerances, to put the worst first. At most 1 where nothing is known to be wrong: draws are
+    # too few to tell
     size: float
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Whether to rely on a run.
-
-    Attributes
-    ----------
-    headline : str
-        One sentence.
-    doubts : sequence of Doubt
-        What speaks against the run.
-    notes : sequence of str
-        Sentences on what was not measured, and why.
 
     Examples
     --------
@@ -130,9 +96,9 @@ class Verdict:
     What to do: a smaller step_size.
     """
 
-    headline: str
-    doubts: Sequence[Doubt] = ()
-    notes: Sequence[str] = ()
+    headline: str  # one sentence
+    doubts: Sequence[Doubt] = ()  # what speaks against the run
+    notes: Sequence[str] = ()  # sentences on what was not measured, and why
 
     def __str__(self) -> str:
         """Return the headline, a line for each label in doubt, what to do, and the notes."""

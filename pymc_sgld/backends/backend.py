@@ -38,13 +38,7 @@ _LOOP = 3e-5
 
 
 class Backend:
-    """The backend of a step.
-
-    Parameters
-    ----------
-    compile_kwargs : dict
-        Those of PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
-    """
+    """The backend of a step."""
 
     def __init__(self, compile_kwargs: Mapping[str, Any]) -> None:
         mode = get_mode(compile_kwargs.get("mode"))

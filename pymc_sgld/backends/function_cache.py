@@ -34,17 +34,7 @@ def cached(
     how: Hashable,
     make: Callable[[], Callable[..., Any]],
 ) -> Callable[..., Any]:
-    """Return a function of equal graphs that was made in the same way, or make it.
-
-    Parameters
-    ----------
-    inputs, outputs : sequence of Variable
-        The graph. Constants are part of it.
-    how : hashable
-        What else the function depends on.
-    make : callable
-        Makes it.
-    """
+    """Return a function of equal graphs that was made in the same way, or make it."""
     if not hasattr(_of_thread, "functions"):
         _of_thread.functions = OrderedDict()
     functions: OrderedDict[tuple[Hashable, object], _Made] = _of_thread.functions

@@ -64,13 +64,7 @@ _FUNCTIONS: dict[type, Arrays] = {
 
 
 class ByArrays(Op):
-    """An operation on entries that runs on whole arrays, though NumPy has no function for it.
-
-    Parameters
-    ----------
-    elemwise : Elemwise
-        The operation.
-    """
+    """An operation on entries that runs on whole arrays, though NumPy has no function for it."""
 
     __props__ = ("elemwise",)
 
@@ -166,6 +160,8 @@ AS_IT_IS = _mode(None)
 """For graphs that run once: nothing is rewritten."""
 
 
-def run_by_numpy(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Callable[..., Any]:
+def run_by_numpy(
+    inputs: Sequence[Variable], outputs: Sequence[Variable], mode: Mode = QUICK
+) -> Callable[..., Any]:
     """Return a function of graphs that runs a few times."""
-    return pytensor.function(list(inputs), list(outputs), mode=QUICK, on_unused_input="ignore")
+    return pytensor.function(list(inputs), list(outputs), mode=mode, on_unused_input="ignore")

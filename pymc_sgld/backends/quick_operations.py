@@ -28,15 +28,7 @@ _POSITION = 105.0  # after all other rewrites: they know the operations of PyTen
 
 
 class PlainSum(Op):
-    """The sum over some axes, by a loop over all axes in their order.
-
-    Parameters
-    ----------
-    axes : tuple of int
-        Without repetition, in order.
-    ndim : int
-        Axes of the array.
-    """
+    """The sum over some axes, by a loop over all axes in their order."""
 
     __props__ = ("axes", "ndim")
 

@@ -18,24 +18,13 @@ from typing import Any
 import numpy as np
 
 from pymc_sgld.batching.order import accumulated_over_epochs, spread_of_epochs
-from pymc_sgld.errors import SettingError
 
 MIN_BLOCKS = 512
 _STORAGE_SEED = 20110628  # fixed: the storage order is part of the construction, not of a chain
 
 
 class StoredOrder(ABC):
-    """An order of rows that are stored in memory, read in blocks of contiguous rows.
-
-    Parameters
-    ----------
-    total_size, batch_size : int
-        Rows of the data, and of a batch.
-    block_size : int
-        Rows of a block.
-    spread : float
-        See :class:`~pymc_sgld.batching.order.RowOrder`.
-    """
+    """An order of rows that are stored in memory, read in blocks of contiguous rows."""
 
     def __init__(
         self, total_size: int, batch_size: int, block_size: int = 1, spread: float = 1.0
@@ -113,11 +102,6 @@ class FixedBlocks(_IndependentBatches):
 
     The rows are shuffled once, and a batch is a block. Where the batch size does not divide the
     number of rows, the last block ends with the rows, and begins with some of the one before.
-
-    Attributes
-    ----------
-    blocks : int
-        How many there are.
     """
 
     def __init__(self, total_size: int, batch_size: int) -> None:
@@ -228,14 +212,5 @@ ORDERS = {order.name: order for order in (Reshuffle, WithReplacement, WithoutRep
 
 
 def make_order(batching: str, total_size: int, batch_size: int) -> StoredOrder:
-    """Return the row order of that name.
-
-    Raises
-    ------
-    SettingError
-        For another name.
-    """
-    if not isinstance(batching, str) or batching not in ORDERS:
-        allowed = ", ".join(f'"{name}"' for name in ORDERS)
-        raise SettingError(f"batching={batching!r} is not known: use one of {allowed}.")
+    """Return the row order of that name."""
     return ORDERS[batching](total_size, batch_size)

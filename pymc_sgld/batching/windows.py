@@ -12,18 +12,10 @@ from pymc_sgld.batching.order import accumulated_over_epochs, spread_of_epochs
 
 @dataclass(frozen=True)
 class WindowReads:
-    """What updates read: all rows between the first and the last of them, in the order of a seed.
+    """What updates read: all rows from the first to the last of them, in the order of a seed."""
 
-    Attributes
-    ----------
-    seed : int
-        Of the order.
-    updates : range
-        Counts of the updates.
-    """
-
-    seed: int
-    updates: range
+    seed: int  # of the order
+    updates: range  # counts of the updates
 
     def __len__(self) -> int:
         return len(self.updates)
@@ -33,19 +25,12 @@ class WindowReads:
 
 
 class Window(NamedTuple):
-    """Blocks whose rows are shuffled together.
+    """Blocks whose rows are shuffled together."""
 
-    Attributes
-    ----------
-    starts, stops : ndarray
-        The blocks, in the order of the file.
-    places : ndarray, shape (rows,)
-        Where each of their rows goes.
-    """
-
+    # the blocks, in the order of the file
     starts: np.ndarray
     stops: np.ndarray
-    places: np.ndarray
+    places: np.ndarray  # shape (rows,): where each of their rows goes
 
 
 class WindowOrder:
@@ -61,8 +46,6 @@ class WindowOrder:
 
     Parameters
     ----------
-    total_size, batch_size : int
-        Rows of the source, and of a batch.
     block : int
         Rows of a block; the last one may have fewer.
     window : int

@@ -23,8 +23,6 @@ class DataInputs:
 
     Parameters
     ----------
-    density : LogDensity
-        The model.
     orders : sequence of StoredOrder or None
         How the rows of each table are ordered; None where every update reads them all. Tables of
         sources have an order of their own.

@@ -12,7 +12,6 @@ import numpy as np
 import pytensor.tensor as pt
 from pymc.pytensorf import compile
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
 
@@ -22,68 +21,13 @@ from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder
 from pymc_sgld.batching.order import Reads, RowOrder
 from pymc_sgld.compiled.data import DataInputs
 from pymc_sgld.compiled.repeat import Repeat
-from pymc_sgld.dynamics.base import Dynamics, Evaluation, State
+from pymc_sgld.compiled.target import Graph, GraphTarget
+from pymc_sgld.dynamics.base import Dynamics, State
 from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.errors import SettingError
-from pymc_sgld.gradients.base import Blocks, Estimate
+from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.preconditioners import Preconditioner
-
-
-class _Graph(NamedTuple):
-    """What is compiled: variables only, no data."""
-
-    position: Variable
-    gradient: Variable
-    log_density: Variable
-    others: list[Variable]
-    constants: list[Variable]  # of the estimate
-
-
-class _Target:
-    """The posterior as graphs of a position, for the rows of an update.
-
-    Parameters
-    ----------
-    graph : _Graph
-        Of the variables of a density.
-    data : dict
-        What takes the place of the data.
-    preconditioner : Preconditioner
-    matrices : list of TensorVariable
-        Its arrays.
-    """
-
-    def __init__(
-        self,
-        graph: _Graph,
-        data: dict[Variable, Variable],
-        preconditioner: Preconditioner,
-        matrices: list[Variable],
-    ) -> None:
-        self._graph, self._data = graph, data
-        self._preconditioner, self._matrices = preconditioner, matrices
-        self._evaluated = graph.position
-
-    def __call__(self, position: Variable) -> Evaluation:
-        """Return the estimate of the gradient, and its product with the preconditioner."""
-        self._evaluated = position
-        gradient = self._at(position, self._graph.gradient)
-        return Evaluation(gradient, self._preconditioner.multiply(gradient, *self._matrices))
-
-    def log_density(self, position: Variable) -> Variable:
-        """Return the log density, as the rows estimate it."""
-        return self._at(position, self._graph.log_density)
-
-    def renewed(self, blocks: Blocks) -> list[Variable]:
-        """Return what blocks remember of the gradient: their total, and a row of each table."""
-        new = [self._at(self._evaluated, graph) for graph in blocks.renewed]
-        changes = [after - before for after, before in zip(new, blocks.stored, strict=True)]
-        return [pt.add(blocks.total, *changes), *new]
-
-    def _at(self, position: Variable, graph: Variable) -> Variable:
-        replacements = {self._graph.position: position} | self._data
-        return clone_replace([graph], replacements, rebuild_strict=False)[0]
 
 
 class _Functions(NamedTuple):
@@ -95,29 +39,16 @@ class _Functions(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What consecutive updates take beside a state: with both the same draws come out.
+    """What consecutive updates take beside a state: with both the same draws come out."""
 
-    Attributes
-    ----------
-    step_sizes : ndarray, shape (k,)
-        One for every update.
-    noise : ndarray, shape (k, n)
-        Standard normal numbers: ``n`` is that of `Updates.normals`.
-    reads : sequence
-        What the updates read, from each of ``orders``, as `Updates.reads` gives it.
-    others : list of ndarray
-        Values of the variables that the step does not move.
-    memory : list of ndarray
-        What the estimate remembers; empty where it is as it was made.
-    preconditioner : Preconditioner or None
-        Of a kind with that of `Updates`, whose place it takes.
-    """
-
-    step_sizes: np.ndarray
-    noise: np.ndarray
+    step_sizes: np.ndarray  # shape (k,): one for every update
+    noise: np.ndarray  # shape (k, n): standard normal numbers, ``n`` is `Updates.normals`
+    # what the updates read, from each of ``orders``, as `Updates.reads` gives it
     reads: Sequence[Reads]
-    others: list[np.ndarray]
+    others: list[np.ndarray]  # values of the variables that the step does not move
+    # what the estimate remembers; empty where it is as it was made
     memory: Sequence[np.ndarray] = ()
+    # of a kind with that of `Updates`, whose place it takes
     preconditioner: Preconditioner | None = None
 
     def at(self, update: int) -> Plan:
@@ -128,24 +59,13 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What updates give.
+    """What updates give."""
 
-    Attributes
-    ----------
-    state : tuple of ndarray
-        After the last update. The first is the position, shape (d,).
-    gradients : ndarray, shape (k, d)
-        The estimates that the updates used.
-    preconditioned : ndarray, shape (k, d)
-        The same, multiplied by the preconditioner.
-    log_density : ndarray, scalar
-        At the new position, as the last batches estimate it: minus infinity or NaN where the
-        density ends.
-    """
-
-    state: State
-    gradients: np.ndarray
-    preconditioned: np.ndarray
+    state: State  # after the last update. The first is the position, shape (d,)
+    gradients: np.ndarray  # shape (k, d): the estimates that the updates used
+    preconditioned: np.ndarray  # shape (k, d): the same, multiplied by the preconditioner
+    # scalar: at the new position, as the last batches estimate it: minus infinity or NaN where the
+    # density ends
     log_density: np.ndarray
 
     @property
@@ -160,27 +80,8 @@ class Updates:
     Noise and rows come in from NumPy, so that every backend gives the same draws up to rounding
     and a replay is exact. The data are inputs too: the compiled function holds none.
 
-    Parameters
-    ----------
-    density : LogDensity
-        The model.
-    estimate : Estimate
-        The estimate of its gradient, in the variables of ``density``.
-    dynamics : Dynamics
-        The update.
-    preconditioner : Preconditioner
-        ``M``.
-    temperature : float
-        Scale of the variance of the noise.
-    orders : sequence of StoredOrder or None
-        How the rows of each table are ordered; None where every update reads them all.
-    compile_kwargs : dict
-        Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
-
-    Attributes
-    ----------
-    known : KnownNoise or None
-        Gradient noise that is taken off the noise that is injected.
+    ``orders``: how the rows of each table are ordered; None where every update reads them all.
+    ``known``: gradient noise that is taken off the noise that is injected.
     """
 
     def __init__(
@@ -215,7 +116,7 @@ class Updates:
         needed = set(ancestors(outputs))
         self._inputs = DataInputs(density, orders, needed, slices=not self.static)
         self.orders = self._inputs.orders
-        self._graph = _Graph(
+        self._graph = Graph(
             density.position,
             estimate.gradient,
             log_density,
@@ -281,8 +182,6 @@ class Updates:
         ----------
         extra : tuple of ndarray
             What a state of the dynamics has beside the position.
-        others : list of ndarray
-            Values of the variables that the step does not move.
         together : int
             Blocks that are evaluated in a call, at most.
         """
@@ -427,7 +326,7 @@ class Updates:
             variable: array if i is None else self._read(array, i, rows[i][0])
             for (variable, i), array in zip(self._inputs.items, stored, strict=True)
         }
-        target = _Target(self._graph, data, self.preconditioner, matrices)
+        target = GraphTarget(self._graph, data, self.preconditioner, matrices)
         sequences, remembered = [*rows, step_sizes, *noise], []
         if self.blocks is not None:
             places = [pt.tensor(f"places{i}", dtype="int64", shape=(1,)) for i in range(len(rows))]

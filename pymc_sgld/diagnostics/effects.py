@@ -8,7 +8,6 @@ from typing import Any
 
 import arviz_base as az
 import numpy as np
-import pytensor
 import xarray as xr
 from pymc.backends.arviz import coords_and_dims_for_inferencedata
 from pymc.blocking import PointType
@@ -25,9 +24,9 @@ from pymc_sgld.arguments import (
     whole_number,
 )
 from pymc_sgld.backends.backend import Backend
-from pymc_sgld.backends.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, find_posterior
+from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, evenly_spaced, find_posterior
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import (
     Draws,
@@ -180,7 +179,7 @@ def group_effects(
     for doubt in _doubts(idata, posterior, model):
         warnings.warn(doubt, SGLDWarning, stacklevel=2)
     placing = stored.setting("placing") or 0
-    picked = _evenly_spaced(posterior, count)
+    picked = _some_of(posterior, count)
     working = progress("finding the groups", shown=shown is not False, name="group_effects")
     with working as tell, one_thread(), np.errstate(all="ignore"):
         rows, at = _integrated(picked, model, sources, placing, asked, backend)
@@ -202,13 +201,7 @@ def _integrated(
     asked: Collection[str] | None,
     backend: Backend,
 ) -> tuple[Minibatcher, Draws]:
-    """Return a model whose effects of groups are integrated out, and draws of the other variables.
-
-    Raises
-    ------
-    SettingError
-        If there are no such effects, or draws of another variable are missing or not finite.
-    """
+    """Return a model whose effects are integrated out, and draws of the other variables."""
     where = posterior, model, sources, placing
     effects = asked or absent_effects(*where, PURPOSE)
     at = Draws(*where, effects, PURPOSE)
@@ -238,14 +231,7 @@ def _with_most_groups(factors: Sequence[Factor], variables: int) -> list[str]:
 class _Chosen:
     """The variables that are asked for, and a function of a point that computes them.
 
-    Parameters
-    ----------
-    rows : Minibatcher
-        The model, the effects integrated out.
-    at : Draws
-        Of the other variables.
-    wanted : collection of str or None
-        Names of variables; None for those that have an entry for each group.
+    ``wanted``: names of variables; None for those that have an entry for each group.
     """
 
     def __init__(self, rows: Minibatcher, at: Draws, wanted: Collection[str] | None) -> None:
@@ -273,9 +259,7 @@ class _Chosen:
         variables = [self._model[name] for name in self.names]
         outputs = lower(self._model.replace_rvs_by_values(variables))
         self._inputs = [v.name for v in self._model.value_vars]
-        self._function = pytensor.function(
-            self._model.value_vars, outputs, mode=QUICK, on_unused_input="ignore"
-        )
+        self._function = run_by_numpy(self._model.value_vars, outputs)
 
     def __call__(self, point: PointType) -> dict[str, np.ndarray]:
         """Return the variables at a point of the model, by their names."""
@@ -284,45 +268,29 @@ class _Chosen:
 
 
 class _Given:
-    """The distribution of the effects at draws of the other variables.
-
-    Parameters
-    ----------
-    rows : Minibatcher
-        The model, the effects integrated out.
-    at : Draws
-        Of the other variables.
-    """
+    """The distribution of the effects at draws of the other variables."""
 
     def __init__(self, rows: Minibatcher, at: Draws) -> None:
         assert rows.groups is not None and rows.effects is not None
         self.at = at
         self._position = at.position
-        integrated = set(rows.groups.variables)
-        self._others = {
-            name: v.type.dtype for name, v in rows.inputs.others.items() if v not in integrated
-        }
-        effects = rows.groups.effects
+        self._others, effects = rows.others, rows.groups.effects
         self._values = {
             each.name: at.model.rvs_to_values[at.model[each.name]].name for each in effects
         }
         count = at.shape[0] * at.shape[1]
         self._conditional, first = rows.effects, at.point(0, 0)
         rows.groups.start_from({each.variable: first[self._values[each.name]] for each in effects})
-        places = [divmod(k, at.shape[1]) for k in _spaced(count, MEASURED_AT)]
-        others = self._others_at(*places[0])
+        places = [divmod(k, at.shape[1]) for k in evenly_spaced(count, MEASURED_AT)]
+        others = at.values(self._others, *places[0])
         self._conditional.settle(self._position.mean(axis=(0, 1)), others, near=_NEAR)
         positions = [self._position[place] for place in places]
         self._conditional.measure(positions, others, MEASURED_ROWS)
 
-    def _others_at(self, chain: int, draw: int) -> list[np.ndarray]:
-        points = self.at.points
-        return [points[name][chain, draw].astype(dtype) for name, dtype in self._others.items()]
-
     def draw(self, rng: np.random.Generator, chain: int, draw: int) -> PointType:
         """Return a point of the model with a draw of the effects given the others."""
-        position, others = self._position[chain, draw], self._others_at(chain, draw)
-        found = self._conditional.draw(rng, position, others)
+        others = self.at.values(self._others, chain, draw)
+        found = self._conditional.draw(rng, self._position[chain, draw], others)
         return self.at.point(chain, draw) | {
             self._values[name]: value for name, value in found.items()
         }
@@ -342,13 +310,7 @@ def _draw(given: _Given, chosen: _Chosen, rng: np.random.Generator) -> dict[str,
     return drawn
 
 
-def _spaced(total: int, count: int) -> list[int]:
-    """Return so many whole numbers below a total, or all of them, evenly spaced."""
-    count = min(count, total)
-    return [(2 * k + 1) * total // (2 * count) for k in range(count)]
-
-
-def _evenly_spaced(posterior: xr.Dataset, count: int) -> xr.Dataset:
+def _some_of(posterior: xr.Dataset, count: int) -> xr.Dataset:
     """Return draws of all chains, in all at least so many if there are."""
     missing = [name for name in SAMPLE_DIMENSIONS if name not in posterior.dims]
     if missing:
@@ -358,7 +320,7 @@ def _evenly_spaced(posterior: xr.Dataset, count: int) -> xr.Dataset:
     chains, draws = (posterior.sizes[name] for name in SAMPLE_DIMENSIONS)
     if chains * draws < 2:
         raise SettingError(f"cannot {PURPOSE}: idata has {chains * draws} draws.")
-    return posterior.isel(draw=_spaced(draws, max(2, -(-count // chains))))
+    return posterior.isel(draw=evenly_spaced(draws, max(2, -(-count // chains))))
 
 
 def _doubts(idata: xr.DataTree | xr.Dataset, posterior: xr.Dataset, model: Model) -> Iterator[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pymc_sgld.errors import SettingError
 
 SAMPLE_DIMENSIONS = ("chain", "draw")
+LISTED = 5  # names of a sentence
 
 
 class Parameter(NamedTuple):
@@ -36,24 +37,7 @@ def match_posteriors(
     reference: xr.DataTree | xr.Dataset,
     var_names: str | Sequence[str] | None = None,
 ) -> Match:
-    """Pair the scalar parameters of two posteriors by variable name and coordinate label.
-
-    Parameters
-    ----------
-    idata, reference : DataTree or Dataset
-        Results with a group ``posterior``, or that group itself.
-    var_names : str or sequence of str, optional
-        Variables to pair; by default all that both posteriors have, in the order of `idata`.
-
-    Returns
-    -------
-    Match
-
-    Raises
-    ------
-    SettingError
-        If an argument is no posterior, a variable is missing, or the two differ in its labels.
-    """
+    """Pair the scalar parameters of two posteriors by variable name and coordinate label."""
     posterior, other = find_posterior(idata, "idata"), find_posterior(reference, "reference")
     names = select_names(posterior, other, var_names)
     parameters = [
@@ -210,7 +194,13 @@ def labels_of(posterior: xr.Dataset, name: str) -> list[str]:
     return [BaseLabeller().make_label_flat(*entry) for entry in entries]
 
 
-def shorten(names: Sequence, limit: int = 5) -> str:
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """Return so many whole numbers below a total, or all of them, evenly spaced."""
+    count = min(count, total)
+    return [(2 * k + 1) * total // (2 * count) for k in range(count)]
+
+
+def shorten(names: Sequence) -> str:
     """List the first few names, and say how many more there are."""
-    listed = ", ".join(str(name) for name in names[:limit])
-    return listed if len(names) <= limit else f"{listed} and {len(names) - limit} more"
+    listed = ", ".join(str(name) for name in names[:LISTED])
+    return listed if len(names) <= LISTED else f"{listed} and {len(names) - LISTED} more"

@@ -39,15 +39,9 @@ FOUND = {
 
 @dataclass(frozen=True)
 class Stored:
-    """The stats of a run. Where several step methods report one, it has a dimension for them.
+    """The stats of a run. Where several step methods report one, it has a dimension for them."""
 
-    Parameters
-    ----------
-    stats : Dataset
-        The group ``sample_stats``; empty if there is none.
-    """
-
-    stats: xr.Dataset
+    stats: xr.Dataset  # the group ``sample_stats``; empty if there is none
 
     @classmethod
     def of(cls, idata: Any) -> Stored:

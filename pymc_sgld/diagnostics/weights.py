@@ -20,21 +20,7 @@ def step_size_weights(idata: Any) -> xr.DataArray:
 
     Draws of the part of a cycle that explores count nothing.
 
-    Parameters
-    ----------
-    idata : DataTree
-        A result of ``pm.sample`` with an ``SGLD`` step.
-
-    Returns
-    -------
-    DataArray, dimensions (chain, draw)
-        Not negative, with a sum of 1 in every chain: chains count alike.
-
-    Raises
-    ------
-    SettingError
-        If `idata` has no step sizes of SGLD, has those of several schedules, or was thinned by its
-        step sizes before.
+    Not negative, with a sum of 1 in every chain: chains count alike.
 
     References
     ----------

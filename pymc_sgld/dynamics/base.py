@@ -71,7 +71,7 @@ class Dynamics(ABC):
 
     name: ClassVar[str]
     order: ClassVar[int]
-    is_exact: ClassVar[bool]
+    is_exact: ClassVar[bool] = True
     vectors: ClassVar[int] = 1
     scalars: ClassVar[int] = 0
     takes_duals: ClassVar[bool] = False
@@ -137,12 +137,12 @@ class Dynamics(ABC):
             Of the updates that take their place.
         """
 
-    @abstractmethod
     def variance(self, rates: np.ndarray, step_size: float) -> np.ndarray:
-        """Return the stationary variance over that of the Gaussian, shape (d,).
+        """Return the stationary variance over that of the Gaussian, shape (d,): ones, if exact.
 
         Where gradients have no noise.
         """
+        return np.ones(len(rates))
 
     @abstractmethod
     def memory(self, rates: Any, step_size: Any) -> Any:

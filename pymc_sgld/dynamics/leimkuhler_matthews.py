@@ -41,7 +41,6 @@ class LeimkuhlerMatthews(Overdamped):
 
     name = "leimkuhler_matthews"
     order = 2
-    is_exact = True
 
     def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         r"""Return :math:`L z_0`."""
@@ -56,7 +55,3 @@ class LeimkuhlerMatthews(Overdamped):
         drift = (step_size / 2) * found.preconditioned
         diffusion = (temperature * step_size) ** 0.5 * ((last + normal) / 2)
         return (position + drift + diffusion, normal), found
-
-    def variance(self, rates: np.ndarray, step_size: float) -> np.ndarray:
-        """Return ones."""
-        return np.ones(len(rates))

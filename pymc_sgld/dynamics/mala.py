@@ -48,7 +48,6 @@ class MetropolisAdjusted(Overdamped):
 
     name = "mala"
     order = 2
-    is_exact = True
     scalars = 1
     acceptance = 0.574
 
@@ -95,10 +94,6 @@ class MetropolisAdjusted(Overdamped):
             )
         ]
         return (*moved, accepted + probability), Evaluation(moved[1], moved[2])
-
-    def variance(self, rates: np.ndarray, step_size: float) -> np.ndarray:
-        """Return ones."""
-        return np.ones(len(rates))
 
 
 def uniform(normal: Any) -> Any:

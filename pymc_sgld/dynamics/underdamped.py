@@ -58,7 +58,6 @@ class BAOAB(Dynamics):
 
     name = "baoab"
     order = 2
-    is_exact = True
     reads = 3
 
     def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
@@ -82,10 +81,6 @@ class BAOAB(Dynamics):
         r"""Return :math:`(c z_1 + z_2) / \sqrt{1 + c^2}`, with the :math:`c` of half the step."""
         kept = np.exp(-self.friction * step_sizes / 2)[:, None]
         return ((kept * first + second) / np.sqrt(1 + kept**2)).astype(first.dtype)
-
-    def variance(self, rates: np.ndarray, step_size: float) -> np.ndarray:
-        """Return ones."""
-        return np.ones(len(rates))
 
     def memory(self, rates: Any, step_size: Any) -> Any:
         """Return the spectral radius of the update of position and momentum."""

@@ -32,68 +32,39 @@ class Blocks:
     """What an estimate remembers of blocks of rows: a vector of each, renewed when it is read.
 
     Each table of rows that is read in batches has its blocks, which are the batches.
-
-    Attributes
-    ----------
-    counts : sequence of int
-        Blocks of each table.
-    places : sequence of TensorVariable, scalar
-        Which block of each table an update reads.
-    total : TensorVariable, shape (d,)
-        The sum of the vectors of all blocks.
-    stored, renewed : sequence of TensorVariable, shape (d,)
-        The vector of that block, and what takes its place.
-    center : ndarray, shape (d,)
-        Where the vectors are evaluated first.
     """
 
-    counts: Sequence[int]
-    places: Sequence[Variable]
-    total: Variable
+    counts: Sequence[int]  # blocks of each table
+    places: Sequence[Variable]  # scalar: which block of each table an update reads
+    total: Variable  # shape (d,): the sum of the vectors of all blocks
+    # shape (d,): the vector of that block, and what takes its place
     stored: Sequence[Variable]
     renewed: Sequence[Variable]
-    center: np.ndarray
+    center: np.ndarray  # shape (d,): where the vectors are evaluated first
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate of the gradient.
+    """An estimate of the gradient."""
 
-    Attributes
-    ----------
-    gradient : TensorVariable, shape (d,)
-    arrays : dict
-        The arrays that its graph reads.
-    memory : Memory or None
-        Gives them other values as a chain goes on.
-    blocks : Blocks or None
-        What every update changes.
-    """
-
-    gradient: Variable
+    gradient: Variable  # shape (d,)
+    # the arrays that its graph reads
     arrays: dict[Variable, np.ndarray] = field(default_factory=dict)
-    memory: Memory | None = None
-    blocks: Blocks | None = None
+    memory: Memory | None = None  # gives them other values as a chain goes on
+    blocks: Blocks | None = None  # what every update changes
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """How an estimate is made.
+    """How an estimate is made."""
 
-    Attributes
-    ----------
-    make : callable
-        Of the log density of a batch, a center, and passes over all rows.
-    noise : float
-        Its variance around the center, over that of the same expansion around the center itself:
-        two, for one around a position of the chain, which is as far off as the chain is.
-    own : float
-        Its variance beside that, over the precision of the posterior: one, where what is
-        subtracted comes from many positions of the chain, and not all from one.
-    """
-
+    # of the log density of a batch, a center, and passes over all rows
     make: Callable[..., Estimate]
+    # its variance around the center, over that of the same expansion around the center itself: two,
+    # for one around a position of the chain, which is as far off as the chain is
     noise: float = 1.0
+    # its variance beside that, over the precision of the posterior: one, where what is subtracted
+    # comes from many positions of the chain, and not all from one
     own: float = 0.0
 
     def __call__(self, *arguments: Any) -> Estimate:

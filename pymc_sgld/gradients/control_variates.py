@@ -26,14 +26,7 @@ def control_variate(density: LogDensity, center: Center, data: FullData | None =
 
     Its variance vanishes at the center, and grows with the square of the distance from it.
 
-    Parameters
-    ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
-    center : Center
-        It fixes all variables, those of other steps included.
-    data : optional
-        What other estimators take; not used.
+    ``center``: it fixes all variables, those of other steps included.
 
     References
     ----------
@@ -57,14 +50,7 @@ def taylor(density: LogDensity, center: Center, data: FullData | None = None) ->
     The remainder of a Taylor expansion is what the batch estimates: zero for a log-likelihood that
     is quadratic in the unconstrained coordinates. Prior and log-Jacobians are never expanded.
 
-    Parameters
-    ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
-    center : Center
-        It fixes all variables, those of other steps included.
-    data : optional
-        What other estimators take; not used.
+    ``center``: it fixes all variables, those of other steps included.
     """
     return _controlled(density, center, second_order=True)
 

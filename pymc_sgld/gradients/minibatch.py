@@ -24,18 +24,6 @@ def minibatch(
     The prior enters once, whole, with the log-Jacobians of the transforms. With :math:`n = N` it
     is the full gradient. Outside the support of the density it is NaN, never a silent zero.
 
-    Parameters
-    ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
-    center, data : optional
-        What other estimators take; not used.
-
-    Raises
-    ------
-    SettingError
-        If an operation of the model has no gradient.
-
     References
     ----------
     Welling and Teh (2011), equation 4.

@@ -40,14 +40,7 @@ def saga(density: LogDensity, center: Center, data: FullData | None = None) -> E
     Where :math:`n` does not divide :math:`N`, the last block begins with rows that are counted in
     the one before, and count zero times in it.
 
-    Parameters
-    ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
-    center : Center
-        Where the gradients of the blocks are evaluated first.
-    data : optional
-        What other estimators take; not used.
+    ``center``: where the gradients of the blocks are evaluated first.
 
     Raises
     ------

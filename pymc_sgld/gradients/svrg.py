@@ -26,14 +26,7 @@ def svrg(density: LogDensity, center: Center, data: FullData) -> Estimate:
     the anchor is further from the chain than the center is, and the noise about twice as large as
     that of :func:`~pymc_sgld.gradients.control_variates.control_variate`.
 
-    Parameters
-    ----------
-    density : LogDensity
-        The log density of the model for a batch of rows.
-    center : Center
-        The first anchor.
-    data : FullData
-        Passes over all rows.
+    ``center``: the first anchor.
 
     References
     ----------

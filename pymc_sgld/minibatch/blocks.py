@@ -1,17 +1,19 @@
-"""All rows of a table, block by block."""
+"""Rows of a table: all of them, block by block, or some."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from pymc_sgld.minibatch.density import Table
 from pymc_sgld.sources.reader import read_ahead
+from pymc_sgld.sources.source import Source
 
 BLOCK = 4096  # rows: what a block costs is arithmetic, in arrays that stay near the processor
+_SEED = 20190706  # fixed: what is found is a property of the model, not of a chain
 
 
 def read_blocks(table: Table) -> Iterator[tuple[int, list[np.ndarray]]]:
@@ -36,7 +38,37 @@ def read_blocks(table: Table) -> Iterator[tuple[int, list[np.ndarray]]]:
     yield from zip(starts, _cut(parts, starts, size), strict=True)
 
 
-def take_rows(table: Table, rows: np.ndarray) -> list[np.ndarray]:
+def picked(table: Table, rows: np.ndarray) -> Table:
+    """Return some rows of a table, in ascending order."""
+    arrays = _take(table, rows)
+    data = [replace(item, array=array) for item, array in zip(table.data, arrays, strict=True)]
+    members = table.members if table.members is None else table.members[rows]
+    return replace(table, total_size=len(rows), data=data, members=members)
+
+
+def sampled(table: Table, rows: int) -> Table:
+    """Return a table with some rows of another, in blocks of the same length, or the table."""
+    samples = [source.sample for source in table.sources]
+    if any(sample is None for sample in samples):
+        return table
+    known = min([table.total_size, *[len(sample) for sample in samples if sample is not None]])
+    rows = int(rows / table.rows_each)
+    size = table.batch_size * min(-(-rows // table.batch_size), known // table.batch_size)
+    if not size or table.total_size < 2 * size:
+        return table
+    places = np.sort(np.random.default_rng(_SEED).choice(table.total_size, size, replace=False))
+
+    def some(array: np.ndarray | Source) -> np.ndarray:
+        if isinstance(array, np.ndarray):
+            return array[places]
+        assert array.sample is not None
+        return array.sample[:size]  # they are in random order
+
+    data = [replace(item, array=some(item.array)) for item in table.data]
+    return replace(table, total_size=size, data=data)
+
+
+def _take(table: Table, rows: np.ndarray) -> list[np.ndarray]:
     """Return the data of some rows of a table, in ascending order; sources are read through."""
     if not table.sources:
         return [np.asarray(item.array[rows]) for item in table.data]
@@ -48,35 +80,6 @@ def take_rows(table: Table, rows: np.ndarray) -> list[np.ndarray]:
         parts.append([array[rows[first:last] - start] for array in arrays])
         seen = end
     return [np.concatenate(found) for found in zip(*parts, strict=True)]
-
-
-def sum_over_blocks[Block](
-    blocks: Iterable[Block],
-    function: Callable[[Block], np.ndarray],
-    map: Callable[..., Iterable[np.ndarray]] = map,
-) -> np.ndarray:
-    """Return the sum of a function over blocks, added up in the order of the blocks.
-
-    Parameters
-    ----------
-    blocks : iterable
-        The blocks.
-    function : callable
-        Gives an array for a block. It is not to be called in two threads at once: compiled
-        functions are not made for that.
-    map : callable, optional
-        Gives the results in the order of the blocks, as the built-in one does. It may evaluate
-        them in another order, or in other processes: the sum is the same to the last bit.
-
-    Examples
-    --------
-    >>> sum_over_blocks([1, 2, 3], lambda block: np.array([block, 10.0 * block])).tolist()
-    [6.0, 60.0]
-    """
-    total: Any = 0.0
-    for found in map(function, blocks):
-        total = total + found
-    return total
 
 
 def _cut(

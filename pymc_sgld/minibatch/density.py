@@ -22,31 +22,20 @@ from pymc_sgld.sources.source import Source, Stored
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that are read together, and the likelihoods that read them.
+    """Rows that are read together, and the likelihoods that read them."""
 
-    Attributes
-    ----------
-    likelihoods : dict
-        By name, the elementwise log-likelihood of an observed variable (or a potential): of the
-        rows of the batch, on the first axis.
-    total_size, batch_size : int
-        Rows of the data and of a batch; equal where every update reads all of them.
-    data : list of Data
-        What is read by the row.
-    rows_each : float
-        How many rows of the data one of these has, on average: more than one where it is a group.
-    members : ndarray of int or None
-        Which groups its rows are, where effects of groups are integrated out.
-    at_center : Data, optional
-        The gradient of each row at the center, shape (total_size, d), where it is stored.
-    """
-
+    # by name, the elementwise log-likelihood of an observed variable (or a potential): of the rows
+    # of the batch, on the first axis
     likelihoods: dict[str, Variable]
+    # rows of the data and of a batch; equal where every update reads all of them
     total_size: int
     batch_size: int
-    data: list[Data]
+    data: list[Data]  # what is read by the row
+    # how many rows of the data one of these has, on average: more than one where it is a group
     rows_each: float = 1.0
+    # which groups its rows are, where effects of groups are integrated out
     members: np.ndarray | None = None
+    # the gradient of each row at the center, shape (total_size, d), where it is stored
     at_center: Data | None = None
 
     @property
@@ -76,21 +65,12 @@ Place = tuple[np.ndarray, Sequence[np.ndarray]]
 
 @dataclass(frozen=True)
 class DensityFunction:
-    """A function of graphs of a log density; :meth:`LogDensity.function` makes it.
+    """A function of graphs of a log density; :meth:`LogDensity.function` makes it."""
 
-    Attributes
-    ----------
-    function : callable
-        Of the position, the other variables, ``extra``, the rows of a block and ``whole``.
-    dtype : str
-        That of the position.
-    whole : list of ndarray
-        The data that are read in full at every call.
-    """
-
+    # of the position, the other variables, ``extra``, the rows of a block and ``whole``
     function: Callable[..., Any]
-    dtype: str
-    whole: list[np.ndarray]
+    dtype: str  # that of the position
+    whole: list[np.ndarray]  # the data that are read in full at every call
 
     def __call__(
         self,
@@ -99,61 +79,31 @@ class DensityFunction:
         rows: Sequence[np.ndarray] = (),
         extra: Sequence[np.ndarray] = (),
     ) -> list[Any]:
-        """Return the outputs.
-
-        Parameters
-        ----------
-        position : ndarray, shape (d,)
-            Is converted to the precision of the density.
-        others : sequence of ndarray
-            Values of the variables that the step does not move.
-        rows : sequence of ndarray
-            Data of the rows of a block.
-        extra : sequence of ndarray
-            Values of the further inputs.
-        """
+        """Return the outputs, at a position in the precision of the density."""
         at = position.astype(self.dtype, copy=False)
         return self.function(at, *others, *extra, *rows, *self.whole)
 
 
 @dataclass(frozen=True)
 class LogDensity:
-    """The log posterior density of a model at a position, its likelihood for batches of rows.
+    """The log posterior density of a model at a position, its likelihood for batches of rows."""
 
-    Attributes
-    ----------
-    position : TensorVariable, shape (d,)
-        Unconstrained coordinates of the variables that the step moves.
-    pieces : list of TensorVariable
-        The position's parts, one a variable: what to take gradients with respect to.
-    coordinates : tuple of Coordinates
-        Which part of the position is which variable.
-    others : dict
-        Inputs for the values of the variables that the step does not move, by name.
-    log_prior : TensorVariable, scalar
-        Everything but the likelihoods of the tables, log-Jacobians of the transforms included.
-    tables : tuple of Table
-        The likelihoods, and the rows that they read.
-    conditions : dict
-        By term, boolean tensors: where an entry is false its density is zero.
-    whole : list of Data
-        Data that every update reads in full.
-    sources : dict
-        The ``pm.Data`` of the model, with the values that the data were made of.
-    batch_size : int
-        Rows of a batch, as it was asked for: tables of fewer rows are read in full, and of groups
-        there are as many as have about so many rows.
-    """
-
-    position: Variable
+    position: Variable  # shape (d,): unconstrained coordinates of the variables that the step moves
+    # the position's parts, one a variable: what to take gradients with respect to
     pieces: list[Variable]
-    coordinates: tuple[Coordinates, ...]
+    coordinates: tuple[Coordinates, ...]  # which part of the position is which variable
+    # inputs for the values of the variables that the step does not move, by name
     others: dict[str, Variable]
+    # scalar: everything but the likelihoods of the tables, log-Jacobians of the transforms included
     log_prior: Variable
-    tables: tuple[Table, ...]
+    tables: tuple[Table, ...]  # the likelihoods, and the rows that they read
+    # by term, boolean tensors: where an entry is false its density is zero
     conditions: dict[str, list[Variable]]
-    whole: list[Data]
+    whole: list[Data]  # data that every update reads in full
+    # the ``pm.Data`` of the model, with the values that the data were made of
     sources: dict[SharedVariable, np.ndarray]
+    # rows of a batch, as it was asked for: tables of fewer rows are read in full, and of groups
+    # there are as many as have about so many rows
     batch_size: int = 0
 
     @property
@@ -187,13 +137,7 @@ class LogDensity:
     def gradient(
         self, graph: Variable, wrt: Variable | list[Variable], disconnected: str = "zero"
     ) -> Any:
-        """Return the gradient of a scalar, zero (or ``"none"``) for what it does not depend on.
-
-        Raises
-        ------
-        SettingError
-            If an operation of the model has none.
-        """
+        """Return the gradient of a scalar, zero (or ``"none"``) for what it does not depend on."""
         try:
             return grad(graph, wrt, disconnected_inputs="ignore", return_disconnected=disconnected)
         except (NotImplementedError, NullTypeGradError) as error:
@@ -218,10 +162,6 @@ class LogDensity:
         outputs : sequence of Variable
             Graphs of the position, the other variables, the rows of ``table``, ``extra`` and the
             data that are read in full.
-        table : Table, optional
-            The one whose rows they read.
-        extra : sequence of Variable
-            Further inputs.
         make : callable
             Compiles a function of inputs and outputs; by default NumPy runs it.
         """
@@ -234,10 +174,7 @@ class LogDensity:
     def with_rows_at_center(self, gradients: Mapping[int, np.ndarray]) -> LogDensity:
         """Return the same with gradients of all rows at the center that are read, not computed.
 
-        Parameters
-        ----------
-        gradients : dict
-            By the place of a table, of shape (total_size, d).
+        ``gradients``: by the place of a table, of shape (total_size, d).
         """
         tables = list(self.tables)
         for i, found in gradients.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,54 +15,33 @@ from pytensor.graph.utils import MethodNotDefined
 
 from pymc_sgld.backends.backend import NUMPY, Backend, is_compiled, is_worthwhile, seconds
 from pymc_sgld.errors import SettingError
-from pymc_sgld.minibatch.blocks import read_blocks, sum_over_blocks, take_rows
+from pymc_sgld.minibatch.blocks import picked, read_blocks, sampled
 from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Place, Table, gradient_of
 from pymc_sgld.minibatch.position import Coordinates
-from pymc_sgld.sources.source import Source
 
-_SEED = 20190706  # fixed: what is found is a property of the model, not of a chain
 PASSES, PASSES_A_COORDINATE = 400, 30  # that a search takes, about
 _FASTER = 10  # times as fast as by NumPy a compiled function is, at least
 
 
 @dataclass(frozen=True)
 class Center:
-    """A point, and the derivatives of the log density of all rows there.
+    """A point, and the derivatives of the log density of all rows there."""
 
-    Attributes
-    ----------
-    position : ndarray, shape (d,)
-        The point.
-    others : list of ndarray
-        Values of the variables that the step does not move.
-    gradients : ndarray, shape (parts, d)
-        Gradient of the prior, then of each table's log-likelihood.
-    hessians : ndarray, shape (parts, d, d), or None
-        Their Hessians, which only the second order needs.
-    """
-
-    position: np.ndarray
-    others: list[np.ndarray]
+    position: np.ndarray  # shape (d,)
+    others: list[np.ndarray]  # values of the variables that the step does not move
+    # shape (parts, d): gradient of the prior, then of each table's log-likelihood
     gradients: np.ndarray
+    # shape (parts, d, d): their Hessians, which only the second order needs
     hessians: np.ndarray | None = None
 
 
 class _Block(NamedTuple):
-    """Rows of a table that are evaluated at once.
+    """Rows of a table that are evaluated at once."""
 
-    Attributes
-    ----------
-    rows : sequence of ndarray
-        Their data.
-    counted : list of ndarray, shape (batch_size,)
-        How often each row counts; an empty list for the prior alone.
-    is_first : bool
-        Whether no block of the table comes before.
-    """
-
-    rows: Sequence[np.ndarray]
+    rows: Sequence[np.ndarray]  # their data
+    # shape (batch_size,): how often each row counts; an empty list for the prior alone
     counted: list[np.ndarray]
-    is_first: bool = True
+    is_first: bool = True  # whether no block of the table comes before
 
 
 _Product = Callable[[Place, np.ndarray, _Block], np.ndarray]
@@ -73,16 +52,7 @@ class FullData:
 
     The parts are the prior and the log-likelihoods of the tables of rows, in this order.
 
-    Parameters
-    ----------
-    density : LogDensity
-        The log density for blocks of rows; a block is evaluated at once.
-    backend : Backend
-        What compiles a function that is called so often that this saves time.
-    calls : float, optional
-        About how many blocks will be evaluated; by default as many as a search takes.
-    map : callable, optional
-        Evaluates the blocks: see :func:`pymc_sgld.minibatch.blocks.sum_over_blocks`.
+    ``calls``: about how many blocks will be evaluated; by default as many as a search takes.
     """
 
     def __init__(
@@ -90,9 +60,8 @@ class FullData:
         density: LogDensity,
         backend: Backend = NUMPY,
         calls: float | None = None,
-        map: Callable[..., Iterable[np.ndarray]] = map,
     ) -> None:
-        self.density, self._backend, self._map = density, backend, map
+        self.density, self._backend = density, backend
         self._weights: list[float | np.ndarray] = [1.0] * len(density.tables)
         position = density.position
         self._tangent = position.type("tangent")
@@ -110,6 +79,10 @@ class FullData:
             ]
             self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
         self._gradients = [gradient_of([graph], density) for graph in self._sums]
+        # the parts that are evaluated on the way through a table, or alone (0): the prior comes
+        # along with the first table, one function less to compile
+        tables = range(1, len(self._sums))
+        self._parts = {i: [0, i] if i == 1 else [i] for i in tables} or {0: [0]}
         self._calls = calls
         self._functions: dict[int, DensityFunction] = {}
         self._rows: dict[int, DensityFunction] = {}
@@ -123,9 +96,7 @@ class FullData:
     @property
     def seconds(self) -> float:
         """How long NumPy takes for the gradient of all rows, about; a compiled function less."""
-        return sum(
-            seconds(self._outputs(parts)) * self._blocks_of(i) for i, parts in self._together()
-        )
+        return sum(seconds(self._outputs(i)) * self._blocks_of(i) for i in self._parts)
 
     @property
     def dtype(self) -> Any:
@@ -143,7 +114,7 @@ class FullData:
             new = copy(self)
             new.density = density
             return new
-        return FullData(density, self._backend, np.inf if compiled else calls, self._map)
+        return FullData(density, self._backend, np.inf if compiled else calls)
 
     def _holds(self, density: LogDensity) -> bool:
         """Whether the rows of blocks are counted, of all tables that are read in batches."""
@@ -152,9 +123,8 @@ class FullData:
 
     def _is_long(self, calls: float) -> bool:
         """Whether so many blocks take longer than to compile a function for batches."""
-        parts = self._together()
-        each = calls / len(parts) / _FASTER
-        return any(is_worthwhile(self._outputs(part), each) for _, part in parts)
+        each = calls / len(self._parts) / _FASTER
+        return any(is_worthwhile(self._outputs(i), each) for i in self._parts)
 
     @property
     def coordinates(self) -> tuple[Coordinates, ...]:
@@ -166,14 +136,11 @@ class FullData:
 
         Of a source they come from those that are in memory. What is compiled is shared.
 
-        Parameters
-        ----------
-        rows : int
-            Rows of a table, picked at random, as far as there are so many; a table of less than
-            twice as many stays whole.
+        ``rows``: rows of a table, picked at random, as far as there are so many; a table of less
+        than twice as many stays whole.
         """
         new = copy(self)
-        tables = tuple(_sampled(table, rows) for table in self.density.tables)
+        tables = tuple(sampled(table, rows) for table in self.density.tables)
         new.density = replace(self.density, tables=tables)
         new._weights = [
             weight * old.total_size / table.total_size
@@ -184,19 +151,12 @@ class FullData:
     def picked(self, rows: Mapping[int, np.ndarray]) -> FullData:
         """Return the same with some rows of tables. What is compiled is shared.
 
-        Parameters
-        ----------
-        rows : dict
-            Of a table (1 for the first) the rows, in ascending order: whole blocks of them. The
-            other tables stay as they are.
+        ``rows``: of a table (1 for the first) the rows, in ascending order: whole blocks of them.
+        The other tables stay as they are.
         """
         new, tables = copy(self), list(self.density.tables)
         for i, own in rows.items():
-            table = tables[i - 1]
-            arrays = take_rows(table, own)
-            data = [replace(d, array=array) for d, array in zip(table.data, arrays, strict=True)]
-            members = table.members if table.members is None else table.members[own]
-            tables[i - 1] = replace(table, total_size=len(own), data=data, members=members)
+            tables[i - 1] = picked(tables[i - 1], own)
         new.density = replace(self.density, tables=tuple(tables))
         return new
 
@@ -212,7 +172,7 @@ class FullData:
         """Return the value of each part, shape (parts,), and its gradient, shape (parts, d)."""
         values = np.zeros(len(self._sums))
         gradients = np.zeros((len(self._sums), len(position)))
-        for i, parts in self._together():
+        for i, parts in self._parts.items():
             sums = self._sum(i, partial(self._of_block, i, (position, others)))
             values[parts], gradients[parts] = sums[:, 0], sums[:, 1:]
         return values, gradients
@@ -230,8 +190,6 @@ class FullData:
         ----------
         i : int
             The part: 1 for the first table.
-        position, others
-            Where.
         rows : sequence of ndarray
             The data of as many rows as a block has, or a batch.
         """
@@ -299,15 +257,10 @@ class FullData:
     ) -> np.ndarray:
         """Return the gradient of the prior and of the tables that fit into a block, shape (d,).
 
-        Parameters
-        ----------
-        position, others
-            Where.
-        rows : dict
-            Any block of each of the other tables, which it has no part in.
+        ``rows``: any block of each of the other tables, which it has no part in.
         """
         found = np.zeros(len(position))
-        for i, _ in self._together():
+        for i in self._parts:
             block = rows.get(i) or [item.whole for item in self.density.tables[i - 1].data]
             gradients = self._gradients_of(i, (position, others), block)
             found += sum(part for k, part in gradients.items() if k not in rows)
@@ -335,32 +288,24 @@ class FullData:
 
     def _evaluate(self, i: int, place: Place, block: _Block) -> dict[int, list[Any]]:
         """Return the value and the gradient of the parts that are evaluated with a block."""
-        parts = dict(self._together())[i]
-        found = self._function(i, parts)(*place, block.rows, block.counted)
-        return {part: found[2 * k : 2 * k + 2] for k, part in enumerate(parts)}
+        found = self._function(i)(*place, block.rows, block.counted)
+        return {part: found[2 * k : 2 * k + 2] for k, part in enumerate(self._parts[i])}
 
     def _sum(self, i: int, function: Callable[[_Block], np.ndarray]) -> np.ndarray:
-        """Return the sum over the blocks of a table, or of the prior alone (0)."""
-        return sum_over_blocks(self._blocks(i), function, self._map)
+        """Return the sum over the blocks of a table, or of the prior alone (0), in their order."""
+        total: Any = 0.0
+        for block in self._blocks(i):
+            total = total + function(block)
+        return total
 
-    def _together(self) -> list[tuple[int, list[int]]]:
-        """Return the tables to go through, each with the parts that are evaluated on the way.
-
-        The prior comes along with the first table: one function less to compile.
-        """
-        tables = range(1, len(self._sums))
-        if not tables:
-            return [(0, [0])]
-        return [(i, [0, i] if i == 1 else [i]) for i in tables]
-
-    def _function(self, i: int, parts: Sequence[int]) -> DensityFunction:
+    def _function(self, i: int) -> DensityFunction:
         """Return a function that gives the value and the gradient of parts for a block."""
         if i not in self._functions:
             calls = self._calls
             if calls is None:
                 size = self.density.position.type.shape[0]
                 calls = (PASSES + PASSES_A_COORDINATE * size) * self._blocks_of(i)
-            self._functions[i] = self._make(i, self._outputs(parts), calls)
+            self._functions[i] = self._make(i, self._outputs(i), calls)
         return self._functions[i]
 
     def _make(
@@ -376,9 +321,9 @@ class FullData:
         make = partial(self._backend.function, calls=calls)
         return self.density.function(outputs, table, extra=[*counted, *more], make=make)
 
-    def _outputs(self, parts: Sequence[int]) -> list[Variable]:
+    def _outputs(self, i: int) -> list[Variable]:
         """Return the values and the gradients of parts."""
-        return [graph for k in parts for graph in (self._sums[k], self._gradients[k])]
+        return [graph for k in self._parts[i] for graph in (self._sums[k], self._gradients[k])]
 
     def _blocks_of(self, i: int) -> int:
         """Return how many blocks a pass over a table has, or the prior alone (0)."""
@@ -477,25 +422,3 @@ def _by_difference(
         for s in (scale, -scale)
     )
     return (above - below) / (2 * scale)
-
-
-def _sampled(table: Table, rows: int) -> Table:
-    """Return a table with some rows of another, in blocks of the same length, or the table."""
-    samples = [source.sample for source in table.sources]
-    if any(sample is None for sample in samples):
-        return table
-    known = min([table.total_size, *[len(sample) for sample in samples if sample is not None]])
-    rows = int(rows / table.rows_each)
-    size = table.batch_size * min(-(-rows // table.batch_size), known // table.batch_size)
-    if not size or table.total_size < 2 * size:
-        return table
-    picked = np.sort(np.random.default_rng(_SEED).choice(table.total_size, size, replace=False))
-
-    def some(array: np.ndarray | Source) -> np.ndarray:
-        if isinstance(array, np.ndarray):
-            return array[picked]
-        assert array.sample is not None
-        return array.sample[:size]  # they are in random order
-
-    data = [replace(item, array=some(item.array)) for item in table.data]
-    return replace(table, total_size=size, data=data)

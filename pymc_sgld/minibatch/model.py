@@ -23,8 +23,10 @@ from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
 from pymc_sgld.minibatch.graph.simplified import simplified
-from pymc_sgld.minibatch.groups.conditional import PROPOSALS, Conditional, OfClass
-from pymc_sgld.minibatch.groups.find import Search, choose_factor
+from pymc_sgld.minibatch.groups.block import PROPOSALS, OfClass
+from pymc_sgld.minibatch.groups.choose import choose_factor
+from pymc_sgld.minibatch.groups.conditional import Conditional
+from pymc_sgld.minibatch.groups.find import Search
 from pymc_sgld.minibatch.groups.groups import Groups
 from pymc_sgld.minibatch.position import Inputs
 from pymc_sgld.minibatch.selection import rules  # noqa: F401  registers them
@@ -44,30 +46,17 @@ class Minibatcher:
 
     Parameters
     ----------
-    model : Model
-        It is not changed.
     vars : sequence of Variable
         Value variables that form the position, in this order.
     point : dict
         A point of the model where its density is finite; gives the shapes.
-    potentials : dict, optional
-        ``"prior"`` or ``"rows"`` for each potential.
-    full : collection of str
-        Names of observed variables to evaluate in full.
     sources : dict, optional
         Where the rows of data are read from, for data of which the model has a few only.
     marginalize : collection of str or bool, optional
         Effects of groups to integrate out, by name; None where that helps.
-    backend : Backend
-        What compiles functions of the effects of groups.
     read : bool
         Whether to sort rows of sources by groups and to search modes of effects, which reads all of
         them; else the densities can be described, and not evaluated.
-
-    Raises
-    ------
-    DataError
-        If the density is not finite at the point, with the variable and the row.
     """
 
     def __init__(
@@ -120,13 +109,19 @@ class Minibatcher:
 
     def _settle(self, groups: Groups, backend: Backend) -> None:
         """Search the modes of the effects, and see whether these are normal."""
-        values, effects = self.inputs.values, set(groups.variables)
+        values = self.inputs.values
         groups.start_from(values)
-        others = [values[v] for v in self.inputs.others.values() if v not in effects]
+        others = [values[other] for other in self.others.values()]
         self.effects = self.conditional(backend)
         self.effects.settle(values[self.inputs.position], others, near=_NEAR)
         if self.effects.normal:
             groups.use_nodes(1)
+
+    @property
+    def others(self) -> dict[str, Variable]:
+        """Inputs for the variables that the step does not move, but for effects of groups."""
+        effects = self.groups.variables if self.groups is not None else []
+        return {name: other for name, other in self.inputs.others.items() if other not in effects}
 
     @property
     def parents(self) -> dict[str, set[str]]:
@@ -141,21 +136,12 @@ class Minibatcher:
         return found
 
     def check_sources(self) -> None:
-        """Read all rows of the sources once, to see whether the density is finite in each.
-
-        Raises
-        ------
-        DataError
-            If it is not, with the variable and the row.
-        """
+        """Read all rows of the sources once, to see whether the density is finite in each."""
         if any(term.streamed for term in self.terms):
             check_rows(self.blocks(BLOCK), self.inputs.values)
 
-    def tables(self, batch_size: int | None) -> Tables:
+    def tables(self, batch_size: int | None, block: int | None = None) -> Tables:
         """Return the terms in their tables of rows, refused ones among them."""
-        return self._tables(batch_size)
-
-    def _tables(self, batch_size: int | None, block: int | None = None) -> Tables:
         names = self.inputs.names
         placed = self._potentials, self._full
         return Tables(self.terms, self.fixed, names, batch_size, *placed, self.groups, block)
@@ -163,7 +149,7 @@ class Minibatcher:
     def blocks(self, rows: int) -> LogDensity:
         """Return the log density for blocks of at most that many rows."""
         largest = self.largest
-        return self._density(self._tables(min(rows, largest) if largest else None, rows))
+        return self._density(self.tables(min(rows, largest) if largest else None, rows))
 
     @property
     def largest(self) -> int:
@@ -182,13 +168,6 @@ class Minibatcher:
         audit : bool or None
             Whether to compare the batches of an epoch with the full data; None for yes if it is
             cheap. The rows of one batch are always compared.
-
-        Raises
-        ------
-        MinibatchError
-            If the model cannot be minibatched, with the reason.
-        SettingError
-            For an argument that does not fit the model.
         """
         tables = self.tables(batch_size)
         density = self._density(tables)
@@ -202,7 +181,7 @@ class Minibatcher:
     def conditional(self, backend: Backend) -> Conditional:
         """Return the effects of the groups given the other variables."""
         assert self.groups is not None
-        tables = self._tables(None, BLOCK)
+        tables = self.tables(None, BLOCK)
         graphs: list[Variable] = []
         effects = []
         for term in tables.group_terms.values():
@@ -214,7 +193,7 @@ class Minibatcher:
             graphs += [*term.derivatives(one), term.joint(many, PROPOSALS)]
         graphs, whole = _take_out_data(graphs, self.fixed, set(ancestors(self.inputs.pieces)))
         own = [placement for placement in tables.placements if placement.key in tables.group_terms]
-        density = self._assemble(tables, own)  # other terms may be refused
+        density = self._assemble(tables, own, simplify=False)  # other terms may be refused
         density = replace(density, whole=whole)
         for source in (source for table in density.tables for source in table.sources):
             if isinstance(source, Grouped):
@@ -245,72 +224,57 @@ class Minibatcher:
                 "pymc_sgld.minibatch.report(model) lists them."
             )
         # derivatives by the effects are a part of the log-likelihood of groups
-        simplify = self.groups is not None
-        return self._assemble(tables, tables.placements, simplify)
+        return self._assemble(tables, tables.placements, simplify=self.groups is not None)
 
     def _assemble(
-        self, tables: Tables, placements: Sequence[Placement], simplify: bool = False
+        self, tables: Tables, placements: Sequence[Placement], simplify: bool
     ) -> LogDensity:
-        effects = self.groups.variables if self.groups is not None else []
-        return _assemble(self.inputs, self.fixed, tables, placements, effects, simplify)
-
-
-def _assemble(
-    inputs: Inputs,
-    fixed: FixedValues,
-    tables: Tables,
-    placements: Sequence[Placement],
-    effects: Collection[Variable],
-    simplify: bool,
-) -> LogDensity:
-    """Put terms together: the prior, and a sum over each table of rows.
-
-    ``effects`` are integrated out: no inputs. Long graphs are worth to ``simplify``.
-    """
-    dtype = inputs.position.dtype
-    by_key: dict[object, list[Placement]] = {}
-    for placement in placements:
-        by_key.setdefault(placement.key, []).append(placement)
-    prior = [placement.graph for placement in by_key.pop(None, [])]
-    likelihoods = [placement for members in by_key.values() for placement in members]
-    conditions = {
-        p.term.name: [c for c in p.conditions if not fixed.is_fixed(c)] for p in placements
-    }
-    graphs = [
-        total(prior, dtype),
-        *[_unscaled(placement) for placement in likelihoods],
-        *[condition for of_term in conditions.values() for condition in of_term],
-    ]
-    outputs, whole = _take_out_data(graphs, fixed, set(ancestors(inputs.pieces)))
-    if simplify:
-        outputs = simplified(outputs, inputs.pieces)
-    log_prior, *rest = outputs
-    graph_of = dict(zip(likelihoods, rest, strict=False))
-    remaining = iter(rest[len(likelihoods) :])
-    return LogDensity(
-        position=inputs.position,
-        pieces=inputs.pieces,
-        coordinates=tuple(inputs.coordinates),
-        others={name: other for name, other in inputs.others.items() if other not in effects},
-        log_prior=log_prior,
-        tables=tuple(
-            Table(
-                likelihoods={p.term.name: graph_of[p] for p in members},
-                total_size=members[0].total_size,
-                batch_size=members[0].batch_size,
-                data=list(tables.data_of(key)),
-                rows_each=members[0].rows_each,
-                members=tables.members_of(key),
-            )
-            for key, members in by_key.items()
-        ),
-        conditions={
-            name: [next(remaining) for _ in of_term] for name, of_term in conditions.items()
-        },
-        whole=whole,
-        sources=fixed.sources,
-        batch_size=min(tables.batch_size, tables.largest),
-    )
+        """Put terms together: the prior, and a sum over each table of rows."""
+        inputs, fixed = self.inputs, self.fixed
+        dtype = inputs.position.dtype
+        by_key: dict[object, list[Placement]] = {}
+        for placement in placements:
+            by_key.setdefault(placement.key, []).append(placement)
+        prior = [placement.graph for placement in by_key.pop(None, [])]
+        likelihoods = [placement for members in by_key.values() for placement in members]
+        conditions = {
+            p.term.name: [c for c in p.conditions if not fixed.is_fixed(c)] for p in placements
+        }
+        graphs = [
+            total(prior, dtype),
+            *[_unscaled(placement) for placement in likelihoods],
+            *[condition for of_term in conditions.values() for condition in of_term],
+        ]
+        outputs, whole = _take_out_data(graphs, fixed, set(ancestors(inputs.pieces)))
+        if simplify:
+            outputs = simplified(outputs, inputs.pieces)
+        log_prior, *rest = outputs
+        graph_of = dict(zip(likelihoods, rest, strict=False))
+        remaining = iter(rest[len(likelihoods) :])
+        return LogDensity(
+            position=inputs.position,
+            pieces=inputs.pieces,
+            coordinates=tuple(inputs.coordinates),
+            others=self.others,
+            log_prior=log_prior,
+            tables=tuple(
+                Table(
+                    likelihoods={p.term.name: graph_of[p] for p in members},
+                    total_size=members[0].total_size,
+                    batch_size=members[0].batch_size,
+                    data=list(tables.data_of(key)),
+                    rows_each=members[0].rows_each,
+                    members=tables.members_of(key),
+                )
+                for key, members in by_key.items()
+            ),
+            conditions={
+                name: [next(remaining) for _ in of_term] for name, of_term in conditions.items()
+            },
+            whole=whole,
+            sources=fixed.sources,
+            batch_size=min(tables.batch_size, tables.largest),
+        )
 
 
 def _unscaled(placement: Placement) -> Variable:

@@ -24,34 +24,19 @@ NEWTON = 2  # steps to the modes of effects at least, where all rows are evaluat
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """What becomes of one term.
-
-    Attributes
-    ----------
-    term : Term
-        The term.
-    graph : TensorVariable
-        Its elementwise log density, for the rows of a batch.
-    conditions : tuple of TensorVariable
-        Its conditions, likewise.
-    key : hashable or None
-        The same for terms that share the rows of a batch; None for a part of the prior.
-    total_size, batch_size : int
-        Rows of the data, and of a batch.
-    rows_each : float
-        Rows of the data that one of these has: more than one where it is a group.
-    refusal : MinibatchError or None
-        Why it cannot be minibatched.
-    """
+    """What becomes of one term."""
 
     term: Term
-    graph: Variable
-    conditions: tuple[Variable, ...] = ()
+    graph: Variable  # its elementwise log density, for the rows of a batch
+    conditions: tuple[Variable, ...] = ()  # its conditions, likewise
+    # the same for terms that share the rows of a batch; None for a part of the prior
     key: Hashable = None
+    # rows of the data, and of a batch
     total_size: int = 0
     batch_size: int = 0
+    # rows of the data that one of these has: more than one where it is a group
     rows_each: float = 1.0
-    refusal: MinibatchError | None = None
+    refusal: MinibatchError | None = None  # why it cannot be minibatched
 
 
 class Tables:
@@ -62,28 +47,13 @@ class Tables:
 
     Parameters
     ----------
-    terms : sequence of Term
-        The terms of the log density, evaluated.
-    fixed : FixedValues
-        The data.
-    parameters : dict
-        Variables at which the position enters, with their names.
     batch_size : int or None
         Rows of a batch; a table of fewer rows is read in full.
-    potentials : dict
-        ``"prior"`` or ``"rows"`` for each potential.
-    full : collection of str
-        Names of observed variables that are evaluated in full.
     groups : Groups, optional
         Those whose effects are integrated out: each is a row of a table.
     block : int, optional
         Rows of the data that a batch of each class of groups is to have, about; by default all of
         them have ``batch_size`` together, each class the same share of its groups.
-
-    Raises
-    ------
-    SettingError
-        For an argument that does not fit the model.
     """
 
     def __init__(

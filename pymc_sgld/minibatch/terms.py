@@ -29,42 +29,20 @@ from pymc_sgld.sources.source import Source
 
 @dataclass(eq=False)
 class Term:
-    """A term of the log density, elementwise, on all the data.
+    """A term of the log density, elementwise, on all the data."""
 
-    Attributes
-    ----------
-    name : str
-        Of the random variable or potential.
-    kind : {"free", "potential", "observed"}
-        What it is in the model.
-    graph : TensorVariable
-        The elementwise log density, without its parameter checks.
-    conditions : list of TensorVariable
-        Boolean tensors: where an entry is false the density is zero.
-    reference : TensorVariable
-        The elementwise log density as PyMC gives it, a graph of the value variables, and of the
-        rows of a template in the precision of their source.
-    declared : list of Declared
-        The calls of ``pm.Minibatch`` that it takes its rows from.
-    total_size : bool
-        Whether the model scales it by a ``total_size`` of its rows.
-    streamed : list of Streamed
-        The data with a source that it reads.
-    rows : int
-        Rows of the data of an observed variable, or of its sources.
-    value : ndarray
-        What PyMC's own graph of it gives at the initial point, on all rows.
-    """
-
-    name: str
-    kind: str
-    graph: Variable
-    conditions: list[Variable]
+    name: str  # of the random variable or potential
+    kind: str  # "free", "potential" or "observed"
+    graph: Variable  # the elementwise log density, without its parameter checks
+    conditions: list[Variable]  # boolean tensors: where an entry is false the density is zero
+    # the elementwise log density as PyMC gives it, a graph of the value variables, and of the rows
+    # of a template in the precision of their source
     reference: Variable
-    declared: list[Declared]
-    total_size: bool
-    streamed: list[Streamed]
-    rows: int = 0
+    declared: list[Declared]  # the calls of ``pm.Minibatch`` that it takes its rows from
+    total_size: bool  # whether the model scales it by a ``total_size`` of its rows
+    streamed: list[Streamed]  # the data with a source that it reads
+    rows: int = 0  # rows of the data of an observed variable, or of its sources
+    # what PyMC's own graph of it gives at the initial point, on all rows
     value: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
 
 

@@ -16,18 +16,7 @@ from pymc_sgld.sources.source import Computed, Sliced, Source, Stored, is_comput
 
 
 def bind(data: Any) -> dict[str, Source]:
-    """Return a source for each name.
-
-    Raises
-    ------
-    SettingError
-        For something that is no source.
-
-    Warns
-    -----
-    SGLDWarning
-        Where some of the rows are not stored.
-    """
+    """Return a source for each name."""
     if data is None:
         return {}
     if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):

@@ -28,20 +28,13 @@ class GroupOrder:
 
     Parameters
     ----------
-    levels : ndarray of int, shape (rows,)
-        The group of each row.
     groups : ndarray of int, shape (groups,)
         All groups, in the order that their rows are to have: a random one, unless the rows are
         stored in it.
     counts : ndarray, shape (groups,)
         How many rows each has, in the same order.
-    in_place : bool
-        Whether the rows are stored in this order.
 
-    Attributes
-    ----------
-    first : Source, shape (groups + 1,)
-        Where the rows of each group begin, and where all of them end.
+    ``first``, shape (groups + 1,): where the rows of each group begin, and where all of them end.
     """
 
     def __init__(
@@ -53,13 +46,7 @@ class GroupOrder:
         self._found: dict[Source, Source] = {}
 
     def of(self, source: Source) -> Source:
-        """Return the rows of a source in this order: itself, or a sorted copy.
-
-        Raises
-        ------
-        DataError
-            If the disk has no room for the copy.
-        """
+        """Return the rows of a source in this order: itself, or a sorted copy."""
         if self.in_place:
             return source
         if source not in self._found:
@@ -117,10 +104,6 @@ class Grouped(Source):
 
     Parameters
     ----------
-    source : Source
-        The rows.
-    order : GroupOrder
-        Their order.
     begin : int
         The first group in this order.
     groups, longest : int
@@ -162,15 +145,6 @@ def places_of(first: np.ndarray, counts: np.ndarray, longest: int) -> np.ndarray
     """Return where the rows of groups are, shape (groups, longest), in rows sorted by group.
 
     What a group lacks is its first row. Of one without rows, it is where its first would be.
-
-    Parameters
-    ----------
-    first : ndarray, shape (groups,)
-        Where the rows of each group begin.
-    counts : ndarray, shape (groups,)
-        How many it has.
-    longest : int
-        How many the largest has.
     """
     within = np.arange(longest)
     return first[:, None] + np.where(within < counts[:, None], within, 0)

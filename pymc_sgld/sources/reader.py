@@ -24,13 +24,7 @@ MOST_BYTES = 2**30  # of a window
 
 
 def window_order(sources: Sequence[Source], batch_size: int) -> WindowOrder:
-    """Return the order for sources that are read together.
-
-    Raises
-    ------
-    SettingError
-        If their chunks are too large for a window of them to be in memory.
-    """
+    """Return the order for sources that are read together."""
     rows = len(sources[0])
     row_bytes = max(1, sum(source.row_bytes for source in sources))
     chunk = max(source.chunk for source in sources)
@@ -100,13 +94,6 @@ class Reader:
     It keeps the window that a chain is in and the one after it, for a chain and its coupled
     chain. There is never more than one thread for each, and it ends when its window is read:
     nothing has to be closed.
-
-    Parameters
-    ----------
-    sources : sequence of Source
-        Of equally many rows.
-    order : WindowOrder
-        The order.
     """
 
     def __init__(self, sources: Sequence[Source], order: WindowOrder) -> None:
@@ -116,13 +103,7 @@ class Reader:
         self._process = os.getpid()
 
     def rows(self, reads: WindowReads) -> list[np.ndarray]:
-        """Return the rows that updates read, of each source, shape (k * batch_size, ...).
-
-        Raises
-        ------
-        DataError
-            If they cannot be read, with the name and the rows.
-        """
+        """Return the rows that updates read, of each source, shape (k * batch_size, ...)."""
         if self._process != os.getpid():  # no thread outlives a fork
             self._streams, self._used, self._process = {}, False, os.getpid()
         seed, size = reads.seed, self._order.batch_size

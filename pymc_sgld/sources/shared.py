@@ -40,17 +40,8 @@ class Shared:
     It lives as long as this object and those that were unpickled from it. It has to be unpickled
     while the process that pickled it lives.
 
-    Parameters
-    ----------
-    shape : tuple of int
-    dtype : dtype
-    folder : str, optional
-        Where to put the data into a file, for more of them than fit into memory.
-
-    Attributes
-    ----------
-    array : ndarray
-        To be written by its maker only.
+    ``folder``: where to put the data into a file, for more of them than fit into memory.
+    ``array``: to be written by its maker only.
 
     Examples
     --------

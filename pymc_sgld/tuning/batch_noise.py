@@ -33,14 +33,8 @@ class BatchGradients:
     ----------
     data : FullData
         The log density, for blocks that are as long as a batch.
-    gradient : str
-        Name of the estimate.
     center : Center or None
         Where it expands.
-    others : sequence of ndarray
-        Values of the variables that the step does not move.
-    batching : str
-        How batches are drawn.
     in_blocks : bool
         Whether a batch of a source is a block of it: rows that follow each other, at random.
     """
@@ -170,11 +164,8 @@ def noise_samples(
 ) -> list[np.ndarray]:
     """Return errors of an estimate at positions of a Gaussian, shape (samples, d).
 
-    Returns
-    -------
-    list of two ndarray, shape (samples, d)
-        From two halves of the positions, independent of each other. The sum of their squares, and
-        not the mean, estimates the covariance.
+    From two halves of the positions, independent of each other. The sum of their squares, and not
+    the mean, estimates the covariance.
     """
     rng = np.random.default_rng(_SEED)
     size = len(gaussian.mean)
@@ -210,19 +201,6 @@ def bends(gradients: BatchGradients, gaussian: Gaussian, matrix: Preconditioner)
     return np.array([np.mean(half or [none], axis=0) for half in halves])
 
 
-def noise_covariances(
-    gradients: BatchGradients, gaussian: Gaussian, positions: int = POSITIONS
-) -> np.ndarray:
-    """Return the covariance of an estimate, averaged over positions of a Gaussian.
-
-    Returns
-    -------
-    ndarray, shape (2, d, d)
-        From two halves of the positions, independent of each other.
-    """
-    return np.array([half.T @ half for half in noise_samples(gradients, gaussian, positions)])
-
-
 def missing_in_batches(
     data: FullData,
     gradients: BatchGradients,
@@ -234,19 +212,15 @@ def missing_in_batches(
 
     They are compared where the gradient of all rows is known, or else at positions of the Gaussian.
 
-    Returns
-    -------
-    ndarray, shape (d,)
-        Root mean squares over positions, in posterior standard deviations: of a coordinate that
-        depends on rows in none of the batches, about the share of its precision in these rows.
+    Root mean squares over positions, in posterior standard deviations: of a coordinate that depends
+    on rows in none of the batches, about the share of its precision in these rows.
     """
-    shape, unit = gaussian.shape, np.sqrt(gaussian.shape.variances)
-    misses, errors = np.zeros((2, len(unit)))
+    misses, errors = np.zeros((2, len(gaussian.mean)))
     with np.errstate(all="ignore"):
         known = gaussian.known or _known(data, gaussian, others)
         for position, full in known:
             estimates = gradients(position, batches * _COMPARED // len(known))
-            apart = shape.unwhiten(shape.whiten_gradient(estimates - full)) / unit
+            apart = gaussian.moves(estimates - full)
             misses += apart.mean(axis=0) ** 2 / len(known)
             errors += apart.var(axis=0, ddof=1) / len(apart) / len(known)
     beyond = np.where(misses > _BEYOND * errors, misses, 0)

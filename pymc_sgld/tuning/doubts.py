@@ -31,26 +31,7 @@ def doubts_about(
     parents: Collection[str],
     asked: Asked,
 ) -> list[Message]:
-    """Return why no chain is to be trusted, if there is a reason, and warn of it.
-
-    Parameters
-    ----------
-    gaussian : Gaussian
-        What was found.
-    coordinates : sequence of Coordinates
-        The variables in the position.
-    search : Search
-        Where the search began.
-    parents : collection of str
-        Variables that the priors of others depend on.
-    asked : Asked
-        It has the dynamics: with an accept step a poor Gaussian costs time, and no trust.
-
-    Warns
-    -----
-    SGLDWarning
-        With the reason.
-    """
+    """Return why no chain is to be trusted, if there is a reason, and warn of it."""
     if search.center is not None:  # the user's own: the draws will tell
         return []
     text = _collapse(gaussian, coordinates, search, parents) or _misfit(gaussian, asked)

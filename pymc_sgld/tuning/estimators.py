@@ -40,21 +40,7 @@ _MISSING = 0.1  # of a gradient, in posterior standard deviations, that batches 
 
 
 class EstimatorNoise:
-    """Measures the noise of estimators around the center.
-
-    Parameters
-    ----------
-    data : FullData
-        The log density of all rows.
-    gaussian : Gaussian
-        The posterior.
-    asked : Asked
-        What the user asked for.
-    search : Search
-        It has the values of other variables, and the names of the coordinates.
-    preconditioner : Preconditioner
-        ``M``.
-    """
+    """Measures the noise of estimators around the center."""
 
     def __init__(
         self,
@@ -124,10 +110,7 @@ class EstimatorNoise:
         here with the same pairs of random points for both. A little noise in each of many
         effects adds up to much in what all of them have in common.
 
-        Returns
-        -------
-        float
-            In posterior standard deviations.
+        In posterior standard deviations.
         """
         gaussian, shape = self._gaussian, self._gaussian.shape
         z = np.random.default_rng(_SEED).standard_normal((_PAIRS, len(gaussian.mean)))
@@ -145,8 +128,7 @@ class EstimatorNoise:
             return np.mean([curvature.gradient(place) for place in places], axis=0)
 
         with np.errstate(all="ignore"):
-            found = mean_gradient(wider) - mean_gradient(exact)
-            moved = shape.unwhiten(shape.whiten_gradient(found)) / np.sqrt(shape.variances)
+            moved = gaussian.moves(mean_gradient(wider) - mean_gradient(exact))
         return float(np.nan_to_num(np.abs(moved)).max())
 
     def steady_step(
@@ -171,8 +153,6 @@ class EstimatorNoise:
 
         Parameters
         ----------
-        gradient, density
-            The estimate and its batches.
         rate : float
             ``r``, an eigenvalue of ``M P``.
         tolerance : float
@@ -201,11 +181,9 @@ class EstimatorNoise:
         """
         measured = self._noise_of(gradient, density)[1]
         if gradient not in self._drifts:
-            shape, batches = self._gaussian.shape, self._gradients(gradient, measured)
+            batches = self._gradients(gradient, measured)
             found = bends(batches, self._gaussian, self._preconditioner)
-            moved = np.nan_to_num(
-                shape.unwhiten(shape.whiten_gradient(found)) / np.sqrt(shape.variances) / 4
-            )
+            moved = np.nan_to_num(self._gaussian.moves(found) / 4)
             # the coordinate that is the worst in one half is judged by the other
             worst = np.argmax(np.abs(moved), axis=1)
             judged = [np.sign(moved[i, k]) * moved[1 - i, k] for i, k in enumerate(worst)]

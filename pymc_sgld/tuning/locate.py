@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -24,43 +23,13 @@ def locate(
     """Return the log density of all rows, and the Gaussian that is closest to the posterior.
 
     Where effects of groups are integrated out, the density has the nodes that its posterior needs.
-
-    Parameters
-    ----------
-    rows : Minibatcher
-        The model.
-    data : FullData
-        Its log density so far.
-    block : int
-        Rows that are evaluated at once.
-    backend : Backend
-        What compiles it.
-    search : Search
-        Where to begin.
-    sampler : str
-        What the user called, for messages.
     """
     above = rows.parents
     top = {name for name in set().union(*above.values()) if not above.get(name)}
     gaussian = approximate(data, search, top)
-    if rows.effects is None:
+    if rows.groups is None or rows.effects is None:
         return data, gaussian
-    return _with_nodes(rows, data, block, backend, gaussian, search, top, sampler)
-
-
-def _with_nodes(
-    rows: Minibatcher,
-    data: FullData,
-    block: int,
-    backend: Backend,
-    gaussian: Gaussian,
-    search: Search,
-    top: Collection[str],
-    sampler: str,
-) -> tuple[FullData, Gaussian]:
-    """Return the log density with nodes for its posterior, and that, which they may have moved."""
-    assert rows.groups is not None
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS):  # other nodes may have moved the posterior
         before = _slopes(data, gaussian, search)
         count, newton = settle_nodes(rows, gaussian, search.others, sampler)
         more = count > rows.groups.nodes_each or newton > rows.groups.newton

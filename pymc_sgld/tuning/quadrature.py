@@ -97,11 +97,6 @@ def settle_nodes(
     ------
     PoorIntegral
         Where the largest number is not enough, for effects that nobody asked to integrate out.
-
-    Warns
-    -----
-    SGLDWarning
-        Where it is not enough for those that were asked for.
     """
     groups, conditional = rows.groups, rows.effects
     assert groups is not None and conditional is not None

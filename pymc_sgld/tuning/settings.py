@@ -20,36 +20,16 @@ from pymc_sgld.tuning.posterior.variational import Gaussian
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asked for, by name or by default.
+    """What the user asked for, by name or by default."""
 
-    Attributes
-    ----------
-    gradient : str
-        An estimator.
-    preconditioner : str or array
-        ``M``.
-    batching : str
-        How batches are drawn.
-    dynamics : Dynamics
-        The update.
-    bias_target : float
-        Tolerated relative inflation of the variance.
-    backend : Backend
-        What runs the updates, and what takes long before them.
-    sampler : str
-        As the user calls it.
-    subtract_noise : bool
-        Whether the noise of gradients is to be known.
-    """
-
-    gradient: str
-    preconditioner: Any
-    batching: str
-    dynamics: Dynamics
-    bias_target: float
-    backend: Backend
-    sampler: str = "SGLD"
-    subtract_noise: bool = False
+    gradient: str  # an estimator
+    preconditioner: Any  # ``M``
+    batching: str  # how batches are drawn
+    dynamics: Dynamics  # the update
+    bias_target: float  # tolerated relative inflation of the variance
+    backend: Backend  # what runs the updates, and what takes long before them
+    sampler: str = "SGLD"  # as the user calls it
+    subtract_noise: bool = False  # whether the noise of gradients is to be known
 
     @property
     def by_laplace(self) -> bool:
@@ -59,58 +39,28 @@ class Asked:
 
 @dataclass(frozen=True)
 class Search:
-    """Where to look for the posterior.
+    """Where to look for the posterior."""
 
-    Attributes
-    ----------
-    start : ndarray, shape (d,)
-        Where the search begins.
-    others : list of ndarray
-        Values of the variables that the step does not move.
-    center : ndarray, shape (d,), or None
-        The point that takes the place of a search.
-    names : list of str
-        Of the coordinates.
-    """
-
-    start: np.ndarray
-    others: list[np.ndarray]
-    center: np.ndarray | None
-    names: list[str]
+    start: np.ndarray  # shape (d,): where the search begins
+    others: list[np.ndarray]  # values of the variables that the step does not move
+    center: np.ndarray | None  # shape (d,): the point that takes the place of a search
+    names: list[str]  # of the coordinates
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a step runs with.
+    """What a step runs with."""
 
-    Attributes
-    ----------
-    density : LogDensity
-        With batches of the size that was chosen.
-    gradient : str
-    estimate : Estimate
-    preconditioner : Preconditioner
-    gaussian : Gaussian or None
-        The posterior, as far as it is known before sampling.
-    step_size : float
-        For the bias target.
-    updates_apart : int
-        Updates after which draws are nearly independent at that step size.
-    prediction : GaussianLaw or None
-        Of the bias, where ``M`` is not the covariance of the posterior.
-    doubts : sequence of Message
-        Why no chain is to be trusted, if there is a reason.
-    errors : sequence of ndarray, shape (samples, d)
-        Of gradients, where their noise is to be known: the sum of their squares is its covariance.
-    """
-
-    density: LogDensity
+    density: LogDensity  # with batches of the size that was chosen
     gradient: str
     estimate: Estimate
     preconditioner: Preconditioner
-    gaussian: Gaussian | None = None
-    step_size: float = np.nan
-    updates_apart: int = 1
+    gaussian: Gaussian | None = None  # the posterior, as far as it is known before sampling
+    step_size: float = np.nan  # for the bias target
+    updates_apart: int = 1  # updates after which draws are nearly independent at that step size
+    # of the bias, where ``M`` is not the covariance of the posterior
     prediction: GaussianLaw | None = None
-    doubts: Sequence[Message] = ()
+    doubts: Sequence[Message] = ()  # why no chain is to be trusted, if there is a reason
+    # shape (samples, d): of gradients, where their noise is to be known: the sum of their squares
+    # is its covariance
     errors: Sequence[np.ndarray] = ()

@@ -57,27 +57,12 @@ def check_order(
 
     Parameters
     ----------
-    rows : Minibatcher
-        The model.
-    density : LogDensity
-        With the batches that are used.
-    gradient : str
-        Name of the estimate of the gradient.
-    center : Center or None
-        Where it expands.
-    others : sequence of ndarray
-        Values of the variables that the step does not move.
     around : Gaussian or ndarray, shape (d,)
         The posterior; or a point, where it is not known. There the noise of a block is compared
         with that of random rows, of which any step size was chosen to bear some.
     asked : Asked
         It has the tolerated relative inflation of the variance; half of it is what the order may
         have.
-
-    Warns
-    -----
-    SGLDWarning
-        With what it does, and what to do.
     """
     for table in density.tables:
         if table.full or not table.sources or any(s.is_shuffled for s in table.sources):
@@ -109,12 +94,9 @@ def check_order(
 def excess(blocks: list[np.ndarray], random: list[np.ndarray]) -> float:
     """Return the greatest eigenvalue of ``B - R``, or zero where it may be chance.
 
-    Parameters
-    ----------
-    blocks, random : list of two ndarray, shape (samples, d)
-        Of each covariance two independent samples, the sum of whose squares estimates it. The
-        direction that is the worst of one is judged by the other: the greatest eigenvalue of a
-        measured matrix is too great.
+    ``blocks``, ``random``, shape (samples, d): of each covariance two independent samples, the sum
+    of whose squares estimates it. The direction that is the worst of one is judged by the other:
+    the greatest eigenvalue of a measured matrix is too great.
     """
     found, errors = np.zeros((2, 2))
     for i in range(2):

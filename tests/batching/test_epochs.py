@@ -4,8 +4,7 @@ import numpy as np
 import pymc as pm
 import pytest
 
-from pymc_sgld import SettingError
-from pymc_sgld.batching.epochs import MIN_BLOCKS, ORDERS, Reshuffle, make_order
+from pymc_sgld.batching.epochs import MIN_BLOCKS, Reshuffle, make_order
 from tests.graphs import mean_gradient, updates_of
 
 
@@ -112,9 +111,3 @@ def test_an_epoch_of_gradients_is_the_full_gradient(rows, size):
     # as many epochs as rows in a batch: no ragged end
     found = mean_gradient(updates_of(model, size), position, rows)
     np.testing.assert_allclose(found, full, rtol=1e-10)
-
-
-def test_unknown_name():
-    with pytest.raises(SettingError, match='"reshuffle", "with_replacement"'):
-        make_order("shuffle", 10, 2)
-    assert list(ORDERS) == ["reshuffle", "with_replacement", "without_replacement"]

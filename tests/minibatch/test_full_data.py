@@ -5,16 +5,10 @@ import pymc as pm
 import pytest
 
 from pymc_sgld.minibatch import full_data
-from pymc_sgld.minibatch.blocks import sum_over_blocks
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 
 ROWS = 997
-
-
-def backwards(function, blocks):
-    """Evaluate the last block first, and give the results in the order of the blocks."""
-    return reversed([function(block) for block in reversed(list(blocks))])
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +22,6 @@ def rows():
         pm.Normal("y", beta[0] + beta[1] * x, sigma, observed=y)
         pm.Poisson("counts", pm.math.exp(beta[0]), observed=counts)
     return Minibatcher(model, model.value_vars, model.initial_point())
-
-
-def test_the_sum_does_not_depend_on_the_order_of_evaluation(rows):
-    """To the last bit: it is added up in the order of the blocks."""
-    at = np.array([0.3, -0.2, 0.1])
-    one, other = (FullData(rows.blocks(64), map=each) for each in (map, backwards))
-    for found, again in zip(one.gradients(at, []), other.gradients(at, []), strict=True):
-        assert np.array_equal(found, again)
-    assert np.array_equal(one.hessians(at, []), other.hessians(at, []))
-    # it would fail for a sum in the order of evaluation
-    parts = [np.float64(x) for x in (1.0, 1e-16, -1.0, 1e-16)]
-    assert sum(backwards(lambda part: part, parts)) != sum(reversed(parts))
-    assert sum_over_blocks(parts, lambda part: part, backwards) == sum(parts)
 
 
 def test_the_prior_counts_once_and_every_row_once(rows):

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from pymc_sgld.diagnostics.comparison.permutation_test import (
     MOST_DRAWS,
     MOST_PARAMETERS,
-    evenly_spaced,
     permutation_test,
 )
-from pymc_sgld.diagnostics.matching import Match, Parameter
+from pymc_sgld.diagnostics.matching import Match, Parameter, evenly_spaced
 from pymc_sgld.tolerance import FALSE_ALARMS, FEWEST_INDEPENDENT
 
 SPACING = 2.0
@@ -37,15 +36,7 @@ class Joint(NamedTuple):
 
 
 def compare_jointly(match: Match, table: pd.DataFrame) -> Joint | None:
-    """Test whether two runs have one joint distribution; None where there is nothing to test.
-
-    Parameters
-    ----------
-    match : Match
-        The draws.
-    table : DataFrame
-        What was found of each parameter, in the same order.
-    """
+    """Test whether two runs have one joint distribution; None where there is nothing to test."""
     places = np.flatnonzero(usable(table))
     if len(places) > MOST_PARAMETERS:
         places = places[np.linspace(0, len(places) - 1, MOST_PARAMETERS).astype(int)]
@@ -54,9 +45,7 @@ def compare_jointly(match: Match, table: pd.DataFrame) -> Joint | None:
     if len(parameters) < 2 or min(sizes) < FEWEST_INDEPENDENT:
         return None
     draws, reference = (
-        np.column_stack(
-            [evenly_spaced(np.asarray(getattr(one, field)), size) for one in parameters]
-        )
+        np.column_stack([thinned(np.asarray(getattr(one, field)), size) for one in parameters])
         for field, size in zip(("draws", "reference"), sizes, strict=True)
     )
     if any(np.ptp(values, axis=0).min() == 0 for values in (draws, reference)):
@@ -88,6 +77,12 @@ def independent_draws(table: pd.DataFrame, prefix: str) -> int:
     """Return how many draws of one run are nearly independent in every parameter."""
     least = table[[f"{prefix}ess_bulk", f"{prefix}ess_sd"]].min(axis=None)
     return int(min(least / SPACING, MOST_DRAWS)) if np.isfinite(least) else 0
+
+
+def thinned(draws: NDArray, size: int) -> NDArray:
+    """Return about so many draws of one parameter, evenly spaced in every chain, shape (n,)."""
+    chains, length = draws.shape
+    return draws[:, evenly_spaced(length, max(size // chains, 1))].ravel()
 
 
 def align(draws: NDArray[np.floating], parameters: list[Parameter]) -> NDArray[np.floating]:

@@ -67,27 +67,12 @@ def compare_draws(
     of one distribution is on average, for the bulk effective sample sizes :math:`n, n_r` and, by
     the central limit theorem, many draws.
 
-    Parameters
-    ----------
-    draws, reference : array_like of shape (chain, draw)
-        Numbers, integers or booleans; the two may differ in chains and in draws.
-    tolerance : Tolerance, optional
-        What counts as agreement.
-
-    Returns
-    -------
-    Comparison
-        The figures above; of both runs R-hat (NaN for a single chain) and the effective sample
-        sizes for the bulk and for the standard deviation; and ``agrees``: shift and ratio are
-        within the tolerance, and so is the error of the shift, so that it can tell. Draws that are
-        not finite never agree. A reference that is constant has no unit: the distances are NaN, and
-        ``agrees`` says whether both are the same constant. So it is with fewer than four draws a
-        chain.
+    A reference that is constant has no unit: the distances are NaN, and ``agrees`` says whether
+    both are the same constant. So it is with fewer than four draws a chain. Draws that are not
+    finite never agree.
 
     References
     ----------
-    Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), "Rank-normalization, folding, and
-    localization: an improved R-hat for assessing convergence of MCMC", Bayesian Analysis 16(2).
     del Barrio, Giné and Matrán (1999), "Central limit theorems for the Wasserstein distance between
     the empirical and the true distributions", Annals of Probability 27(2), theorem 1.1.
 

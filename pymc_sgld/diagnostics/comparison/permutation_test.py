@@ -47,19 +47,10 @@ def permutation_test(
     measured in standard deviations of its permutations, and the larger is compared with those of
     relabelled draws.
 
-    Parameters
-    ----------
-    draws, reference : ndarray of shape (n, d) and (m, d)
-        Independent draws, finite and not constant in any column.
-    permutations : int
-        Relabellings; the smallest p-value is 1 / (permutations + 1).
-    seed : int
-        Of the relabellings.
+    ``draws``, ``reference``, shape (n, d) and (m, d): independent draws, finite and not constant in
+    any column.
 
-    Returns
-    -------
-    Permutations
-        The p-value, and the energy over :math:`2 E|x - y|`: 0 for equal distributions, 1 at most.
+    The p-value, and the energy over :math:`2 E|x - y|`: 0 for equal distributions, 1 at most.
 
     References
     ----------
@@ -134,11 +125,3 @@ def whitened_products(values: Array) -> Array:
     return size * scipy.linalg.solve(
         products + size * ridge * np.eye(size), products, assume_a="pos"
     )
-
-
-def evenly_spaced(draws: Array, size: int) -> Array:
-    """Return about so many draws of one parameter, evenly spaced in every chain, shape (n,)."""
-    chains, length = draws.shape
-    per_chain = min(max(size // chains, 1), length)
-    places = ((np.arange(per_chain) + 0.5) * length / per_chain).astype(int)
-    return draws[:, places].ravel()

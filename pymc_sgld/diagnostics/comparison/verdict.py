@@ -24,23 +24,7 @@ def judge(
 ) -> Verdict:
     """Say whether two runs agree, where they differ most, and what to do about it.
 
-    Parameters
-    ----------
-    table : DataFrame
-        One row per parameter, the fields of `pymc_sgld.diagnostics.comparison.marginal.Comparison`.
-    match : Match
-        The draws that the rows were computed from, in the same order.
-    tolerance : Tolerance
-        What counts as agreement.
-    joint : Joint or None
-        What all parameters together show, if that was tested.
-    name_missing : bool
-        Whether to name the variables that only one of the runs has.
-
-    Returns
-    -------
-    Verdict
-        The doubts are those about the length of the runs: nothing is known to be wrong by them.
+    The doubts are those about the length of the runs: nothing is known to be wrong by them.
     """
     few = too_few(match)
     if few and not table["agrees"].all():

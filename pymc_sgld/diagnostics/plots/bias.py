@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from pymc_sgld.diagnostics.certificate.report import Certificate
-from pymc_sgld.diagnostics.plots.shared import colors_of, figure_arguments, load_backend, tidy
+from pymc_sgld.diagnostics.plots.shared import tidy, visible_colors
 from pymc_sgld.diagnostics.plots.short_labels import shortened
 from pymc_sgld.diagnostics.shown import MOST_ROWS
 from pymc_sgld.diagnostics.trust.report import TrustReport, by_parameter
@@ -37,7 +37,6 @@ PANELS = (
 def plot_bias(
     report: TrustReport | Certificate,
     *,
-    backend: str | None = None,
     figure_kwargs: Mapping[str, Any] | None = None,
 ) -> PlotCollection:
     """Plot how far the mean and the standard deviation of each parameter are off.
@@ -51,10 +50,8 @@ def plot_bias(
     ----------
     report : TrustReport or Certificate
         What :func:`~pymc_sgld.diagnose` or :func:`~pymc_sgld.certify` returns of a run.
-    backend : str, optional
-        As for the plots of ArviZ, by default ``arviz.rcParams["plot.backend"]``.
     figure_kwargs : mapping, optional
-        Passed to the function of the backend that makes the figure, such as ``figsize`` in inches.
+        Passed to :func:`matplotlib.pyplot.subplots`, such as ``figsize`` in inches.
 
     Returns
     -------
@@ -68,8 +65,6 @@ def plot_bias(
     ------
     SettingError
         If the report is none, or no bias was measured.
-    ImportError
-        If what the backend draws with is not installed.
 
     Examples
     --------
@@ -89,19 +84,20 @@ def plot_bias(
     1.0
     """
     table = bias_table(report)
-    name, draw = load_backend(backend, "plot_bias", "`diagnose`")
+    from arviz_plots.backend.matplotlib import core as draw
     from arviz_plots.plot_collection import PlotCollection
     from arviz_plots.visuals import line_x, scatter_x
 
-    (data, title), colors = as_dataset(table), colors_of(name)
+    (data, title), colors = as_dataset(table), visible_colors()
     count = data.sizes["parameter"]
     collection = PlotCollection.grid(
         data[["bias"]],
         cols=["column"],
-        backend=name,
+        backend="matplotlib",
         aes={"y": ["parameter"]},
         y=list(range(count))[::-1],  # the first one at the top
-        figure_kwargs=figure_arguments(name, (9, 1 + 0.28 * count), figure_kwargs),
+        figure_kwargs={"figsize": (9, 1 + 0.28 * count), "layout": "constrained"}
+        | dict(figure_kwargs or {}),
     )
     labels = shortened(data["parameter"].to_numpy().tolist(), LONGEST_LABEL)
     ticks = dict(zip(PANELS, (labels, [""] * count), strict=True))  # labels at the left only

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pymc_sgld.diagnostics.certificate.report import Certificate, draws_of
 from pymc_sgld.diagnostics.comparison.compare import compare_marginals
 from pymc_sgld.diagnostics.matching import Match, Parameter, match_posteriors
-from pymc_sgld.diagnostics.plots.shared import require_matplotlib
 from pymc_sgld.diagnostics.weights import has_varying_steps
 from pymc_sgld.errors import SettingError
 from pymc_sgld.tolerance import Tolerance
@@ -69,8 +68,6 @@ def plot_comparison(
     SettingError
         If the runs cannot be compared (see :func:`compare`), `var_names` names more than 20
         parameters, or `labels` are not two different names.
-    ImportError
-        If Matplotlib is not installed.
 
     Examples
     --------
@@ -83,7 +80,6 @@ def plot_comparison(
     >>> figure.viz["plot"].sizes["parameter"]
     2
     """
-    require_matplotlib("plot_comparison", "`compare`")
     from pymc_sgld.diagnostics.plots import panels
 
     if len(labels) != 2 or labels[0] == labels[1]:

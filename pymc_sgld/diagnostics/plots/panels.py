@@ -12,7 +12,7 @@ from arviz_stats.base.array import array_stats
 from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.matching import Parameter
-from pymc_sgld.diagnostics.plots.shared import colors_of, tidy
+from pymc_sgld.diagnostics.plots.shared import tidy, visible_colors
 from pymc_sgld.diagnostics.plots.short_labels import in_two_lines
 
 LINE_STYLES = ("-", "--")
@@ -29,7 +29,7 @@ def make_grid(
     parameters: Sequence[Parameter], labels: tuple[str, str], figure_kwargs: dict[str, Any]
 ) -> PlotCollection:
     """Make the empty panels, and map the run to colour, line style and overlay."""
-    colors = colors_of("matplotlib")
+    colors = visible_colors()
     figure_kwargs.setdefault("figsize", (10.0, 0.8 + 1.7 * len(parameters)))
     figure_kwargs.setdefault("width_ratios", [2, 3])
     figure_kwargs.setdefault("layout", "constrained")

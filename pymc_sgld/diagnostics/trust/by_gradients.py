@@ -34,29 +34,14 @@ IDENTITIES = ("stein_first", "stein_first_error", "stein_second", "stein_second_
 class Measured:
     """What gradients say of the draws.
 
-    Parameters
-    ----------
-    draws : Draws
-        Of the run.
-    stored : Stored
-        What it stored.
-    wanted : int or None
-        Number of gradients.
-
     Attributes
     ----------
     coordinates : DataFrame
         One row per unconstrained coordinate.
     run : dict
         Scalars by name.
-    doubts : list of Doubt
     notes : list of str
         What was not measured, and why.
-
-    Raises
-    ------
-    SettingError
-        If the model has not the rows of the run.
     """
 
     def __init__(self, draws: Draws, stored: Stored, wanted: int | None) -> None:

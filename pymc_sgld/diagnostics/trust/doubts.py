@@ -48,14 +48,10 @@ def doubts_of_bias(
 
     Parameters
     ----------
-    labels : sequence of str
-        Of the coordinates.
     shift, ratio : tuple of two ndarray, shape (d,)
         Estimate and standard error; NaN where there are too few draws for them.
     errors : float
         How many errors beyond the tolerance are beyond doubt.
-    stored : Stored
-        What the run stored: the remedy depends on it.
     only_identities : bool
         Whether the figures are those of Stein's identities, and no sizes of a bias.
     """
@@ -101,14 +97,7 @@ def r_hat_by_chance(effective: float, chains: int, parameters: int) -> float:
     :math:`1 + \tfrac{m}{2 S} \chi^2_{m-1} / (m - 1)`: the halves' means differ by their
     Monte-Carlo error.
 
-    Parameters
-    ----------
-    effective : float
-        Effective sample size.
-    chains : int
-        How many.
-    parameters : int
-        How many R-hats there are, each the greater one of two.
+    ``parameters``: how many R-hats there are, each the greater one of two.
     """
     halves = 2 * chains
     level = scipy.special.chdtri(halves - 1, ONE_OF_THREE / (2 * parameters))

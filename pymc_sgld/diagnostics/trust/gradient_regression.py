@@ -50,23 +50,16 @@ EFFECTIVE_DRAWS = 10
 
 
 class Bias(NamedTuple):
-    """Estimates along each coordinate, with standard errors.
+    """Estimates along each coordinate, with standard errors."""
 
-    Attributes
-    ----------
-    shift, shift_error : ndarray, shape (d,)
-        Mean of the draws less that of the posterior, in standard deviations of the posterior.
-    inflation, inflation_error : ndarray, shape (d,)
-        Variance of the draws over that of the posterior.
-    blocks : int
-        Of the jackknife: the errors have one degree of freedom less.
-    """
-
+    # shape (d,): mean of the draws less that of the posterior, in standard deviations of the
+    # posterior
     shift: Array
     shift_error: Array
+    # shape (d,): variance of the draws over that of the posterior
     inflation: Array
     inflation_error: Array
-    blocks: int
+    blocks: int  # of the jackknife: the errors have one degree of freedom less
 
 
 class _Block(NamedTuple):
@@ -86,15 +79,7 @@ def measure_bias(sample: Sample) -> Bias | None:
     many draws, are those of a jackknife over blocks of consecutive draws, which keeps their
     autocorrelation.
 
-    Parameters
-    ----------
-    sample : Sample
-        Draws with gradients, enough for all pairs of coordinates.
-
-    Returns
-    -------
-    Bias or None
-        None where the gradients are not those of a hump: :math:`A` is not positive definite.
+    None where the gradients are not those of a hump: :math:`A` is not positive definite.
 
     References
     ----------

@@ -45,26 +45,15 @@ def with_gradients(
 
     Parameters
     ----------
-    draws : Draws
-        Of a run. What is integrated out is so in the posterior.
     wanted : int, optional
         How many gradients; by default few enough for the size of the data.
     temperature : float
         That of the run: the gradients are those of the posterior to the power 1/T.
-    rows : int, optional
-        That the run read.
-
-    Raises
-    ------
-    SettingError
-        If the model has another number of rows.
     """
     rows_of = draws.minibatcher()
     rows_of.check_sources()
     if rows_of.groups is not None and rows_of.effects is not None:
-        first, own = draws.point(0, 0), rows_of.groups.variables
-        known = {name: v for name, v in rows_of.inputs.others.items() if v not in own}
-        others = [np.asarray(first[name], v.type.dtype) for name, v in known.items()]
+        others = draws.values(rows_of.others, 0, 0)
         rows_of.effects.settle(draws.position.mean(axis=(0, 1)), others, NEAR)
         if not rows_of.effects.normal:
             rows_of.groups.use_nodes(NODES[rows_of.groups.q], NEWTON)
@@ -89,8 +78,7 @@ def with_gradients(
             if split is not None:
                 gradient[chain, stretch] = split.gradient(position[chain, last])
             else:
-                point = draws.point(chain, first + last)
-                others = [np.asarray(point[n], v.type.dtype) for n, v in density.others.items()]
+                others = draws.values(density.others, chain, first + last)
                 parts = data.gradients(position[chain, last], others)[1]
                 gradient[chain, stretch] = parts.sum(axis=0)
             update()
@@ -101,15 +89,6 @@ def _split(data: FullData, position: Array, wanted: int) -> Expansion | None:
     """Return the log density by an expansion around the draws and few rows, where that is exact.
 
     None where the data are small, and where the draws are too few to say how wide they are.
-
-    Parameters
-    ----------
-    data : FullData
-        The log density.
-    position : ndarray, shape (chain, draw, d)
-        The draws.
-    wanted : int
-        How many gradients.
     """
     size = position.shape[2]
     together = position.reshape(-1, size)

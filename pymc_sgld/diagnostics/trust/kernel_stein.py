@@ -26,21 +26,11 @@ _SEED = 20170703  # fixed: a report of the same run is the same report
 
 
 class Discrepancy(NamedTuple):
-    """The kernel Stein discrepancy, and how probable it is for exact draws.
+    """The kernel Stein discrepancy, and how probable it is for exact draws."""
 
-    Attributes
-    ----------
-    size : float
-        The discrepancy; positive.
-    p_value : float
-        Share of the bootstrap that is as large; not below 1 / 2001.
-    draws : int
-        How many were used.
-    """
-
-    size: float
-    p_value: float
-    draws: int
+    size: float  # the discrepancy; positive
+    p_value: float  # share of the bootstrap that is as large; not below 1 / 2001
+    draws: int  # how many were used
 
 
 def stein_kernel(white: Array, slope: Array) -> Array:
@@ -51,11 +41,6 @@ def stein_kernel(white: Array, slope: Array) -> Array:
         h(x, y) = s_x^\top s_y k + s_x^\top \nabla_y k + s_y^\top \nabla_x k
             + \operatorname{tr} \nabla_x \nabla_y k, \qquad
         k(x, y) = (c^2 + |x - y|^2)^\beta .
-
-    Parameters
-    ----------
-    white, slope : ndarray, shape (n, d)
-        Points and gradients of the log density there.
 
     References
     ----------
@@ -82,11 +67,6 @@ def kernel_discrepancy(sample: Sample) -> Discrepancy:
     :math:`n^{-2} \sum_{ij} w_i w_j h(x_i, x_j)`, with signs :math:`w` that flip with probability
     1/4 from one draw to the next and start anew in every chain, so that what is left of
     the autocorrelation is in the reference as well.
-
-    Parameters
-    ----------
-    sample : Sample
-        Draws with gradients.
 
     References
     ----------

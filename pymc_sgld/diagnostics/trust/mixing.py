@@ -23,20 +23,7 @@ MIXING = ("mean", "sd", "r_hat", "ess_bulk", "ess_tail")
 
 
 def mixing_table(posterior: xr.Dataset, var_names: str | Sequence[str] | None) -> pd.DataFrame:
-    """Return the mixing of all scalar parameters, one row each.
-
-    Parameters
-    ----------
-    posterior : Dataset
-        Variables with the dimensions chain and draw, and any others.
-    var_names : str or sequence of str, optional
-        By default all of them.
-
-    Raises
-    ------
-    SettingError
-        If a name is no variable, or a variable has no numbers or no chains and draws.
-    """
+    """Return the mixing of all scalar parameters, one row each."""
     rows: dict[str, list[float]] = {}
     known = [str(name) for name in posterior.data_vars]
     names = [var_names] if isinstance(var_names, str) else var_names

@@ -21,36 +21,23 @@ from pymc_sgld.diagnostics.trust.whitened import Array, Sample, error_of_mean
 
 
 class Identities(NamedTuple):
-    """What the identities read along each coordinate, with Monte-Carlo standard errors.
+    """What the identities read along each coordinate, with Monte-Carlo standard errors."""
 
-    Attributes
-    ----------
-    first, first_error : ndarray, shape (d,)
-        0 for a posterior; the shift of a Gaussian's mean, in sds of the draws.
-    second, second_error : ndarray, shape (d,)
-        1 for a posterior.
-    """
-
+    # shape (d,): 0 for a posterior; the shift of a Gaussian's mean, in sds of the draws
     first: Array
     first_error: Array
+    # shape (d,): 1 for a posterior
     second: Array
     second_error: Array
 
 
 class Direction(NamedTuple):
-    """The direction in which the second identity is farthest from 1.
+    """The direction in which the second identity is farthest from 1."""
 
-    Attributes
-    ----------
-    inflation, error : float
-        What it reads along that direction: the relative variance of a Gaussian.
-    loadings : ndarray, shape (d,)
-        Correlation of the direction with each coordinate of the draws.
-    """
-
+    # what it reads along that direction: the relative variance of a Gaussian
     inflation: float
     error: float
-    loadings: Array
+    loadings: Array  # shape (d,): correlation of the direction with each coordinate of the draws
 
 
 def identities(sample: Sample) -> Identities:
@@ -65,11 +52,6 @@ def identities(sample: Sample) -> Identities:
 
     That :math:`m` and :math:`\Sigma` are estimates has no effect of first order where the
     identities hold. Where there are too few gradients for :math:`\Sigma`, its diagonal is used.
-
-    Parameters
-    ----------
-    sample : Sample
-        Draws with gradients.
 
     Examples
     --------
@@ -97,11 +79,6 @@ def worst_direction(sample: Sample) -> Direction:
     The greatest eigenvalue of a measured matrix is too great. So the direction that one half of
     the chains finds worst is judged by the other half, and the other way round. A single chain is
     cut in two.
-
-    Parameters
-    ----------
-    sample : Sample
-        Draws with gradients, enough for all pairs of coordinates.
     """
     one, other = zip(halves(sample.here), halves(sample.slope), strict=True)
     found = [_judge(_worst(*one), *other), _judge(_worst(*other), *one)]

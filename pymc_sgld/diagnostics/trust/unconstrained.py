@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import pytensor
 import xarray as xr
 from pymc.blocking import PointType
 from pymc.model import Model
@@ -14,7 +13,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
 from pymc_sgld.backends.backend import NUMPY, Backend
-from pymc_sgld.backends.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of, shorten
 from pymc_sgld.diagnostics.trust.whitened import Array
@@ -31,37 +30,17 @@ GRADIENTS = "diagnose by the gradients of the model"
 
 
 class Coordinate(NamedTuple):
-    """One unconstrained coordinate.
+    """One unconstrained coordinate."""
 
-    Attributes
-    ----------
-    label : str
-        ``beta[0]``, or ``sigma_log__`` on a transformed scale.
-    parameter : str
-        Label of the parameter that it is, up to a transform of this one number; else empty.
-    """
-
-    label: str
+    label: str  # ``beta[0]``, or ``sigma_log__`` on a transformed scale
+    # label of the parameter that it is, up to a transform of this one number; else empty
     parameter: str
 
 
 class Draws:
     """The draws of a result as points of a model.
 
-    Parameters
-    ----------
-    posterior : Dataset
-        With every free variable of the model, but for those that are integrated out.
-    model : Model
-        The model that was sampled.
-    sources : dict, optional
-        The rows of data that the model has a few of.
-    placing : int
-        Where the run placed the terms of the model: the sum is the same, the rows are not.
-    integrated : collection of str
-        Effects of groups that are integrated out.
-    purpose : str
-        What the draws are read for, for errors.
+    ``placing``: where the run placed the terms of the model: the sum is the same, the rows are not.
 
     Attributes
     ----------
@@ -72,11 +51,6 @@ class Draws:
         The continuous value variables among them.
     coordinates : list of Coordinate
         All their entries, in order.
-
-    Raises
-    ------
-    SettingError
-        If a variable is missing in the posterior or has another shape.
     """
 
     def __init__(
@@ -123,12 +97,14 @@ class Draws:
     @property
     def position(self) -> Array:
         """Return the unconstrained coordinates of all draws, shape (chain, draw, d)."""
-        pieces = [self.points[value.name].reshape(*self.shape, -1) for value in self.moved]
-        return np.concatenate(pieces, axis=2).astype(float)
+        return self._together([value.name for value in self.moved])
 
     def at(self, coordinates: Iterable[Coordinates]) -> Array:
         """Return the draws of some variables of a position, shape (chain, draw, d)."""
-        pieces = [self.points[c.value_name].reshape(*self.shape, -1) for c in coordinates]
+        return self._together([c.value_name for c in coordinates])
+
+    def _together(self, names: Iterable[str]) -> Array:
+        pieces = [self.points[name].reshape(*self.shape, -1) for name in names]
         return np.concatenate(pieces, axis=2).astype(float)
 
     def labels_at(self, coordinates: Iterable[Coordinates]) -> list[str]:
@@ -149,6 +125,11 @@ class Draws:
     def point(self, chain: int, draw: int) -> PointType:
         """Return one draw as a point of the model, what is integrated out as it starts."""
         return self.start | {name: values[chain, draw] for name, values in self.points.items()}
+
+    def values(self, variables: Mapping[str, Variable], chain: int, draw: int) -> list[np.ndarray]:
+        """Return what some value variables are at a draw, by their names, in their own dtypes."""
+        point = self.point(chain, draw)
+        return [np.asarray(point[name], v.type.dtype) for name, v in variables.items()]
 
     def minibatcher(self, backend: Backend = NUMPY) -> Minibatcher:
         """Return the model at the last draw, for batches of its rows."""
@@ -187,11 +168,6 @@ def absent_effects(
 
     They are effects that can be integrated out: given all other variables, their distribution is
     known.
-
-    Raises
-    ------
-    SettingError
-        If there are effects that the posterior lacks, and that cannot be integrated out.
     """
     free = [rv.name for rv in model.free_RVs]
     missing = {name for name in free if name not in posterior}
@@ -270,12 +246,7 @@ def _unconstrain(
         model.rvs_to_transforms[rv].forward(inputs[rv], *rv.owner.inputs) for rv in transformed
     ]
     outputs = lower(clone_replace(outputs, replace=inputs, rebuild_strict=False))
-    function = pytensor.function(
-        list(inputs.values()),
-        outputs,
-        mode=QUICK,
-        on_unused_input="ignore",
-    )
+    function = run_by_numpy(list(inputs.values()), outputs)
     chains, draws = next(iter(values.values())).shape[:2]
     with np.errstate(all="ignore"), one_thread():
         found = [
@@ -290,19 +261,7 @@ def _unconstrain(
 
 
 def check_row_count(count: int, rows_of: Minibatcher, of_run: int | None, purpose: str) -> None:
-    """Refuse a model that has not as many rows as a run read.
-
-    Parameters
-    ----------
-    count : int
-        Rows of the tables of the model.
-    rows_of : Minibatcher
-        The model.
-    of_run : int or None
-        Rows of the tables that the run read, if known.
-    purpose : str
-        What the model is for, for the error.
-    """
+    """Refuse a model that has not as many rows as a run read."""
     if count and of_run is not None and of_run not in _counts(count, rows_of):
         raise SettingError(
             f"cannot {purpose}: the model has {count} rows, and the run read {of_run}. Pass the "

@@ -20,21 +20,12 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Sample:
-    r"""Draws, and the gradient of the log posterior at the last draw of every stretch of them.
+    """Draws, and the gradient of the log posterior at the last draw of every stretch of them."""
 
-    Parameters
-    ----------
-    position : ndarray, shape (chains, stretches * every, d)
-        All draws, in unconstrained coordinates.
-    gradient : ndarray, shape (chains, stretches, d)
-        :math:`g(\theta) = \nabla \log p(\theta)`, log-Jacobians of the transforms included.
-    every : int
-        Draws of a stretch.
-    """
-
-    position: Array
+    position: Array  # shape (chains, stretches * every, d): all draws, in unconstrained coordinates
+    # shape (chains, stretches, d): log-Jacobians of the transforms included
     gradient: Array
-    every: int
+    every: int  # draws of a stretch
 
     @property
     def size(self) -> int:

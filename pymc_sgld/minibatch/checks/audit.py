@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pymc.blocking import PointType
 from pymc.logprob.utils import ParameterValueError
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import toposort
 
-from pymc_sgld.backends.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.density import LogDensity, Place, Table
 from pymc_sgld.minibatch.graph.fixed import FixedValues
@@ -56,11 +55,6 @@ def compare_one_batch(
 
     The graphs are evaluated as they are, and PyMC rewrites its own: where these differ in the
     meaning of a number, so would the sampler from the model.
-
-    Raises
-    ------
-    MinibatchError
-        If a term differs, with its name.
     """
     data: dict[Variable, np.ndarray] = {}
     rows: dict[object, np.ndarray] = {}
@@ -98,11 +92,6 @@ def compare_groups(
     """Compare the joint log density of groups with what PyMC gives, at the initial point.
 
     Their effects have the values of that point: it is what is integrated that is compared.
-
-    Raises
-    ------
-    MinibatchError
-        If that of a group differs, with its number.
     """
     for term in _known(terms):
         groups, spread = term.groups, np.linspace(0, len(term.members) - 1, term.batch_size)
@@ -155,24 +144,7 @@ class _Expected(NamedTuple):
 def audit_batches(
     density: LogDensity, terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType
 ) -> None:
-    """Compare the batches of one epoch with the full data, near a point.
-
-    Parameters
-    ----------
-    density : LogDensity
-        What updates evaluate.
-    terms : sequence of Term
-        The terms of the model.
-    value_vars : sequence of Variable
-        The model's value variables.
-    point : dict
-        Their values, where the density is finite.
-
-    Raises
-    ------
-    MinibatchError
-        If rows of a batch are not those of the data, or gradients do not add up.
-    """
+    """Compare the batches of one epoch with the full data, near a point."""
     terms = [term for term in terms if not term.declared]  # of these PyMC knows one batch only
     point, expected = _expect(density, terms, value_vars, point)
     position = np.concatenate([np.ravel(point[c.value_name]) for c in density.coordinates])
@@ -198,12 +170,8 @@ def _expect(
     wrt = [moved[c.value_name] for c in density.coordinates]
     values = widen([term.reference for term in terms])
     gradients = [density.gradient(pt.sum(value, dtype="float64"), wrt, "none") for value in values]
-    function = pytensor.function(
-        list(value_vars),
-        [*values, *[part for of_term in gradients for part in of_term if part is not None]],
-        mode=QUICK,
-        on_unused_input="ignore",
-    )
+    known = [part for of_term in gradients for part in of_term if part is not None]
+    function = run_by_numpy(value_vars, [*values, *known])
     for candidate in _candidates(density, point):
         try:
             with np.errstate(all="ignore"):

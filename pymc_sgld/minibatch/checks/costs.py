@@ -5,12 +5,11 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-import pytensor
 from pymc.blocking import PointType
 from pymc.model import Model
-from pytensor.xtensor.type import XTensorType
 
-from pymc_sgld.backends.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import run_by_numpy
+from pymc_sgld.minibatch.graph.named_dimensions import lower
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.reporting import data_of
 from pymc_sgld.minibatch.tables import Placement, Tables
@@ -20,15 +19,7 @@ MOST_STORED = 100e6  # bytes that Deterministics take in 1,000 draws of a chain
 
 
 def of_updates(model: Minibatcher, batch_size: int | None) -> list[str]:
-    """Return a sentence for each likelihood of which an update reads very much, unasked.
-
-    Parameters
-    ----------
-    model : Minibatcher
-        The model.
-    batch_size : int or None
-        As the user gave it.
-    """
+    """Return a sentence for each likelihood of which an update reads very much, unasked."""
     if batch_size is not None:
         return []
     tables = model.tables(None)
@@ -71,27 +62,14 @@ def _of_update(placement: Placement, model: Minibatcher, tables: Tables) -> str:
 
 
 def of_draws(model: Model, point: PointType) -> list[str]:
-    """Return a sentence on Deterministics that are too large to be stored with every draw.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    point : dict
-        Any point of it.
-    """
+    """Return a sentence on Deterministics that are too large to be stored with every draw."""
     deterministics = [v for v in model.deterministics if v.type.ndim]
     if not deterministics:
         return []
-    shapes = pytensor.function(
-        model.value_vars,
-        [
-            (v.values if isinstance(v.type, XTensorType) else v).shape
-            for v in model.replace_rvs_by_values(deterministics)
-        ],
-        mode=QUICK,  # which infers them: nothing is computed
-        on_unused_input="ignore",
-    )(**{v.name: point[v.name] for v in model.value_vars})
+    graphs = lower(model.replace_rvs_by_values(deterministics))
+    # which PyTensor infers: nothing is computed
+    shapes_at = run_by_numpy(model.value_vars, [graph.shape for graph in graphs])
+    shapes = shapes_at(*[point[v.name] for v in model.value_vars])
     entries = {v.name: prod(shape) for v, shape in zip(deterministics, shapes, strict=True)}
     large = {name: n for name, n in entries.items() if 8000 * n >= MOST_STORED}
     if not large:

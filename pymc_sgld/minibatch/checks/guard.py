@@ -18,12 +18,6 @@ class Guard:
     """Refuses to sample a model that changed, and to run the chains of two threads.
 
     In another process there is no model that could change: a pickle holds nothing.
-
-    Parameters
-    ----------
-    model : Model
-    data : dict
-        The ``pm.Data`` that the step holds, with their values.
     """
 
     def __init__(self, model: Model, data: Mapping[SharedVariable, np.ndarray]) -> None:
@@ -32,13 +26,7 @@ class Guard:
         self._thread: int | None = None
 
     def check_model(self) -> None:
-        """Refuse data, or terms, that are no longer those of the model.
-
-        Raises
-        ------
-        SettingError
-            With their names.
-        """
+        """Refuse data, or terms, that are no longer those of the model."""
         for shared, value in self._data.items():
             now = shared.get_value(borrow=True)
             if now is value:
@@ -62,13 +50,7 @@ class Guard:
         self._thread = threading.get_ident()
 
     def check_thread(self) -> None:
-        """Refuse another thread than that of the chain: each would go on with the other's.
-
-        Raises
-        ------
-        SettingError
-            With what to do.
-        """
+        """Refuse another thread than that of the chain: each would go on with the other's."""
         if self._thread is None:
             self.enter()
         if self._thread == threading.get_ident():

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pytensor
 from pymc.blocking import PointType
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.backends.numpy_mode import STABLE
+from pymc_sgld.backends.numpy_mode import STABLE, run_by_numpy
 from pymc_sgld.errors import DataError
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.integers import INTEGERS
@@ -31,23 +30,6 @@ def check_start(
     its own rows. It is PyMC's own graph that is evaluated, and rewritten as PyMC does it: later the
     rows of a batch are compared with it.
 
-    Parameters
-    ----------
-    terms : sequence of Term
-        The terms of the log density.
-    fixed : FixedValues
-        The data.
-    inputs : dict
-        The position, and the values of the other variables.
-    value_vars : sequence of Variable
-        The model's value variables.
-    point : dict
-        Their values: the same point.
-
-    Raises
-    ------
-    DataError
-        If a term is not finite, or an index is out of range.
     """
     for name, value in point.items():
         if not np.isfinite(value).all():
@@ -84,12 +66,8 @@ def _evaluate(
     terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType
 ) -> list[np.ndarray]:
     """Return the elements of each term as PyMC's own graph gives them."""
-    function = pytensor.function(
-        list(value_vars),
-        remove_checks([term.reference for term in terms]),
-        mode=STABLE,
-        on_unused_input="ignore",
-    )
+    graphs = remove_checks([term.reference for term in terms])
+    function = run_by_numpy(value_vars, graphs, STABLE)
     values = function(*[point[variable.name] for variable in value_vars])
     return [np.asarray(value) for value in values]
 

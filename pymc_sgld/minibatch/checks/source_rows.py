@@ -28,22 +28,6 @@ def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> No
 
     On the way, some rows are kept as the ``sample`` of each source.
 
-    Parameters
-    ----------
-    density : LogDensity
-        For blocks of rows.
-    inputs : dict
-        The position, and the values of the other variables.
-
-    Raises
-    ------
-    DataError
-        If one is not finite, or an index is out of range, with the row.
-
-    Warns
-    -----
-    SGLDWarning
-        Where an index into parameters is negative.
     """
     tables = [table for table in density.tables if table.sources]
     blocks = sum(-(-table.total_size // table.batch_size) for table in tables)
@@ -55,8 +39,7 @@ def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> No
             for start, block in read_blocks(table):
                 for name, (right, in_range) in check(inputs, start, block).items():
                     if not right.all():
-                        explain = _explain_group if table.groups else _explain_row
-                        raise DataError(explain(name, start, right, table, block))
+                        raise DataError(_explain(name, start, right, table, block))
                     rows = start + np.flatnonzero(~in_range)
                     rows = rows[rows >= seen]  # the last two blocks may overlap
                     if len(rows):
@@ -150,25 +133,18 @@ def _by_row(right: Variable, rows: int) -> Variable:
     return pt.alloc(right.all(), rows)
 
 
-def _explain_row(
-    name: str, start: int, right: np.ndarray, table: Table, block: list[np.ndarray]
-) -> str:
-    row = int(np.flatnonzero(~right)[0])
-    return (
-        f'the density of "{name}" is not finite at the initial point in row {start + row} of data= '
-        f"({_why(row, table, block)}; {np.sum(~right)} such rows in the block). {_REASONS}"
-    )
-
-
-def _explain_group(
+def _explain(
     name: str, start: int, right: np.ndarray, table: Table, block: list[np.ndarray]
 ) -> str:
     place = int(np.flatnonzero(~right)[0])
-    assert table.members is not None
+    what, where, kind = f'"{name}"', f" in row {start + place} of data=", "rows"
+    if table.members is not None:
+        group = table.members[start + place]
+        what, where = f"group {group} of the effects that are integrated out", ""
+        kind = "groups"
     return (
-        f"the density of group {table.members[start + place]} of the effects that are integrated "
-        f"out is not finite at the initial point ({_why(place, table, block)}; {np.sum(~right)} "
-        f"such groups in the block). {_REASONS}"
+        f"the density of {what} is not finite at the initial point{where} "
+        f"({_why(place, table, block)}; {np.sum(~right)} such {kind} in the block). {_REASONS}"
     )
 
 

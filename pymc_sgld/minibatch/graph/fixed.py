@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import Mode
@@ -20,7 +19,7 @@ from pytensor.tensor.type import TensorType
 from pytensor.xtensor.basic import TensorFromXTensor
 from pytensor.xtensor.type import XTensorType
 
-from pymc_sgld.backends.numpy_mode import AS_IT_IS, STABLE
+from pymc_sgld.backends.numpy_mode import AS_IT_IS, STABLE, run_by_numpy
 from pymc_sgld.minibatch.graph.dispatch import has_rule
 from pymc_sgld.minibatch.graph.rebuild import rebuild, tensor
 from pymc_sgld.minibatch.graph.sparse import is_product, is_sparse, product
@@ -113,6 +112,13 @@ class FixedValues:
             [self._cache[variable]] = self.evaluate([variable], {})
         return self._cache[variable]
 
+    def cut(self, index: slice) -> slice | None:
+        """Return a slice with the values of its bounds, or None where one is not fixed."""
+        bounds = index.start, index.stop, index.step
+        if not all(bound is None or self.is_fixed(bound) for bound in bounds):
+            return None
+        return slice(*[None if bound is None else int(self.value(bound)) for bound in bounds])
+
     def evaluate(
         self,
         outputs: Sequence[Variable],
@@ -130,9 +136,7 @@ class FixedValues:
         self, outputs: Sequence[Variable], inputs: Sequence[Variable], mode: Mode
     ) -> Callable[..., list[np.ndarray]]:
         """Return a function of ``inputs`` that evaluates graphs of them and fixed variables."""
-        function = pytensor.function(
-            [*self._arrays, *inputs], list(outputs), mode=mode, on_unused_input="ignore"
-        )
+        function = run_by_numpy([*self._arrays, *inputs], outputs, mode)
         return partial(function, *self._arrays.values())
 
     def with_nan(self, row: int, rows: int) -> list[str]:

@@ -36,13 +36,6 @@ def rows_first(graph: Variable, value: Variable) -> Variable:
 
     The rows are the first dimension of the observed data as the user gave them. PyMC transposes
     these to the order of the parameters' dimensions, in which groups may come before rows.
-
-    Parameters
-    ----------
-    graph : Variable
-        The data, or their log-likelihood.
-    value : Variable
-        The data, as PyMC holds them.
     """
     if not isinstance(value.type, XTensorType):
         return graph

@@ -28,14 +28,8 @@ def rebuild(
 ) -> list[Variable]:
     """Return the graphs with variables replaced, and static shapes inferred again.
 
-    Parameters
-    ----------
-    outputs : sequence of Variable
-        The graphs; they are not changed.
-    replacements : dict, optional
-        Variables to replace.
-    rule : callable, optional
-        Called with every node and its new inputs; returns new outputs, or None to keep the op.
+    ``rule``: called with every node and its new inputs; returns new outputs, or None to keep the
+    op.
     """
     new = dict(replacements or {})
     for node in toposort(outputs, blockers=list(new)):

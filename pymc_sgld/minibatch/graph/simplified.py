@@ -28,12 +28,7 @@ def simplified(outputs: Sequence[Variable], kept: Sequence[Variable]) -> list[Va
     A gradient has several nodes for each node of its graph, and PyTensor simplifies all of them in
     every function that is made of it. That of a graph which was simplified before has fewer.
 
-    Parameters
-    ----------
-    outputs : sequence of Variable
-        The graphs; they are not changed.
-    kept : sequence of Variable
-        Variables that stay what the graphs are made of: gradients are taken by them.
+    ``kept``: variables that stay what the graphs are made of: gradients are taken by them.
     """
     found = dict.fromkeys([*kept, *graph_inputs(outputs, blockers=kept)])
     inputs = [variable for variable in found if not isinstance(variable, Constant)]

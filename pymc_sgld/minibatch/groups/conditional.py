@@ -1,277 +1,34 @@
-r"""The effects of all groups given the other variables: their modes, and exact draws of them.
+"""The effects of all groups given the other variables: their modes, and exact draws of them.
 
-Given the other variables :math:`\phi`, groups are independent. Around the mode :math:`\hat b` of a
-group, its effects are nearly normal with the covariance :math:`C C^\top` of Laplace's
-approximation. Draws of a Student distribution around it,
-
-.. math:: b = \hat b + C t, \qquad t \sim t_5,
-
-are proposals of an independence Metropolis sampler. Two of its chains that share their proposals
-are one as soon as the one with the larger ratio of the densities, :math:`w`, accepts. So k steps
-from a proposal leave a total variation of about
-
-.. math:: E [(1 - a(b))^k], \qquad a(b) = E \min(1, w(b') / w(b)),
-
-over effects b of the group and proposals b' (Liu 1996 has the eigenvalues, :math:`1 - a(b)`). This
-is estimated from proposals and their weights for every group: there are so many steps that it is
-below 0.001 in the worst of them. Where effects are normal, given the others, they are drawn without
-these steps.
-
-References
-----------
-Liu (1996), Metropolized independent sampling with comparisons to rejection sampling and importance
-sampling.
+What is done with a block of groups, and why draws are exact, is in ``block``.
 """
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import scipy
 
 from pymc_sgld.errors import NonFiniteError, SGLDWarning
 from pymc_sgld.minibatch.blocks import read_blocks
-from pymc_sgld.minibatch.density import DensityFunction, Table
+from pymc_sgld.minibatch.groups.block import ITERATIONS, MOST_ROUNDS, NEAR, GroupBlock, OfClass
 from pymc_sgld.minibatch.groups.groups import Effect
-from pymc_sgld.minibatch.groups.layout import SizeClass
 from pymc_sgld.minibatch.groups.quadrature import Nodes
 
-PROPOSALS = 6  # that are evaluated at once
-_FREEDOM = 5.0  # degrees of freedom of a proposal
 _WRONG = 1e-3  # total variation
-_PILOT = 20  # times as many proposals measure how many steps are needed
-_MOST_ROUNDS = 50
-_ITERATIONS, _NEAR = 100, 1e-6  # of Newton's method, and standard deviations that it ends with
-_HALVINGS = 20  # of an iteration that went too far
-_FARTHEST = 4.0  # standard deviations that one may lead
 _BESIDE = 0.5  # from a position: where the other variables have values that are not special
-_AWAY, _SAME = 3.0, 1e-5  # standard deviations from a mode, and the difference from a normal there
-_ABOUT = 0.3  # standard deviations that proposals may be off the mode: they are wider
 _SEED = 20190712  # fixed: what is measured is a property of the model, not of a chain
-
-
-@dataclass(frozen=True, eq=False)
-class OfClass:
-    """The groups of a class, and functions of a block of them.
-
-    Attributes
-    ----------
-    members : SizeClass
-    table : Table
-        Their data.
-    derivatives : DensityFunction
-        Of effects of shape (groups, q): the slope of the log density, likewise, and the entries of
-        the lower triangle of a Cholesky factor of minus its Hessian, each of shape (groups,).
-    make_joint : callable
-        Makes ``joint``.
-    """
-
-    members: SizeClass
-    table: Table
-    derivatives: DensityFunction
-    make_joint: Callable[[], DensityFunction]
-
-    @cached_property
-    def joint(self) -> DensityFunction:
-        """The log density, shape (copies, groups), of effects of shape (copies * groups, q).
-
-        Normal effects do without, and it is not compiled.
-        """
-        return self.make_joint()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "make_joint"}
-
-
-class _Around:
-    """Gaussians around the modes of some groups.
-
-    Attributes
-    ----------
-    mode : ndarray, shape (groups, q)
-    inverse : ndarray, shape (groups, q, q)
-        ``C``, an upper triangle with ``C C^T`` the covariance.
-    """
-
-    def __init__(self, mode: np.ndarray, inverse: np.ndarray) -> None:
-        self.mode, self.inverse = mode, inverse
-
-    def at(self, z: np.ndarray) -> np.ndarray:
-        """Return ``mode + C z`` for z of shape (copies, groups, q)."""
-        return self.mode + np.einsum("gij,kgj->kgi", self.inverse, z)
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Some groups of a class, given the other variables.
-
-    Attributes
-    ----------
-    each : OfClass
-    position, others
-        The other variables.
-    rows : sequence of ndarray
-        The data of the groups.
-    start : ndarray, shape (groups, q)
-        Effects from which modes are searched.
-    normal : bool
-        Whether the effects are known to be normal.
-    """
-
-    each: OfClass
-    position: np.ndarray
-    others: Sequence[np.ndarray]
-    rows: Sequence[np.ndarray]
-    start: np.ndarray
-    normal: bool
-
-    def slope(self, effects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the slope at effects, shape (groups, q), and ``C``, shape (groups, q, q)."""
-        at = effects.astype(self.start.dtype, copy=False)
-        with np.errstate(all="ignore"):
-            found = self.each.derivatives(self.position, self.others, self.rows, [at])
-        slope, *entries = found
-        q = effects.shape[1]
-        factor = np.zeros((len(effects), q, q))
-        for entry, (i, j) in zip(entries, zip(*np.tril_indices(q), strict=True), strict=True):
-            factor[:, i, j] = entry
-        return np.asarray(slope, dtype=float), np.linalg.inv(factor).swapaxes(1, 2)
-
-    def joint(self, effects: np.ndarray) -> np.ndarray:
-        """Return the log density at effects of shape (PROPOSALS, groups, q), without the last."""
-        flat = effects.astype(self.start.dtype).reshape((-1, effects.shape[2]))
-        with np.errstate(all="ignore"):
-            return self.each.joint(self.position, self.others, self.rows, [flat])[0]
-
-    def around(self, most: int = _ITERATIONS, near: float = _NEAR) -> _Around:
-        """Return the Gaussians around the modes, by so many of Newton's iterations at most.
-
-        Parameters
-        ----------
-        most : int
-        near : float
-            Standard deviations that a mode may be off.
-        """
-        mode, near = self.start, max(near, 10 * np.sqrt(np.finfo(self.start.dtype).eps))
-        slope, inverse = self.slope(mode)
-        for iteration in range(most):
-            pulled = np.einsum("gji,gj->gi", inverse, slope)  # C^T g
-            length = np.sqrt((pulled**2).sum(axis=1))
-            if not (length > near).any():
-                break
-            farthest = np.inf if self.normal else _FARTHEST
-            share = np.minimum(1, farthest / np.maximum(length, 1e-300))
-            new = mode + share[:, None] * np.einsum("gij,gj->gi", inverse, pulled)
-            new = new.astype(mode.dtype)
-            if self.normal or iteration + 1 == most:
-                return _Around(new, inverse)
-            new_slope, new_inverse = self.slope(new)
-            # half of the way, as long as the slope along it turns round by more than it was
-            back = np.einsum("gji,gj->gi", inverse, new_slope)
-            for _ in range(_HALVINGS):
-                worse = ~((back * pulled).sum(axis=1) > -0.9 * length**2)
-                if not worse.any():
-                    break
-                new = np.where(worse[:, None], (mode + new) / 2, new)
-                new_slope, new_inverse = self.slope(new)
-                back = np.einsum("gji,gj->gi", inverse, new_slope)
-            if (new == mode).all():
-                break
-            mode, slope, inverse = new, new_slope, new_inverse
-        return _Around(mode, inverse)
-
-    def propose(self, around: _Around, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return proposals, shape (PROPOSALS, groups, q), and the logarithms of their weights."""
-        groups, q = around.mode.shape
-        z = rng.standard_normal((PROPOSALS, groups, q))
-        z /= np.sqrt(rng.chisquare(_FREEDOM, (PROPOSALS, groups, 1)) / _FREEDOM)
-        proposals = around.at(z).astype(around.mode.dtype)
-        values = self.joint(proposals)
-        log_proposal = -(_FREEDOM + q) / 2 * np.log1p((z**2).sum(axis=-1) / _FREEDOM)
-        return proposals, np.where(np.isnan(values), -np.inf, values) - log_proposal
-
-    def draw(self, rng: np.random.Generator, rounds: int) -> np.ndarray:
-        """Return a draw of the effects, shape (groups, q), by so many rounds of proposals."""
-        around = self.around(near=_ABOUT)
-        if self.normal:
-            return around.at(rng.standard_normal((1, *around.mode.shape)))[0]
-        proposals, weights = self.propose(around, rng)
-        now, weight = proposals[0].copy(), weights[0].copy()
-        for count in range(rounds):
-            if count:
-                proposals, weights = self.propose(around, rng)
-            uniform = np.log(rng.random(weights.shape))
-            for k in range(0 if count else 1, len(proposals)):
-                accepted = uniform[k] < weights[k] - weight
-                now[accepted], weight[accepted] = proposals[k][accepted], weights[k][accepted]
-        now[~np.isfinite(weight)] = np.nan  # no proposal has a density
-        return now
-
-    def left(self, rng: np.random.Generator) -> np.ndarray:
-        """Return how far draws are from exact, in total variation, shape (rounds, groups).
-
-        After one round of proposals, two, and so on to the most; NaN where none has a density.
-        """
-        around = self.around(near=_ABOUT)
-        logs = np.concatenate([self.propose(around, rng)[1] for _ in range(_PILOT)])
-        weights = np.sort(np.exp(logs - logs.max(axis=0)), axis=0)
-        above = np.arange(len(logs))[::-1, None]  # proposals that are accepted for certain
-        stay = 1 - (np.cumsum(weights, axis=0) / np.maximum(weights, 1e-300) + above) / len(logs)
-        share = weights / weights.sum(axis=0)
-        steps = PROPOSALS * np.arange(1, _MOST_ROUNDS + 1) - 1
-        return np.array([(share * np.maximum(stay, 0) ** k).sum(axis=0) for k in steps])
-
-    def at_nodes(self, around: _Around, rule: Nodes) -> np.ndarray:
-        """Return what the sum of a quadrature is made of, shape (nodes, groups), as logarithms."""
-        groups, q = around.mode.shape
-        short = -len(rule.z) % PROPOSALS
-        z = np.concatenate([rule.z, np.zeros((short, q))]).reshape(-1, PROPOSALS, 1, q)
-        values = [
-            self.joint(around.at(np.sqrt(2) * np.broadcast_to(nodes, (PROPOSALS, groups, q))))
-            for nodes in z
-        ]
-        found = np.concatenate(values)[: len(rule.z)]
-        return found.astype(float) + rule.log_weights[:, None]
-
-    def is_normal(self, rng: np.random.Generator) -> bool:
-        """Whether the log density is quadratic in the effects.
-
-        Its curvature is the same everywhere, and its slope is what that makes of the way from the
-        mode: a density with kinks may have the first without the second.
-        """
-        slope, inverse = self.slope(self.start)
-        mode = self.start + np.einsum("gij,gkj,gk->gi", inverse, inverse, slope)
-        around, z = _Around(mode, inverse), rng.standard_normal((1, *mode.shape))
-        tolerance = max(_SAME, 3 * np.sqrt(np.finfo(self.start.dtype).eps))
-        for times in (0, _AWAY, -_AWAY):
-            slope, here = self.slope(around.at(times * z)[0])
-            pulled = np.einsum("gji,gj->gi", inverse, slope)
-            apart = np.abs(pulled + times * z[0]) / (1 + _AWAY * np.abs(z[0]))
-            spread = np.linalg.norm(inverse, axis=2, keepdims=True)
-            same = np.abs(here - inverse) < tolerance * spread
-            if not (apart.max() < tolerance and same.all()):
-                return False
-        return True
 
 
 class Conditional:
     """The effects of all groups given the other variables.
 
-    Parameters
-    ----------
-    effects : sequence of Effect
-    classes : sequence of OfClass
-
-    Attributes
-    ----------
-    normal : bool
-        Whether they are normal given the other variables, as is assumed until :meth:`settle` runs.
+    ``normal``: whether they are normal given the other variables, as is assumed until
+    :meth:`settle` runs.
     """
 
     def __init__(self, effects: Sequence[Effect], classes: Sequence[OfClass]) -> None:
@@ -293,16 +50,11 @@ class Conditional:
         return [name for name, *_ in self._effects]
 
     def settle(
-        self, position: np.ndarray, others: Sequence[np.ndarray], near: float = _NEAR
+        self, position: np.ndarray, others: Sequence[np.ndarray], near: float = NEAR
     ) -> None:
         """Store the modes at a position as those from which others are searched.
 
-        Parameters
-        ----------
-        position, others
-            Where.
-        near : float
-            Standard deviations that a mode may be off.
+        ``near``: standard deviations that a mode may be off.
         """
         self.normal = self.normal and self._settle(position, others, near)
         if not self.normal:
@@ -327,36 +79,26 @@ class Conditional:
         others: Sequence[np.ndarray],
         most_rows: float = np.inf,
     ) -> float:
-        """Choose how many steps a draw takes, and return what they leave in the worst group.
+        """Choose how many steps a draw takes, and return the total variation in the worst group.
 
         Parameters
         ----------
         positions : sequence of ndarray, shape (d,)
             Where it is measured: the worst of them counts.
-        others : sequence of ndarray
         most_rows : float
             Of more, the first blocks of each class are measured.
 
-        Returns
-        -------
-        float
-            A total variation.
-
-        Warns
-        -----
-        SGLDWarning
-            If so many would be too much work.
         """
         if self.normal:
             return 0.0
         rng = np.random.default_rng(_SEED)
-        left = np.zeros(_MOST_ROUNDS)
+        left = np.zeros(MOST_ROUNDS)
         for position, each in itertools.product(positions, self._classes):
             for _, block in self._blocks(each, position, others, most_rows):
                 with np.errstate(all="ignore"):
                     left = np.maximum(left, np.nan_to_num(block.left(rng), nan=1.0).max(axis=1))
         enough = np.flatnonzero(left < _WRONG)
-        self._rounds = int(enough[0]) + 1 if len(enough) else _MOST_ROUNDS
+        self._rounds = int(enough[0]) + 1 if len(enough) else MOST_ROUNDS
         found = float(left[self._rounds - 1])
         if not len(enough):
             names = " and ".join(f'"{name}"' for name in self.names)
@@ -374,7 +116,7 @@ class Conditional:
         others: Sequence[np.ndarray],
         counts: Sequence[int],
         most_rows: float = np.inf,
-        steps: int = _ITERATIONS,
+        steps: int = ITERATIONS,
     ) -> np.ndarray:
         """Return the log-likelihood of all groups by quadratures of so many nodes, a sum for each.
 
@@ -400,13 +142,7 @@ class Conditional:
     def draw(
         self, rng: np.random.Generator, position: np.ndarray, others: Sequence[np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Return a draw of the effects of all groups, by the name of their variable.
-
-        Raises
-        ------
-        NonFiniteError
-            If the density of a group is not finite.
-        """
+        """Return a draw of the effects of all groups, by the name of their variable."""
         found = np.empty((self._count, self._q), self._classes[0].members.start.dtype)
         for each in self._classes:
             for part, block in self._blocks(each, position, others):
@@ -431,7 +167,7 @@ class Conditional:
         position: np.ndarray,
         others: Sequence[np.ndarray],
         most_rows: float = np.inf,
-    ) -> Iterator[tuple[slice, _Block]]:
+    ) -> Iterator[tuple[slice, GroupBlock]]:
         """Give blocks of a class, each with the groups that it has.
 
         Of more than ``most_rows`` rows in all, they are the first blocks, and one at least.
@@ -440,6 +176,6 @@ class Conditional:
         for start, rows in read_blocks(each.table):
             part = slice(start, start + each.table.batch_size)
             at = each.members.start[part]
-            yield part, _Block(each, position, others, rows, at, self.normal)
+            yield part, GroupBlock(each, position, others, rows, at, self.normal)
             if part.stop * all_rows >= most_rows * len(each.members):
                 break

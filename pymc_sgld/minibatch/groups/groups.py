@@ -32,21 +32,11 @@ _NODES, _NEWTON = 7, 4  # nodes and steps to a mode, to begin with
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """A variable with an effect for each group.
+    """A variable with an effect for each group."""
 
-    Attributes
-    ----------
-    name : str
-        As the user knows it.
-    variable : TensorVariable
-        In the graphs of the terms.
-    axis : int
-        Where it has the groups.
-    """
-
-    name: str
-    variable: Variable
-    axis: int
+    name: str  # as the user knows it
+    variable: Variable  # in the graphs of the terms
+    axis: int  # where it has the groups
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,12 +55,6 @@ class Groups:
 
     Parameters
     ----------
-    fixed : FixedValues
-        The data.
-    parameters : dict
-        The variables of the model in the graphs, with their names.
-    terms : sequence of Term
-        Of the log density.
     axes : dict
         By the name of a variable with an effect for each group, where it has the groups.
     index : dict
@@ -196,17 +180,7 @@ class Groups:
 
 
 class GroupTerm:
-    """The joint log density of the groups of a batch, and the integral over their effects.
-
-    Parameters
-    ----------
-    groups : Groups
-        Those of the model.
-    members : SizeClass
-        Some of them.
-    batch_size : int
-        Groups of a batch.
-    """
+    """The joint log density of the groups of a batch, and the integral over their effects."""
 
     def __init__(self, groups: Groups, members: SizeClass, batch_size: int) -> None:
         self.groups, self.members, self.batch_size = groups, members, batch_size
@@ -214,21 +188,10 @@ class GroupTerm:
         self.start = self._batch.read(members.as_read(members.start), "start")
         self._rows: list[tuple[Variable, RowsOfGroups]] = []
         self.conditions: list[Variable] = []
-        variables = groups.variables
         for term in groups.outcomes:
-            index = groups.index[term.name]
-            rows = RowsOfGroups(
-                groups.fixed,
-                groups.parameters,
-                term,
-                groups.levels,
-                index,
-                groups.count,
-                self._batch,
-                variables,
-            )
+            rows = RowsOfGroups(groups, term, self._batch)
             self._rows.append((self._of_rows(term, rows), rows))
-        above = set(variables)
+        above = set(groups.variables)
         for term in groups.priors:
             self.conditions += [c for c in term.conditions if above.isdisjoint(ancestors([c]))]
 
@@ -267,13 +230,7 @@ class GroupTerm:
         return graph
 
     def joint(self, effects: Variable, copies: int) -> Variable:
-        """Return ``h`` at effects of shape (copies * groups, q), as shape (copies, groups).
-
-        Raises
-        ------
-        RowsMixed
-            If it depends on the effects of other groups.
-        """
+        """Return ``h`` at effects of shape (copies * groups, q), as shape (copies, groups)."""
         groups, start, alone = self.batch_size, 0, len(self.groups.effects) == 1
         taken = {}
         for effect in self.groups.effects:
@@ -281,10 +238,7 @@ class GroupTerm:
             part = part.reshape((copies * groups, *effect.shape))
             taken[effect.variable] = effect.axis, part.astype(effect.variable.type.dtype)
             start += effect.size
-        all_of = self.groups
-        selection = GroupSelection(
-            all_of.fixed, all_of.parameters, all_of.count, self._batch, taken, copies
-        )
+        selection = GroupSelection(self.groups, self._batch, taken, copies)
         total = pt.zeros((copies, groups), dtype=effects.dtype)
         for term, effect in zip(self.groups.priors, self.groups.effects, strict=True):
             prior = pt.moveaxis(selection.select(term.graph, effect.axis), effect.axis, 0)

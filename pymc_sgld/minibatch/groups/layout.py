@@ -35,15 +35,8 @@ class SizeClass(ABC):
         By the name of an observed variable, how many of its rows each group has, shape (groups,).
     q : int
         Effects of a group.
-    dtype : dtype
-        Of the effects.
 
-    Attributes
-    ----------
-    name : str
-        Says what they are.
-    start : ndarray, shape (groups, q)
-        Effects from which the mode of each group is searched.
+    ``start``, shape (groups, q): effects from which the mode of each group is searched.
     """
 
     def __init__(
@@ -102,12 +95,7 @@ class SizeClass(ABC):
 class InMemory(SizeClass):
     """Groups whose rows are in memory.
 
-    Parameters
-    ----------
-    members, counts, q, dtype
-        As for any class.
-    rows : dict
-        By the name of an observed variable, its rows in each group, shape (groups, longest).
+    ``rows``: by the name of an observed variable, its rows in each group, shape (groups, longest).
     """
 
     def __init__(
@@ -142,8 +130,6 @@ class FromSources(SizeClass):
 
     Parameters
     ----------
-    members, counts, q, dtype
-        As for any class.
     orders : dict
         By the name of an observed variable, the order of its rows.
     begin : int
@@ -187,14 +173,7 @@ def classes_of(
 ) -> list[InMemory]:
     """Return groups in classes of about one size, from the smallest to the largest.
 
-    Parameters
-    ----------
-    index : dict
-        By the name of an observed variable, the group of each of its rows.
-    groups : int
-        How many groups there are.
-    q : int
-        Effects of a group.
+    ``index``: by the name of an observed variable, the group of each of its rows.
     """
     counts = {name: np.bincount(of, minlength=groups) for name, of in index.items()}
     order = {name: np.argsort(of, kind="stable") for name, of in index.items()}
@@ -220,12 +199,7 @@ def classes_of_sources(
     another one anyway: then groups are in random order, so that any that follow each other are a
     random part of their class.
 
-    Parameters
-    ----------
-    levels : dict
-        By the name of an observed variable, the group of each of its rows.
-    groups, q, dtype
-        As above.
+    ``levels``: by the name of an observed variable, the group of each of its rows.
     """
     counts = {name: counted(of, groups) for name, of in levels.items()}
     classes = members_of(counts.values())
@@ -270,10 +244,7 @@ def _is_sorted(levels: np.ndarray, order: np.ndarray) -> bool:
 def members_of(counts: Collection[np.ndarray]) -> list[np.ndarray]:
     """Return which groups are in each class, from the smallest to the largest.
 
-    Parameters
-    ----------
-    counts : collection of ndarray, shape (groups,)
-        Rows of each group, of each observed variable.
+    ``counts``, shape (groups,): rows of each group, of each observed variable.
     """
     total = np.sum(list(counts), axis=0)
     largest = _largest_sizes(total)

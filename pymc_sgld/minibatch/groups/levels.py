@@ -25,27 +25,13 @@ _BLOCK_BYTES = 2**23  # of an index that are read at once
 
 @dataclass(frozen=True)
 class ByIndex:
-    """A variable that is indexed by a fixed list on one axis, and by numbers or slices on others.
+    """A variable that is indexed by a fixed list on one axis, by numbers or slices on others."""
 
-    Attributes
-    ----------
-    of : TensorVariable
-        What is indexed.
-    group_axis : int
-        On which axis.
-    entry : TensorVariable, shape (rows,)
-        By which entries.
-    others : tuple
-        Indices of the other axes.
-    axis : int
-        Where the entries are in the result.
-    """
-
-    of: Variable
-    group_axis: int
-    entry: Variable
-    others: tuple[Any, ...]
-    axis: int
+    of: Variable  # what is indexed
+    group_axis: int  # on which axis by the list
+    entry: Variable  # shape (rows,): the list
+    others: tuple[Any, ...]  # indices of the other axes
+    axis: int  # where the entries are in the result
 
     @property
     def groups(self) -> int:
@@ -78,8 +64,6 @@ class Levels:
 
     Parameters
     ----------
-    fixed : FixedValues
-        The data in memory.
     streamed : collection of Streamed
         Data of which a source has all rows.
     of_template : bool
@@ -151,15 +135,7 @@ def _without_casts(entry: Variable, groups: int) -> Variable:
 
 
 def levels_of(source: Source, groups: int) -> np.ndarray:
-    """Return the group of each row of a source, in as few bits as they need. It is read once.
-
-    Raises
-    ------
-    RowsMixed
-        If some are negative.
-    DataError
-        If there are no such groups, with the row.
-    """
+    """Return the group of each row of a source, in as few bits as they need. It is read once."""
     dtype, known = np.min_scalar_type(groups - 1), source.levels
     if known is None or known.dtype != dtype or known.max() >= groups:
         source.levels = known = _read(source, groups, dtype)

@@ -44,17 +44,10 @@ _FARTHEST = 4.0  # standard deviations that a Newton step may lead
 
 
 class Nodes(NamedTuple):
-    """Nodes and weights of quadrature.
+    """Nodes and weights of quadrature."""
 
-    Attributes
-    ----------
-    z : ndarray, shape (nodes, q)
-    log_weights : ndarray, shape (nodes,)
-        Of the weight function one: ``log w + |z|^2``.
-    """
-
-    z: np.ndarray
-    log_weights: np.ndarray
+    z: np.ndarray  # shape (nodes, q)
+    log_weights: np.ndarray  # shape (nodes,): of the weight function one: ``log w + |z|^2``
 
     @classmethod
     def of(cls, count: int, q: int) -> Nodes:
@@ -66,16 +59,10 @@ class Nodes(NamedTuple):
 
 
 class Gaussian(NamedTuple):
-    """The Gaussian around the mode of the effects of each group of a batch.
+    """The Gaussian around the mode of the effects of each group of a batch."""
 
-    Attributes
-    ----------
-    mode : TensorVariable, shape (groups, q)
-    factor : list of list of TensorVariable, shape (groups,)
-        The lower triangle of a Cholesky factor ``L`` of minus the Hessian of ``h``.
-    """
-
-    mode: Variable
+    mode: Variable  # shape (groups, q)
+    # shape (groups,): the lower triangle of a Cholesky factor ``L`` of minus the Hessian of ``h``
     factor: list[list[Variable]]
 
     @property
@@ -105,16 +92,7 @@ class Gaussian(NamedTuple):
 def log_likelihood(joint: Joint, start: Variable, nodes: Nodes, newton: int) -> Variable:
     """Return the log-likelihood of the groups of a batch, shape (groups,).
 
-    Parameters
-    ----------
-    joint : callable
-        Their log density.
-    start : TensorVariable, shape (groups, q)
-        Effects from which modes are searched.
-    nodes : Nodes
-        One for a log density that is quadratic in the effects.
-    newton : int
-        Steps of the search.
+    ``nodes``: one for a log density that is quadratic in the effects.
     """
     count, q = nodes.z.shape
     around = gaussian(joint, start, newton, quadratic=count == 1)

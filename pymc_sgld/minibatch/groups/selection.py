@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -18,10 +18,9 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.subtensor import AdvancedSubtensor
 
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed
-from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.groups.layout import SizeClass
-from pymc_sgld.minibatch.groups.levels import ByIndex, Levels
+from pymc_sgld.minibatch.groups.levels import ByIndex
 from pymc_sgld.minibatch.selection.from_sources import (
     check_source,
     every_row,
@@ -31,21 +30,14 @@ from pymc_sgld.minibatch.selection.rows import BatchSelection, Data, RowSelectio
 from pymc_sgld.minibatch.terms import Term
 from pymc_sgld.sources.source import Source
 
+if TYPE_CHECKING:
+    from pymc_sgld.minibatch.groups.groups import Groups
+
 
 class BatchOfGroups:
     """The data of the groups of a batch: an input for each array, however often it is read.
 
-    Parameters
-    ----------
-    members : SizeClass
-        Where they come from.
-    batch_size : int
-        Groups of a batch.
-
-    Attributes
-    ----------
-    data : list of Data
-        What an update reads by the group.
+    ``data``: what an update reads by the group.
     """
 
     def __init__(self, members: SizeClass, batch_size: int) -> None:
@@ -67,31 +59,18 @@ class BatchOfGroups:
 class GroupSelection(RowSelection):
     """The selection of the groups of a batch, some times over with other effects.
 
-    Parameters
-    ----------
-    fixed, parameters
-        As for other selections.
-    groups : int
-        How many groups there are.
-    batch : BatchOfGroups
-        The groups.
-    effects : dict
-        By the variable of the model, the axis of its groups, and what takes its place for the
-        groups of the batch, shape (copies * batch_size, ...).
-    copies : int
-        How many times over.
+    ``effects``: by the variable of the model, the axis of its groups, and what takes its place for
+    the groups of the batch, shape (copies * batch_size, ...).
     """
 
     def __init__(
         self,
-        fixed: FixedValues,
-        parameters: Mapping[Variable, str],
-        groups: int,
+        groups: Groups,
         batch: BatchOfGroups,
         effects: Mapping[Variable, tuple[int, Variable]],
-        copies: int = 1,
+        copies: int,
     ) -> None:
-        super().__init__(fixed, parameters, groups, copies * batch.batch_size)
+        super().__init__(groups.fixed, groups.parameters, groups.count, copies * batch.batch_size)
         self._batch, self._effects, self._copies = batch, effects, copies
 
     def leaf(self, variable: Variable, axis: int) -> Variable | None:
@@ -126,26 +105,13 @@ def repeated(variable: Variable, times: int, axis: int) -> Variable:
 
 @dataclass(frozen=True, eq=False)
 class Picked:
-    """What a model picks by the group of each row.
+    """What a model picks by the group of each row."""
 
-    Attributes
-    ----------
-    variable : TensorVariable
-        In the place of it in the graph of the rows: they are on ``axis``.
-    axis : int
-    of_groups : TensorVariable
-        A graph of the effects of all groups.
-    group_axis : int
-        Where it has the groups.
-    others : tuple
-        Indices of its other axes.
-    """
-
-    variable: Variable
+    variable: Variable  # in the place of it in the graph of the rows: they are on ``axis``
     axis: int
-    of_groups: Variable
-    group_axis: int
-    others: tuple[Any, ...]
+    of_groups: Variable  # a graph of the effects of all groups
+    group_axis: int  # where it has the groups
+    others: tuple[Any, ...]  # indices of its other axes
 
     def select(self, groups: RowSelection) -> Variable:
         """Return it for a selection of groups, which are on the first axis."""
@@ -154,50 +120,20 @@ class Picked:
 
 
 class RowsOfGroups(BatchSelection):
-    """The rows of the groups of a batch.
+    """The rows of the groups of a batch, of one observed variable.
 
-    Parameters
-    ----------
-    fixed, parameters
-        As for other selections.
-    term : Term
-        Of the observed variable.
-    levels : Levels
-        The groups of rows.
-    index : ndarray of int, shape (rows,)
-        The group of each row of this one.
-    groups : int
-        How many groups there are.
-    batch : BatchOfGroups
-        The groups.
-    effects : collection of Variable
-        The variables of the model that are effects of groups.
-
-    Attributes
-    ----------
-    picked : list of Picked
-        What the graphs that were selected pick by the group.
+    ``picked``: what the graphs that were selected pick by the group.
     """
 
-    def __init__(
-        self,
-        fixed: FixedValues,
-        parameters: Mapping[Variable, str],
-        term: Term,
-        levels: Levels,
-        index: np.ndarray,
-        groups: int,
-        batch: BatchOfGroups,
-        effects: Sequence[Variable],
-    ) -> None:
-        longest = batch.members.longest_of(term.name)
+    def __init__(self, groups: Groups, term: Term, batch: BatchOfGroups) -> None:
+        self.longest = batch.members.longest_of(term.name)
+        self._name, self._index, self._groups = term.name, groups.index[term.name], groups.count
+        self._levels, self._streamed = groups.levels, bool(term.streamed)
+        self._batch, self._effects = batch, set(groups.variables)
         # of sources, the graph has the rows of the template
-        rows = len(term.streamed[0].template) if term.streamed else len(index)
-        super().__init__(fixed, parameters, rows, batch.batch_size * longest)
-        self._name, self._index, self._groups = term.name, index, groups
-        self._levels, self._streamed = levels, bool(term.streamed)
-        self._batch, self._effects = batch, set(effects)
-        self.longest = longest
+        rows = len(term.streamed[0].template) if term.streamed else len(self._index)
+        size = batch.batch_size * self.longest
+        super().__init__(groups.fixed, groups.parameters, rows, size)
         self.picked: list[Picked] = []
 
     def depends(self, graph: Variable) -> bool:

@@ -66,11 +66,8 @@ def _fixed_index(
     everything = np.arange(variable.type.shape[axis])
     entry, others = entries[axis], entries[axis + 1 :]
     if isinstance(entry, slice):
-        bounds = (entry.start, entry.stop, entry.step)
-        if len(used) > 1 or not all(b is None or fixed.is_fixed(b) for b in bounds):
-            return None
-        values = [None if b is None else int(fixed.value(b)) for b in bounds]
-        return axis, everything[slice(*values)], []
+        cut = fixed.cut(entry)
+        return None if len(used) > 1 or cut is None else (axis, everything[cut], [])
     arrays = [entries[a] for a in used if not isinstance(entries[a], slice) and entries[a].ndim]
     if entry.ndim == 0 or not all(fixed.is_fixed(array) for array in arrays):
         return None

@@ -34,21 +34,11 @@ from pymc_sgld.sources.source import Source
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """Data of a model that a source stands for.
+    """Data of a model that a source stands for."""
 
-    Attributes
-    ----------
-    leaf : TensorVariable
-        What takes the place of the data in the graphs.
-    template : ndarray
-        The data.
-    source : Source
-        The rows.
-    """
-
-    leaf: Variable
-    template: np.ndarray
-    source: Source
+    leaf: Variable  # what takes the place of the data in the graphs
+    template: np.ndarray  # the data
+    source: Source  # the rows
 
     @property
     def as_read(self) -> np.ndarray:
@@ -58,13 +48,7 @@ class Streamed:
 
     @staticmethod
     def find(model: Model, sources: Mapping[str, Source]) -> dict[Variable, Streamed]:
-        """Return what takes the place of the data of a model.
-
-        Raises
-        ------
-        SettingError
-            If there are no data of that name, or others than the source has.
-        """
+        """Return what takes the place of the data of a model."""
         found: dict[Variable, Streamed] = {}
         for name, source in sources.items():
             variable, template = _data_of(model, name)
@@ -213,11 +197,6 @@ def check_source(rows: RowSelection, variable: Variable) -> None:
 
     Were these all the same, those of other rows need not be: in data that are sorted, or where what
     happens is rare, they often are.
-
-    Raises
-    ------
-    RowsMixed
-        With what to do.
     """
     fixed = rows.fixed
     if rows.is_read(variable) and fixed.has_entries(variable, rows.total_size):
@@ -225,13 +204,7 @@ def check_source(rows: RowSelection, variable: Variable) -> None:
 
 
 def same_in_every_row(array: np.ndarray, sources: Sequence[str], rows: int) -> Variable:
-    """Return a constant that is the same in every row of the template, for so many rows.
-
-    Raises
-    ------
-    RowsMixed
-        If it is not, with what to do.
-    """
+    """Return a constant that is the same in every row of the template, for so many rows."""
     if not (array == array[:1]).all():
         raise RowsMixed(without_source(sources))
     same = pt.constant(array[:1], dtype=array.dtype.name)
@@ -264,19 +237,6 @@ def check_length(name: str, graph: Variable, data: Collection[Variable]) -> None
 
     To give arrays as many rows is fine: the selection of rows does it, too.
 
-    Parameters
-    ----------
-    name : str
-        Of the term.
-    graph : TensorVariable
-        Its log density.
-    data : collection of Variable
-        What sources stand for.
-
-    Raises
-    ------
-    SettingError
-        With the data.
     """
     found: dict[Variable, str] = {}  # what is computed with it, and of which data
     for node in toposort([graph]):
@@ -318,11 +278,6 @@ def check_moved(vars: Sequence[Variable], model: Model, data: Any) -> None:
 
     Only those that a log-likelihood of rows of sources reads itself: given the variables that it
     reads, the others do not depend on these rows.
-
-    Raises
-    ------
-    SettingError
-        If there is one that is not sampled.
     """
     left = {v: model.values_to_rvs[v].name for v in model.value_vars if v not in vars}
     if not left or not isinstance(data, Mapping):

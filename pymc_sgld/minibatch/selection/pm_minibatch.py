@@ -28,21 +28,7 @@ from pymc_sgld.minibatch.selection.rows import BatchSelection, Data
 class Declared:
     """One call of ``pm.Minibatch``.
 
-    Parameters
-    ----------
-    nodes : sequence of Apply
-        Its node in the graphs, and copies of it.
-
-    Attributes
-    ----------
-    total_size, batch_size : int
-        Rows of the data, and of a batch.
-    leaves : dict
-        For each output of the call, the variable that takes its place.
-    data : list of Data
-        What these read.
-    sources : dict
-        The ``pm.Data`` behind them, with their values.
+    ``leaves``: for each output of the call, the variable that takes its place.
     """
 
     def __init__(self, nodes: Sequence[Apply]) -> None:
@@ -158,13 +144,7 @@ class DeclaredRows(BatchSelection):
 
 
 def check_all_sampled(vars: Sequence[Variable], model: Model) -> None:
-    """Refuse to leave variables to other steps, which would see another batch at every call.
-
-    Raises
-    ------
-    MinibatchError
-        If the model uses ``pm.Minibatch`` and not all of its variables are sampled.
-    """
+    """Refuse to leave variables to other steps, which would see another batch at every call."""
     values = [model.rvs_to_values[rv] for rv in model.observed_RVs]
     made = ancestors([*model.observed_RVs, *values, *model.potentials])
     if not any(v.owner is not None and isinstance(v.owner.op, MinibatchOp) for v in made):

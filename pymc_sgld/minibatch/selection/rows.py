@@ -31,27 +31,14 @@ from pymc_sgld.minibatch.graph.rebuild import tensor
 
 @dataclass(frozen=True)
 class Data:
-    """Data that an update reads: ``variable`` stands in the graph for rows of ``array``.
+    """Data that an update reads: ``variable`` stands in the graph for rows of ``array``."""
 
-    Attributes
-    ----------
-    variable : TensorVariable, shape (batch_size, ...) or that of the array
-        The selected rows on the first axis, or the whole array.
-    array : ndarray or Source, shape (total_size, ...)
-        All rows.
-    names : tuple of str
-        Names of the data in the model that the array was made of.
-    by_row : bool
-        Whether the variable holds selected rows.
-    template : ndarray or None
-        The rows that the model has in the place of a source.
-    """
-
+    # shape (batch_size, ...): the selected rows on the first axis, or the whole array
     variable: Variable
-    array: Any
-    names: tuple[str, ...]
-    by_row: bool
-    template: np.ndarray | None = None
+    array: Any  # shape (total_size, ...): all rows
+    names: tuple[str, ...]  # names of the data in the model that the array was made of
+    by_row: bool  # whether the variable holds selected rows
+    template: np.ndarray | None = None  # the rows that the model has in the place of a source
 
     @property
     def whole(self) -> np.ndarray:
@@ -64,17 +51,12 @@ class RowSelection(ABC):
 
     Parameters
     ----------
-    fixed : FixedValues
-        The data.
     parameters : dict
         The variables at which the position enters the graphs, with their names.
     total_size, batch_size : int
         Rows of the data, and those that are selected.
 
-    Attributes
-    ----------
-    data : list of Data
-        What an update reads by the row.
+    ``data``: what an update reads by the row.
     """
 
     def __init__(
@@ -135,6 +117,14 @@ class RowSelection(ABC):
         if variable.type.shape[axis] is None and self.fixed.is_fixed(variable):
             return self.fixed.value(variable).shape[axis] == 1
         return variable.type.shape[axis] == 1
+
+    def select_if_long(self, variable: Variable, axis: int) -> Variable:
+        """Return a variable as it is where it has no rows on that axis; else the selected ones.
+
+        An axis before its first one, below zero, is one that it has not.
+        """
+        without = axis < 0 or self.broadcasts(variable, axis)
+        return variable if without else self.select(variable, axis)
 
     def at(self, entries: np.ndarray, length: int, repeats: bool = True) -> RowSelection:
         """Return the selection of one entry for each row, from axes of ``length`` entries.

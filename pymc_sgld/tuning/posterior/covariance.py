@@ -9,7 +9,7 @@ group effects share, for instance.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import scipy
@@ -26,52 +26,8 @@ _FLOOR = 1e-10  # least eigenvalue of a precision matrix, relative to the greate
 _SEED = 20190704  # fixed: what is found is a property of the model, not of a chain
 
 
-class Shape(Protocol):
-    """The covariance of a Gaussian."""
-
-    def unwhiten(self, z: np.ndarray) -> np.ndarray:
-        """Return displacements of that covariance for rows of standard normal numbers."""
-
-    def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
-        """Return gradients by the coordinates ``z`` of `unwhiten`, row by row."""
-
-    def whiten(self, displacement: np.ndarray) -> np.ndarray:
-        """Return the ``z`` that a displacement belongs to."""
-
-    @property
-    def variances(self) -> np.ndarray:
-        """The diagonal of the covariance, shape (d,)."""
-
-    @property
-    def half_log_determinant(self) -> float:
-        """Logarithm of the determinant of the covariance, halved."""
-
-    def narrower(self) -> Shape:
-        """Return half the covariance."""
-
-    def updated(self, bend: np.ndarray) -> Shape:
-        """Return a shape whose precision along each ``z`` is more by a share, shape (d,)."""
-
-    def rescaled(
-        self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
-    ) -> Shape:
-        """Return a shape that is nearer to the curvature at a position, positive in any case."""
-
-    def aligned(self, curvature: Curvature, mean: np.ndarray) -> Shape:
-        """Return a shape with what the curvature around a mean says besides."""
-
-    def preconditioner(self, name: str, dtype: Any) -> Preconditioner:
-        """Return the covariance, or the variances of each coordinate given the others."""
-
-
 class Full:
-    """A Gaussian of any covariance.
-
-    Parameters
-    ----------
-    precision : ndarray, shape (d, d)
-        Positive definite.
-    """
+    """A Gaussian of any covariance ``W W'``."""
 
     def __init__(self, precision: np.ndarray) -> None:
         self.precision = precision
@@ -83,15 +39,15 @@ class Full:
         return cls(_positive(curvature.matrix(position)))
 
     def unwhiten(self, z: np.ndarray) -> np.ndarray:
-        """Return ``W z``."""
+        """Return displacements of that covariance, ``W z`` for rows of standard normal numbers."""
         return z @ self.whitener.T
 
     def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
-        """Return ``W' g``."""
+        """Return gradients by the coordinates ``z``, ``W' g``, row by row."""
         return gradients @ self.whitener
 
     def whiten(self, displacement: np.ndarray) -> np.ndarray:
-        """Return ``W^-1 x``."""
+        """Return the ``z`` that a displacement belongs to, ``W^-1 x``."""
         return np.linalg.solve(self.whitener, displacement)
 
     @property
@@ -101,7 +57,7 @@ class Full:
 
     @property
     def half_log_determinant(self) -> float:
-        """Logarithm of the determinant of ``W``."""
+        """Logarithm of the determinant of the covariance, halved: that of ``W``."""
         return float(np.linalg.slogdet(self.whitener)[1])
 
     def narrower(self) -> Full:
@@ -109,7 +65,7 @@ class Full:
         return Full(2 * self.precision)
 
     def updated(self, bend: np.ndarray) -> Full:
-        """Return the precision ``W'^-1 (I + D) W^-1``."""
+        """Return more precision along each ``z``, by a share: ``W'^-1 (I + D) W^-1``."""
         factor = np.linalg.cholesky(self.precision)
         return Full((factor * (1 + bend)) @ factor.T)
 
@@ -143,7 +99,7 @@ class Full:
 
 
 class Stretched:
-    """A Gaussian whose covariance is a diagonal, stretched along some directions.
+    """A Gaussian whose covariance is a diagonal, stretched along some directions: as `Full`.
 
     Parameters
     ----------
@@ -244,6 +200,10 @@ class Stretched:
         if name == "laplace_diagonal":
             return Diagonal((1 / self.precisions).astype(dtype), name)
         return self.covariance.astype(dtype)
+
+
+Shape = Full | Stretched
+"""The covariance of a Gaussian."""
 
 
 def lanczos(

@@ -34,18 +34,10 @@ _SEED = 20190708  # fixed: what is found is a property of the model, not of a ch
 
 @dataclass
 class Curvature:
-    """Minus the Hessian of the log density, by passes over the data.
+    """Minus the Hessian of the log density, by passes over the data."""
 
-    Parameters
-    ----------
-    data : FullData
-        The log density.
-    others : sequence of ndarray
-        Values of the variables that the step does not move.
-    """
-
-    data: FullData
-    others: Sequence[np.ndarray]
+    data: FullData  # the log density
+    others: Sequence[np.ndarray]  # values of the variables that the step does not move
     _candidates: list[list[np.ndarray]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,13 +66,8 @@ class Curvature:
     def matrix(self, position: np.ndarray, deviations: np.ndarray | None = None) -> np.ndarray:
         """Return all of it, shape (d, d).
 
-        Parameters
-        ----------
-        position : ndarray, shape (d,)
-            Where.
-        deviations : ndarray, shape (d,), optional
-            Standard deviations of the coordinates given the others, as far as they are known:
-            by default they are found.
+        ``deviations``, shape (d,): standard deviations of the coordinates given the others, as far
+        as they are known: by default they are found.
         """
         with np.errstate(all="ignore"):
             here = self.gradient(position)

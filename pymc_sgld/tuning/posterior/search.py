@@ -47,8 +47,6 @@ def approximate(data: FullData, search: Search, top: Collection[str]) -> Gaussia
 
     Parameters
     ----------
-    data : FullData
-        The log density.
     search : Search
         Where to begin, or the point to use: then nothing is searched.
     top : collection of str

@@ -36,14 +36,7 @@ _SEED = 20190709  # fixed: what is found is a property of the model, not of a ch
 def climb(evaluate: Evaluate, start: np.ndarray, until: float = np.inf) -> np.ndarray:
     """Return the mode, shape (d,), or where the search for one ended.
 
-    Parameters
-    ----------
-    evaluate : callable
-        Gives the log density at a position, and its gradient.
-    start : ndarray, shape (d,)
-        Where to begin.
-    until : float
-        When to end, by ``time.monotonic``.
+    ``until``: when to end, by ``time.monotonic``.
     """
     return _highest(evaluate, start, until, iterations=500, tolerance=1e-10)
 
@@ -56,13 +49,9 @@ def mean_field(
 ) -> np.ndarray:
     """Return the mean of the closest Gaussian of independent coordinates, shape (d,).
 
-    Parameters
-    ----------
-    evaluate, start, until
-        As for the mode.
-    hyper : ndarray of bool, shape (d,), optional
-        Coordinates of hyperparameters, which stay where they are until the others fit the data. The
-        scale of group effects would follow their first values, all the same, to an optimum near 0.
+    ``hyper``, shape (d,): coordinates of hyperparameters, which stay where they are until the
+    others fit the data. The scale of group effects would follow their first values, all the same,
+    to an optimum near 0.
     """
     size = len(start)
     half = np.random.default_rng(_SEED).standard_normal((_PAIRS, size))

@@ -75,14 +75,8 @@ def complete(
 ) -> Gaussian | None:
     """Return the Gaussian of all rows, from that of a sample; None where they are too different.
 
-    Parameters
-    ----------
-    found : Gaussian
-        The posterior of the sample.
-    of_sample, curvature
-        Its log density.
-    of_all : callable
-        The log density of all rows, which each round evaluates twice, and the end twice more.
+    ``of_all``: the log density of all rows, which each round evaluates twice, and the end twice
+    more.
     """
     rng = np.random.default_rng(_SEED)
     tilted = Tilted(of_sample, np.zeros(len(found.mean)))

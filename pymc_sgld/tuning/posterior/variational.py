@@ -44,38 +44,28 @@ _ALIGNED = (20, 80)  # Hessians after which a shape is aligned again
 
 @dataclass(frozen=True)
 class Gaussian:
-    r"""A Gaussian approximation of the posterior, in unconstrained coordinates.
+    """A Gaussian approximation of the posterior, in unconstrained coordinates."""
 
-    Attributes
-    ----------
-    mean : ndarray, shape (d,)
-    shape : Shape
-        Its covariance.
-    settled : bool
-        Whether the search ended because nothing moved any more.
-    fisher_divergence : float
-        How far it is from the posterior: the mean square of the difference of their gradients,
-        :math:`E_q |\Lambda^{-1/2} (\nabla \log p - \nabla \log q)|^2 / d`, the Fisher divergence.
-    worst : float
-        The same in the coordinate where it is greatest, as the mean square of how far the
-        difference of the gradients would move its mean, in standard deviations: the scale of many
-        group effects may be far from Gaussian where all else is.
-    elbo : float
-        The lower bound of the log evidence, up to a constant: what the best one has most of.
-    known : tuple of (ndarray, ndarray)
-        Positions of it, and gradients of the log density of all rows there: where the search ended.
-    by_sample : bool
-        Whether the curvature of a sample of the rows was like that of all.
-    """
-
-    mean: np.ndarray
-    shape: Shape
-    settled: bool = True
+    mean: np.ndarray  # shape (d,)
+    shape: Shape  # its covariance
+    settled: bool = True  # whether the search ended because nothing moved any more
+    # how far it is from the posterior: the mean square of the difference of their gradients,
+    # E_q |Lambda^{-1/2} (grad log p - grad log q)|^2 / d
     fisher_divergence: float = 0.0
+    # the same in the coordinate where it is greatest, as the mean square of how far the difference
+    # of the gradients would move its mean, in standard deviations: the scale of many group effects
+    # may be far from Gaussian where all else is
     worst: float = 0.0
+    # the lower bound of the log evidence, up to a constant: what the best one has most of
     elbo: float = -np.inf
+    # positions of it, and gradients of the log density of all rows there: where the search ended
     known: tuple[Known, ...] = ()
-    by_sample: bool = False
+    by_sample: bool = False  # whether the curvature of a sample of the rows was like that of all
+
+    def moves(self, gradients: np.ndarray) -> np.ndarray:
+        """Return how far gradients move the mean of each coordinate, in standard deviations."""
+        shape = self.shape
+        return shape.unwhiten(shape.whiten_gradient(gradients)) / np.sqrt(shape.variances)
 
     def sample(self, count: int, dtype: Any) -> list[np.ndarray]:
         """Return the mean, and random positions, all of shape (d,)."""

@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import kstest, norm
 
 from pymc_sgld import compare
+from pymc_sgld.diagnostics.comparison.joint import thinned
 from pymc_sgld.diagnostics.comparison.permutation_test import (
-    evenly_spaced,
     mean_pairs,
     permutation_test,
     whitened_products,
@@ -93,9 +93,9 @@ def test_scores_are_white_in_both_ways_of_computing_them(parameters):
 
 def test_draws_are_taken_evenly_from_every_chain():
     draws = np.arange(200).reshape(2, 100)
-    assert evenly_spaced(draws, 8).tolist() == [12, 37, 62, 87, 112, 137, 162, 187]
-    assert np.array_equal(evenly_spaced(draws, 1000), np.arange(200))
-    assert len(evenly_spaced(draws, 1)) == 2
+    assert thinned(draws, 8).tolist() == [12, 37, 62, 87, 112, 137, 162, 187]
+    assert np.array_equal(thinned(draws, 1000), np.arange(200))
+    assert len(thinned(draws, 1)) == 2
 
 
 # --- in the comparison -----------------------------------------------------------------------

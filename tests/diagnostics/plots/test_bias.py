@@ -1,7 +1,5 @@
 """`plot_bias`: the figures of the report, the worst first, and how many are not shown."""
 
-import sys
-
 import arviz as az
 import numpy as np
 import pandas as pd
@@ -114,16 +112,6 @@ def test_the_report_of_a_run_is_drawn(gaussian_mean):
     assert abs(ratio - 1) > 5 * error
 
 
-def test_nothing_is_bound_to_matplotlib(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    drawn = plot_bias(report([1.2, 1.0, 3.0]), backend="none").viz["plot"]
-    for column, expected in {"mean_shift": [0.0] * 3, "sd_ratio": [3.0, 1.2, 1.0]}.items():
-        own = drawn.sel(column=column).item()
-        kinds = [each["function"] for each in own]
-        assert (kinds.count("scatter"), kinds.count("line"), kinds.count("vspan")) == (3, 3, 1)
-        assert [float(each["x"][0]) for each in own if each["function"] == "scatter"] == expected
-
-
 def test_no_text_is_cut_off():
     names = ["alpha_of_the_county[LAKE OF THE WOODS AND MANY OTHER PLACES]", *"abcdefghijklmnop"]
     collection = plot_bias(report(np.linspace(3, 1, 17), names=names))
@@ -135,23 +123,9 @@ def test_no_text_is_cut_off():
 
 
 def test_what_cannot_be_plotted_is_refused(gaussian_mean):
-    found = report([1.0])
     with pytest.raises(SettingError, match=r"DataTree: it must be a report"):
         plot_bias(gaussian_mean[1])
     unmeasured = TrustReport(*[pd.DataFrame()] * 2, pd.Series(), Verdict("V."))
     for bare in (report([np.nan]), unmeasured):
         with pytest.raises(SettingError, match=r"none was measured"):
             plot_bias(bare)
-    with pytest.raises(SettingError, match=r"backend='crayon' must be one of 'matplotlib'"):
-        plot_bias(found, backend="crayon")
-
-
-def test_what_is_not_installed_is_named(monkeypatch):
-    found = report([1.0])
-    monkeypatch.setitem(sys.modules, "bokeh", None)
-    monkeypatch.delitem(sys.modules, "arviz_plots.backend.bokeh", raising=False)
-    with pytest.raises(ImportError, match=r"draws with bokeh.*, which is not installed"):
-        plot_bias(found, backend="bokeh")
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"plot_bias .*`pip install 'pymc_sgld\[plots\]'`"):
-        plot_bias(found, backend="matplotlib")

@@ -1,7 +1,5 @@
 """`plot_comparison`: the right panels, lines and names, whatever the two runs look like."""
 
-import sys
-
 import arviz as az
 import matplotlib.pyplot as plt
 import numpy as np
@@ -156,13 +154,6 @@ def test_what_cannot_be_plotted_is_refused_by_name():
     for labels in (("NUTS", "NUTS"), ("SGLD",)):
         with pytest.raises(SettingError, match="two different names"):
             plot_comparison(idata, idata, labels=labels)
-
-
-def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
-    idata = posterior(mu=normal(1, 2, 100))
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"pip install 'pymc_sgld\[plots\]'"):
-        plot_comparison(idata, idata)
 
 
 @pytest.mark.parametrize("width", [9, 15, 32])

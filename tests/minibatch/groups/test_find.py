@@ -6,7 +6,8 @@ import pytensor.tensor as pt
 import pytest
 
 from pymc_sgld import SettingError
-from pymc_sgld.minibatch.groups.find import Search, choose_factor
+from pymc_sgld.minibatch.groups.choose import choose_factor
+from pymc_sgld.minibatch.groups.find import Search
 from pymc_sgld.minibatch.model import Minibatcher
 from tests.models import COVARIATE, EVEN, PASSED, SCORE
 

@@ -24,7 +24,7 @@ from pymc_sgld.minibatch.selection.rows import RowSelection
 
 @select_through.register(Elemwise)
 def _elemwise(op: Elemwise, node: Apply, axis: int, rows: RowSelection) -> list[Variable]:
-    inputs = [v if rows.broadcasts(v, axis) else rows.select(v, axis) for v in node.inputs]
+    inputs = [rows.select_if_long(variable, axis) for variable in node.inputs]
     return op.make_node(*inputs).outputs
 
 
@@ -32,12 +32,8 @@ def _elemwise(op: Elemwise, node: Apply, axis: int, rows: RowSelection) -> list[
 @select_through.register(XLogY)
 @select_through.register(XLog1PY)
 def _symbolic_elemwise(op: Op, node: Apply, axis: int, rows: RowSelection) -> Variable:
-    inputs = []
-    for variable in node.inputs:
-        own_axis = axis - (node.outputs[0].type.ndim - variable.type.ndim)
-        untouched = own_axis < 0 or rows.broadcasts(variable, own_axis)
-        inputs.append(variable if untouched else rows.select(variable, own_axis))
-    return op(*inputs)
+    more = axis - node.outputs[0].type.ndim
+    return op(*[rows.select_if_long(v, more + v.type.ndim) for v in node.inputs])
 
 
 @select_through.register(IfElse)

@@ -42,9 +42,7 @@ def _set_subtensor(op: IncSubtensor, node: Apply, axis: int, rows: RowSelection)
         raise RowsMixed(f"one of the rows is replaced by {op}")
     variable = _select_sliced(op, variable, indices, axis, rows)
     kept = [a for a, index in enumerate(indices) if isinstance(index, slice)]
-    own_axis = kept.index(axis) - (len(kept) - value.type.ndim)
-    if own_axis >= 0 and not rows.broadcasts(value, own_axis):
-        value = rows.select(value, own_axis)
+    value = rows.select_if_long(value, kept.index(axis) - (len(kept) - value.type.ndim))
     return pt.inc_subtensor(
         variable[tuple(indices)], value, set_instead_of_inc=op.set_instead_of_inc
     )
@@ -60,13 +58,11 @@ def _select_sliced(
     op: Op, variable: Variable, indices: list, axis: int, rows: RowSelection
 ) -> Variable:
     """Return an indexed array with only the selected rows on an axis that is sliced."""
-    bounds = [indices[axis].start, indices[axis].stop, indices[axis].step]
-    if bounds != [None, None, None]:
-        every = range(variable.type.shape[axis] or 0)
-        if not every or not all(bound is None or rows.fixed.is_fixed(bound) for bound in bounds):
+    if indices[axis] != slice(None):
+        every, cut = range(variable.type.shape[axis] or 0), rows.fixed.cut(indices[axis])
+        if not every or cut is None:
             raise RowsMixed(f"the rows are cut by {op}")
-        values = [None if bound is None else int(rows.fixed.value(bound)) for bound in bounds]
-        entries = np.array(every[slice(*values)])
+        entries = np.array(every[cut])
         if isinstance(op, IncSubtensor) and not np.array_equal(entries, every):
             raise RowsMixed(f"some of the rows are replaced by {op}")
         rows = rows.at(entries, len(every))
@@ -118,13 +114,11 @@ def _set_by_index(op: AdvancedIncSubtensor, node: Apply, axis: int, rows: RowSel
             own_axis = place - first - (ndim - indices[a].type.ndim)
             if a == axis:
                 indices[a] = _count(indices[a], own_axis, rows)
-            elif own_axis >= 0 and not rows.broadcasts(indices[a], own_axis):
-                indices[a] = rows.select(indices[a], own_axis)
+            else:
+                indices[a] = rows.select_if_long(indices[a], own_axis)
     else:
         raise RowsMixed(f"some of the rows are replaced by {op}")
-    own_axis = place - (ndim + len(sliced) - value.type.ndim)
-    if own_axis >= 0 and not rows.broadcasts(value, own_axis):
-        value = rows.select(value, own_axis)
+    value = rows.select_if_long(value, place - (ndim + len(sliced) - value.type.ndim))
     return pt.inc_subtensor(
         variable[tuple(indices)],
         value,
@@ -141,16 +135,14 @@ def _replaced(
     others = indices[:axis] + indices[axis + 1 :]
     if length != rows.total_size or any(i != slice(None) for i in others):
         return None
-    parts = [index.start, index.stop, index.step] if isinstance(index, slice) else [index]
-    if not all(part is None or rows.fixed.is_fixed(part) for part in parts):
-        return None
-    values = [None if part is None else rows.fixed.value(part) for part in parts]
+    cut: Any = None
     if isinstance(index, slice):
-        entries = np.arange(length)[slice(*[None if v is None else int(v) for v in values])]
-    elif index.type.ndim > 1:
+        cut = rows.fixed.cut(index)
+    elif index.type.ndim <= 1 and rows.fixed.is_fixed(index):
+        cut = rows.fixed.value(index)
+    if cut is None:
         return None
-    else:
-        entries = np.atleast_1d(np.arange(length)[values[0]])
+    entries = np.atleast_1d(np.arange(length)[cut])
     partly = len(np.unique(entries)) == len(entries) and 0 < len(entries)
     return entries if partly and not np.array_equal(entries, np.arange(length)) else None
 

@@ -28,7 +28,7 @@ def _blockwise(op: Blockwise, node: Apply, axis: int, rows: RowSelection) -> lis
     inputs = list(node.inputs)
     batch_ndim = op.batch_ndim(node)
     if axis < batch_ndim:
-        inputs = [v if rows.broadcasts(v, axis) else rows.select(v, axis) for v in inputs]
+        inputs = [rows.select_if_long(variable, axis) for variable in inputs]
         return op.make_node(*inputs).outputs
     if isinstance(op.core_op, Dot | SolveBase):
         name = op.outputs_sig[0][axis - batch_ndim]

@@ -27,9 +27,7 @@ def _dimshuffle(op: DimShuffle, node: Apply, axis: int, rows: RowSelection) -> V
 @select_through.register(Alloc)
 def _alloc(op: Alloc, node: Apply, axis: int, rows: RowSelection) -> Variable:
     value, *shape = node.inputs
-    own_axis = axis - (len(shape) - value.type.ndim)
-    if own_axis >= 0 and not rows.broadcasts(value, own_axis):
-        value = rows.select(value, own_axis)
+    value = rows.select_if_long(value, axis - (len(shape) - value.type.ndim))
     shape[axis] = pt.constant(rows.batch_size, dtype="int64")
     return op(value, *shape)
 
