@@ -64,6 +64,7 @@ figures:
 	@$(environment) plots
 	$(python) docs/figures/how_it_works
 	$(python) docs/figures/selection.py
+	$(python) docs/figures/certificate.py
 	$(python) docs/figures/plots
 
 benchmark:
