@@ -1,5 +1,6 @@
 """What several files of tests share."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -15,6 +16,8 @@ flags = os.environ.get("PYTENSOR_FLAGS", "").split(",")
 if "cxx=" not in flags:
     os.environ["PYTENSOR_FLAGS"] = ",".join([*filter(None, flags), "cxx="])
 pytensor.config.cxx = ""
+gc.freeze()  # what is imported stays
+gc.set_threshold(20_000, 50, 50)  # graphs are many objects: an eighth of the time, by default
 pytensor.config.traceback__limit = 0  # where each variable was made: a tenth of all the time
 
 

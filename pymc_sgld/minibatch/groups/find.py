@@ -269,7 +269,9 @@ class Search:
         """Return why groups cannot be told apart in the graphs, or None."""
         try:
             groups = Groups(self._fixed, self._parameters, self._terms, factor.axes, factor.index)
-            groups.log_likelihood(groups.term(groups.classes[0], 1))
+            term = groups.term(groups.classes[0], 1)
+            for copies in (1, 2):  # without and with nodes
+                term.joint(tensor(None, term.start.type.dtype, (copies, groups.q)), copies)
         except RowsMixed as error:
             return error.reason
         return None
