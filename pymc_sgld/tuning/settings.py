@@ -14,6 +14,7 @@ from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.messages import Message
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.full_data import Center
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner
 from pymc_sgld.tuning.posterior.variational import Gaussian
 
@@ -102,6 +103,8 @@ class Settings:
         Why no chain is to be trusted, if there is a reason.
     errors : sequence of ndarray, shape (samples, d)
         Of gradients, where their noise is to be known: the sum of their squares is its covariance.
+    center : Center or None
+        Where the estimate expands.
     """
 
     density: LogDensity
@@ -114,3 +117,4 @@ class Settings:
     prediction: GaussianLaw | None = None
     doubts: Sequence[Message] = ()
     errors: Sequence[np.ndarray] = ()
+    center: Center | None = None
