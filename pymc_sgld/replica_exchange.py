@@ -146,7 +146,7 @@ class ReplicaExchange(SGLD):
     def _start_hot(self, tune: int, draws: int) -> None:
         self.replicas = [Replica(hot.start(self.rng, tune, draws)) for hot in self._hot]
 
-    def _extend(self, draws: int, positions: Sequence[np.ndarray]) -> None:
+    def _extend(self, draws: int, positions: np.ndarray) -> None:
         super()._extend(draws, positions)
         for replica in self.replicas:
             replica.chain.draws = draws

@@ -476,8 +476,8 @@ class SGLD(BlockedStep):
     def _start(self, tune: int, draws: int) -> None:
         self.chain = self._transition.start(self.rng, tune, draws)
 
-    def _extend(self, draws: int, positions: Sequence[np.ndarray]) -> None:
-        """Let a chain that has come to these positions have another number of draws."""
+    def _extend(self, draws: int, positions: np.ndarray) -> None:
+        """Let a chain that has come to some positions have another number of draws."""
         self._transition.extend(self.chain, draws, positions)
 
     def _open(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -68,9 +68,7 @@ def encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return {"class": name, "state": {k: encode(v, arrays) for k, v in vars(value).items()}}
 
 
-def decode(
-    value: Any, arrays: Mapping[str, np.ndarray], made: Mapping[str, Dynamics | Callable]
-) -> Any:
+def decode(value: Any, arrays: Mapping[str, np.ndarray], made: Mapping[str, Any]) -> Any:
     """Return the value again; ``made`` has what is not stored."""
 
     def again(part: Any) -> Any:
@@ -92,6 +90,6 @@ def decode(
     if "tuple" in value:
         items = [again(item) for item in value["tuple"]]
         return tuple(items) if value["class"] == "tuple" else CLASSES[value["class"]](*items)
-    new = object.__new__(CLASSES[value["class"]])
+    new: Any = object.__new__(CLASSES[value["class"]])
     vars(new).update({k: again(v) for k, v in value["state"].items()})
     return new

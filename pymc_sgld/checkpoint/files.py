@@ -31,14 +31,10 @@ def write(path: Path, meta: Any, arrays: dict[str, np.ndarray]) -> None:
     beside = path.with_suffix(".new")
     with _explained(path), _removed_if_not_whole(beside):
         with open(beside, "wb") as file:
-            np.savez(file, **{_META: np.array(json.dumps(meta))}, **arrays)
+            np.savez(file, allow_pickle=False, **(arrays | {_META: np.array(json.dumps(meta))}))
             _flush(file.fileno())
         os.replace(beside, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            _flush(folder)
-        finally:
-            os.close(folder)
+        _flush_folder(path.parent)
 
 
 def read(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
@@ -50,8 +46,8 @@ def read(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
         If the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
         return json.loads(str(arrays.pop(_META))), arrays
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError):
         raise damaged(path) from None
@@ -81,7 +77,9 @@ def damaged(path: Path) -> DataError:
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it."""
     with _explained(path):
-        path.mkdir(parents=True, exist_ok=True)
+        if not path.is_dir():
+            path.mkdir(parents=True, exist_ok=True)
+            _flush_folder(path.parent)
 
 
 @contextmanager
@@ -108,6 +106,17 @@ def _removed_if_not_whole(path: Path) -> Iterator[None]:
 
 def _flush(descriptor: int) -> None:
     os.fsync(descriptor)
+
+
+def _flush_folder(path: Path) -> None:
+    """Put the names in a folder on the disk."""
+    if os.name == "nt":  # where a folder cannot be opened
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _flush(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Lock:

@@ -21,7 +21,6 @@ from pytensor.scalar.basic import ScalarInnerGraphOp
 from pytensor.tensor.random.type import RandomType
 
 from pymc_sgld.errors import SettingError
-from pymc_sgld.minibatch.model import SMALL
 from pymc_sgld.schedules import Schedule, evaluate
 from pymc_sgld.sources.source import Source
 from pymc_sgld.version import __version__
@@ -171,7 +170,7 @@ def _of_root(variable: Variable, data: dict[str, str]) -> str:
         return _digest([name, variable.type])
     if isinstance(variable, Constant):
         value = variable.data
-        if np.size(value) > SMALL or scipy.sparse.issparse(value):
+        if np.size(value) > 1 or scipy.sparse.issparse(value):
             data[""] = _digest([data.get("", ""), of_array(value)])
             return _digest([variable.type])
         is_array = isinstance(value, np.ndarray | np.generic)

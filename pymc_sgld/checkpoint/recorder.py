@@ -259,8 +259,8 @@ class _ChainFiles:
             setattr(step, name, value)
         if then.draws != draws:
             names = [f"own {c.value_name}" for c in step.coordinates]
-            step._extend(draws, columns_of(self._stored[tune:], names))
-        step.rng.bit_generator.state = meta["rng"]
+            step._extend(draws, _columns(self._stored[tune:], names))
+        step.rng.bit_generator.state = decode(meta["rng"], arrays, {})
         self._names = [name.split(" ", 1) for name in self._type.names or ()]
         self._committed, self._checksum, self._start = count, meta["checksum"], meta["start"]
         self._checks_start = meta["seed"] == self._seed
@@ -270,7 +270,7 @@ class _ChainFiles:
         assert self._stored is not None and self._type is not None
         names = [name for name in self._type.names or () if name.startswith(f"{kind} ")]
         row = self._stored[draw]
-        return {name.removeprefix(f"{kind} "): row[name].copy() for name in names}
+        return {name.removeprefix(f"{kind} "): np.array(row[name]) for name in names}
 
     @property
     def is_over(self) -> bool:
@@ -291,7 +291,8 @@ class _ChainFiles:
                     f"at draw {draw} of {self._name}: it does not repeat its draws with the same "
                     "random_seed, and a run with it cannot be resumed."
                 )
-        stats = step._settings | self._part(draw, "stats") | {"warning": None}
+        told = {name: value.item() for name, value in self._part(draw, "stats").items()}
+        stats = step._settings | told | {"warning": None}
         self._count += 1
         if self.is_over:
             stats |= step._verdict()
@@ -361,7 +362,7 @@ class _ChainFiles:
             "seed": self._seed,
             "start": self._start,
             "recorded": step._recorded,
-            "rng": step.rng.bit_generator.state,
+            "rng": encode(step.rng.bit_generator.state, arrays),
             "state": encode({name: getattr(step, name) for name in sorted(kept)}, arrays),
         }
         write(self._states, meta, arrays)
@@ -381,7 +382,7 @@ class _ChainFiles:
             self._lock.release()
 
 
-def columns_of(rows: np.ndarray, names: list[str]) -> np.ndarray:
+def _columns(rows: np.ndarray, names: list[str]) -> np.ndarray:
     """Return columns of a structured array side by side, shape (rows, entries)."""
     return np.concatenate([rows[name].reshape((len(rows), -1)) for name in names], axis=1)
 
