@@ -4,6 +4,7 @@ Run as ``python -m tests.checkpoint.killed FOLDER START_METHOD CHAINS``.
 """
 
 import os
+import pickle
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.checkpoint.stopped import model, sample
 from tests.graphs import QUICK
 
 SETTINGS = QUICK | {"batch_size": 7, "step_size": 1e-3, "steps_per_draw": 10}
-DRAWS = {"draws": 150, "tune": 50}
+DRAWS = {"draws": 80, "tune": 40}
 
 
 def main(folder, start_method, chains, of=None, step=None):
@@ -25,8 +26,10 @@ def main(folder, start_method, chains, of=None, step=None):
     else:
         step._checkpoint = recorder.Checkpoint(path)
     result = sample(of, step, **DRAWS, **cores(start_method, chains))
-    result.to_netcdf(Path(folder) / "new.nc")
-    os.replace(Path(folder) / "new.nc", Path(folder) / "result.nc")
+    groups = {"posterior": result.posterior, "sample_stats": result.sample_stats}
+    beside = Path(folder) / "new"
+    beside.write_bytes(pickle.dumps(groups))
+    os.replace(beside, Path(folder) / "result")
 
 
 def cores(start_method, chains):
