@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,9 @@ EVERY = 5.0  # seconds between two commits
 _SHARE = 0.01  # of the time that commits may take: where one takes long there are fewer
 BLANK = {name: np.nan for name in Findings._fields} | {"untrusted": 0, "reasons": 0}
 """The verdict of a chain that is not over."""
+
+KINDS = "stats", "own", "others"
+"""What a row of a file has: stats, values of the step, and those that other steps had moved to."""
 
 _OWN_FILES = {"settings.npz", "settings.new", "lock"}
 
@@ -184,7 +188,7 @@ class _ChainFiles:
         self._parent = Parent()
         allies = [os.getpid(), getattr(multiprocessing.parent_process(), "pid", 0)]
         self._lock = Lock(self._folder / "lock", self._name, tuple(allies))
-        self._length, self._pending, self._names = tune + draws, list[tuple](), list[list[str]]()
+        self._length, self._pending = tune + draws, list[tuple]()
         self._count = self._committed = self._checksum = 0
         self._start: str | None = None
         self._type: np.dtype | None = None
@@ -261,16 +265,21 @@ class _ChainFiles:
             names = [f"own {c.value_name}" for c in step.coordinates]
             step._extend(draws, _columns(self._stored[tune:], names))
         step.rng.bit_generator.state = decode(meta["rng"], arrays, {})
-        self._names = [name.split(" ", 1) for name in self._type.names or ()]
         self._committed, self._checksum, self._start = count, meta["checksum"], meta["start"]
         self._checks_start = meta["seed"] == self._seed
 
     def _part(self, draw: int, kind: str) -> dict[str, Any]:
         """Return a part of a stored draw: ``stats``, or values of its ``own`` or of ``others``."""
-        assert self._stored is not None and self._type is not None
-        names = [name for name in self._type.names or () if name.startswith(f"{kind} ")]
-        row = self._stored[draw]
-        return {name.removeprefix(f"{kind} "): np.array(row[name]) for name in names}
+        assert self._stored is not None
+        row, names = self._stored[draw], self._names[KINDS.index(kind)]
+        return {name: np.array(row[f"{kind} {name}"]) for name in names}
+
+    @cached_property
+    def _names(self) -> list[list[str]]:
+        """Names of the columns, of each kind."""
+        assert self._type is not None and self._type.names is not None
+        pairs = [name.split(" ", 1) for name in self._type.names]
+        return [[name for of, name in pairs if of == kind] for kind in KINDS]
 
     @property
     def is_over(self) -> bool:
@@ -312,13 +321,12 @@ class _ChainFiles:
         """Make a draw, and commit it if it is time."""
         self._whole = False
         new, stats = step._advance(point)
-        told = stats[0] | (BLANK if step.chain.is_over else {})  # the end may come to be another
+        told = stats[0] | BLANK if step.chain.is_over else stats[0]  # the end may be another
         if self._type is None:
             self._type = self._type_of(step, new)
-            self._names = [name.split(" ", 1) for name in self._type.names or ()]
-        parts = {"stats": told, "own": new, "others": point}
-        row = tuple(np.array(parts[kind][name]) for kind, name in self._names)
-        self._pending.append(row)
+        moving, own, others = self._names
+        copies = [np.array(point[name]) for name in others]  # of arrays that others change
+        self._pending.append((*[told[n] for n in moving], *[new[n] for n in own], *copies))
         self._count += 1
         if self.is_over or time.monotonic() >= self._due:
             self._commit()
@@ -331,7 +339,7 @@ class _ChainFiles:
         moving = [name for name in kinds if name not in {*step._settings, "warning"}]
         columns = [(f"stats {name}", kinds[name][0], ()) for name in moving]
         others = point.keys() - {value.name for value in step.vars}
-        for kind, names in (("own", step._recorded), ("others", sorted(others))):
+        for kind, names in zip(KINDS[1:], (step._recorded, sorted(others)), strict=True):
             values = [(name, np.asarray(point[name])) for name in names]
             columns += [(f"{kind} {name}", value.dtype, value.shape) for name, value in values]
         return np.dtype(columns)

@@ -13,8 +13,8 @@ from pymc_sgld.checkpoint import recorder
 from tests.checkpoint.stopped import model, sample
 from tests.graphs import QUICK
 
-SETTINGS = QUICK | {"batch_size": 7, "step_size": 1e-3, "steps_per_draw": 10}
-DRAWS = {"draws": 80, "tune": 40}
+SETTINGS = QUICK | {"batch_size": 7, "step_size": 1e-3, "steps_per_draw": 2}
+DRAWS = {"draws": 110, "tune": 30}
 
 
 def main(folder, start_method, chains, of=None, step=None):

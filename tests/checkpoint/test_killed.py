@@ -121,7 +121,7 @@ def test_killed_and_typed_again(step, undisturbed, tmp_path, chains):
         started.append(Forked(tmp_path, "fork", chains, MODEL, step))
         return started[-1]
 
-    assert kill_until_done(start, tmp_path, moments(chains, 0.1), kills=2) == 2
+    assert kill_until_done(start, tmp_path, moments(chains, 0.05), kills=2) == 2
     found = pickle.loads((tmp_path / "result").read_bytes())
     assert different(expected, found, BUT) == []
 
@@ -138,7 +138,7 @@ def test_the_grid(undisturbed, tmp_path, chains, start_method):
         return Program(tmp_path, start_method, chains, orphans=len(turn) % 2 == 1)
 
     kills = 8 if (start_method, chains) == ("fork", 1) else 4
-    kill_until_done(start, tmp_path, moments(chains, 0.3), kills)
+    kill_until_done(start, tmp_path, moments(chains, 0.1), kills)
     found = pickle.loads((tmp_path / "result").read_bytes())
     assert different(undisturbed(chains), found, BUT) == []
     assert len(turn) > 1
