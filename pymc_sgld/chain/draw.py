@@ -338,11 +338,14 @@ class Transition:
         count = np.arange(chain.updates, chain.updates + updates)
         step_sizes = evaluate(self.schedule, count) * chain.refinement
         may_fail = self.judge.chosen and (chain.is_tuning or chain.overflows < ATTEMPTS)
+        # numbers of their own: the draws are the same whether they are coupled or not
+        key = _COUPLED_SEED, chain.row_seed, chain.updates
+        aside = np.random.default_rng(key) if paired else None
         before = copy(chain.coupled) if may_fail else chain.coupled
         state: State = (start, *chain.extra)
         began, said, parts = None, [], self._parts(updates, len(start))
         for part in parts:
-            plan, halves = self._plan(chain, rng, part, step_sizes, paired, others)
+            plan, halves = self._plan(chain, rng, part, step_sizes, aside, others)
             outcome = self.run(state, plan)
             chain.batches += len(plan.step_sizes)
             said.append(self.run.dynamics.stats(outcome.state[1:], len(plan.step_sizes)))
@@ -382,7 +385,7 @@ class Transition:
         rng: np.random.Generator,
         part: slice,
         step_sizes: np.ndarray,
-        paired: bool,
+        aside: np.random.Generator | None,
         others: list[np.ndarray],
     ) -> tuple[Plan, list[Plan]]:
         """Draw what a part of the updates takes, and what twice as many of half the size do.
@@ -399,18 +402,16 @@ class Transition:
         rows = run.reads(rng, chain.row_seed, first, number)
         of_chain = chain.memory, chain.preconditioner
         plan = Plan(sizes, noise, rows, others, *of_chain)
-        if not paired:
+        if aside is None:
             return plan, []
-        # numbers of their own: the draws are the same whether they are coupled or not
-        rng = np.random.default_rng((_COUPLED_SEED, chain.row_seed, first))
-        beside = standard_normal(rng, shape, run.dtype)
+        beside = standard_normal(aside, shape, run.dtype)
         if without_noise is not None:
             beside[without_noise] = 0
         fine = np.stack(run.dynamics.fine(noise, beside, sizes), axis=1)
         fine = fine.reshape((2 * number, run.normals))
         seed, begins, halves = chain.row_seed ^ 1 << 61, chain.coupled.updates, []
         for half in (slice(None, number), slice(number, None)):
-            rows = run.reads(rng, seed, begins, number)
+            rows = run.reads(aside, seed, begins, number)
             halves_of_sizes = np.repeat(sizes / 2, 2)[half]
             halves.append(Plan(halves_of_sizes, fine[half], rows, others, *of_chain))
             begins += number

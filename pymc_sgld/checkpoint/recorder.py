@@ -136,7 +136,7 @@ class Checkpoint:
         try:
             found = chain.replayed(step, point)
             if found is None:
-                with _interrupts_wait():
+                with chain.interrupts:
                     found = chain.drawn(step, point)
             if chain.is_over:
                 self.close()
@@ -193,6 +193,7 @@ class _ChainFiles:
         self._start: str | None = None
         self._type: np.dtype | None = None
         self._stored: np.ndarray | None = None
+        self._replays = 0
         self._checks_start, self._whole = True, True
         try:
             if self._states.exists():
@@ -202,6 +203,7 @@ class _ChainFiles:
             raise
         self._version = self._version_on_disk()
         self._due = time.monotonic() + every
+        self.interrupts = _Interrupts()
         self._at_exit = multiprocessing.util.Finalize(None, self.close, exitpriority=10)
 
     @property
@@ -265,7 +267,8 @@ class _ChainFiles:
             names = [f"own {c.value_name}" for c in step.coordinates]
             step._extend(draws, _columns(self._stored[tune:], names))
         step.rng.bit_generator.state = decode(meta["rng"], arrays, {})
-        self._committed, self._checksum, self._start = count, meta["checksum"], meta["start"]
+        self._replays = self._committed = count
+        self._checksum, self._start = meta["checksum"], meta["start"]
         self._checks_start = meta["seed"] == self._seed
 
     def _part(self, draw: int, kind: str) -> dict[str, Any]:
@@ -290,7 +293,7 @@ class _ChainFiles:
         """Return the committed draw that is next, or None after the last."""
         if not self._count:
             self._check_start(step, point)
-        if self._stored is None or self._count >= len(self._stored):
+        if self._count >= self._replays:
             return None
         draw = self._count
         for name, value in self._part(draw, "others").items():
@@ -383,6 +386,7 @@ class _ChainFiles:
     def close(self) -> None:
         """Commit what is whole, and release the lock."""
         self._at_exit.cancel()
+        self.interrupts.release()
         try:
             if self._whole and self._process == os.getpid() and not self._is_overtaken:
                 self._commit()
@@ -400,24 +404,37 @@ def _same(one: np.ndarray, other: Any) -> bool:
     return one.dtype == other.dtype and one.tobytes() == other.tobytes()
 
 
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Let an interrupt wait until a draw is whole; a second one does not."""
-    standard = signal.default_int_handler
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGINT) is not standard:
-        yield
-        return
-    came = []
+class _Interrupts:
+    """Lets an interrupt wait until a draw is whole; a second one does not wait.
 
-    def note(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, standard)
-        came.append(number)
+    It takes the place of Python's own handler, and does what that does between draws: to change the
+    handler for every draw would take longer than some draws do.
+    """
 
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, standard)
-    if came:
-        raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self._waits = self._came = False
+        handler = signal.getsignal(signal.SIGINT)
+        is_own = isinstance(getattr(handler, "__self__", None), _Interrupts)
+        is_known = is_own or handler is signal.default_int_handler
+        if is_known and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        if not self._waits or self._came:
+            self._waits = self._came = False
+            raise KeyboardInterrupt
+        self._came = True
+
+    def __enter__(self) -> None:
+        self._waits, self._came = True, False
+
+    def __exit__(self, *error: object) -> None:
+        self._waits = False
+        if self._came and error[0] is None:
+            raise KeyboardInterrupt
+
+    def release(self) -> None:
+        """Put Python's handler back."""
+        here = threading.current_thread() is threading.main_thread()
+        if here and signal.getsignal(signal.SIGINT) == self._note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
