@@ -188,7 +188,7 @@ class _ChainFiles:
         self._parent = Parent()
         allies = [os.getpid(), getattr(multiprocessing.parent_process(), "pid", 0)]
         self._lock = Lock(self._folder / "lock", self._name, tuple(allies))
-        self._length, self._pending = tune + draws, list[tuple]()
+        self._length, self._pending = tune + draws, list[tuple[dict, ...]]()
         self._count = self._committed = self._checksum = 0
         self._start: str | None = None
         self._type: np.dtype | None = None
@@ -327,9 +327,8 @@ class _ChainFiles:
         told = stats[0] | BLANK if step.chain.is_over else stats[0]  # the end may be another
         if self._type is None:
             self._type = self._type_of(step, new)
-        moving, own, others = self._names
-        copies = [np.array(point[name]) for name in others]  # of arrays that others change
-        self._pending.append((*[told[n] for n in moving], *[new[n] for n in own], *copies))
+        copies = {name: np.array(point[name]) for name in self._names[2]}  # others change theirs
+        self._pending.append((told, new, copies))
         self._count += 1
         if self.is_over or time.monotonic() >= self._due:
             self._commit()
@@ -358,7 +357,11 @@ class _ChainFiles:
                 f"checkpoint: another run has gone on with the chain {self._name}, while this one "
                 "was at it: this one ends here."
             )
-        content = np.array(self._pending, self._type).tobytes()
+        rows = np.empty(len(self._pending), self._type)
+        for kind, names, parts in zip(KINDS, self._names, zip(*self._pending), strict=True):
+            for name in names:
+                rows[f"{kind} {name}"] = [part[name] for part in parts]
+        content = rows.tobytes()
         append(self._draws, self._committed * self._type.itemsize, content)
         arrays: dict[str, np.ndarray] = {}
         checksum = zlib.crc32(content, self._checksum)
