@@ -11,7 +11,7 @@ import pytest
 from pymc_sgld import MALA, SGHMC, SGLD, SGNHT, ReplicaExchange, SettingError
 from pymc_sgld.checkpoint import Checkpoint, recorder
 from pymc_sgld.checkpoint.recorder import _ChainFiles
-from tests.checkpoint.stopped import Stopped, different, model, sample
+from tests.checkpoint.stopped import ROWS, Stopped, different, model, sample
 from tests.graphs import QUICK
 
 COMPILED = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
@@ -23,6 +23,7 @@ STEPS = {
     "mala": (MALA, COMPILED | {"step_size": 1e-3, "preconditioner": "identity"}),
     "replica_exchange": (ReplicaExchange, OWN | QUICK | {"step_size": 1e-3}),
     "adaptive": (SGLD, OWN | QUICK | {"step_size": 0.01, "preconditioner": "adaptive"}),
+    "sources": (SGLD, OWN | QUICK | {"step_size": 1e-5, "data": {"y": np.tile(ROWS, 50)}}),
     "saga": (SGLD, OWN | COMPILED | {"gradient": "saga", "preconditioner": "laplace"}),
     "svrg": (SGLD, OWN | COMPILED | {"gradient": "svrg", "step_size": 0.1}),
 }
