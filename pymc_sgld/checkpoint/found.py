@@ -76,6 +76,7 @@ class Found:
             "errors": list(settings.errors),
             "batch_size": density.batch_size,
             "nodes": None if groups is None else (groups.nodes_each, groups.newton),
+            "modes": [] if groups is None else [np.array(each.start) for each in groups.classes],
             "at_center": {i: data.whole for i, data in stored},
         }
         of_all = {
@@ -129,6 +130,8 @@ class Found:
         found = decode(self._stored["found"], self._arrays, made)
         if rows.groups is not None and found["nodes"] is not None:
             rows.groups.use_nodes(*found["nodes"])
+            for members, modes in zip(rows.groups.classes, found["modes"], strict=True):
+                members.start[:] = modes
         if rows.groups is not None or found["batch_size"] != density.batch_size:
             density = rows.density(found["batch_size"])
         at_center, center, law = found["at_center"], found["center"], found["prediction"]
