@@ -16,6 +16,20 @@ _EVERY = 1.0  # seconds between two looks
 _watched: set[int] = set()  # processes in which a thread looks
 
 
+class Parent:
+    """The process that began this one, where Python's multiprocessing did."""
+
+    def __init__(self) -> None:
+        self._process, self._above = multiprocessing.parent_process(), os.getppid()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended since; never in a process that is nobody's worker."""
+        if self._process is None:
+            return False
+        return os.getppid() != self._above or not self._process.is_alive()
+
+
 def end_with_parent() -> None:
     """In a worker of PyMC, begin to look whether the parent is there; elsewhere do nothing."""
     is_worker = multiprocessing.current_process().name.startswith(_WORKER)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
+from types import FrameType
+from typing import Any
 
 ALL = None
 """Of a run without ``var_names``, and of a step that is used without ``pm.sample``."""
@@ -20,11 +22,16 @@ def recorded_names(outside: Collection[str] | None = ALL) -> Collection[str] | N
     They are an argument of the call of ``pm.sample`` further up on the stack. Where there is none,
     ``outside`` is returned.
     """
-    frame = sys._getframe(1)
+    names = argument_of_run("var_names", outside)
+    return ALL if names is None else list(names)
+
+
+def argument_of_run(name: str, outside: Any = None) -> Any:
+    """Return an argument of the call of ``pm.sample`` that is in progress, or ``outside``."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if code.co_name == "sample" and frame.f_globals.get("__name__") == "pymc.sampling.mcmc":
-            names = frame.f_locals.get("var_names", ALL)
-            return ALL if names is None else list(names)
-        frame = frame.f_back  # type: ignore[assignment]
+            return frame.f_locals.get(name)
+        frame = frame.f_back
     return outside

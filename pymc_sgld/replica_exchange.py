@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from pymc.step_methods.state import dataclass_state
-from pymc.util import RandomGenerator
 from pytensor.graph.basic import Variable
 
 from pymc_sgld.arguments import number
 from pymc_sgld.chain.state import Chain, Draw
+from pymc_sgld.checkpoint.encoding import register
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.equality import Comparable
@@ -25,6 +25,7 @@ from pymc_sgld.step import SGLD, SGLDState
 BATCHES = 16  # that a swap reads, or all of an epoch if it has fewer
 
 
+@register
 @dataclass(eq=False)
 class Replica(Comparable):
     """A chain at a higher temperature, and where it is: None before it starts."""
@@ -135,15 +136,20 @@ class ReplicaExchange(SGLD):
             replace(self._transition, run=self._transition.run.at(each), temperature=each)
             for each in self.temperatures[1:]
         ]
-        self._start(0, 0)
-
-    def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
-        """Start new chains, one at each temperature."""
-        super().setup_chain(rng, tune, draws)
-        self._start(tune, draws)
+        self._start_hot(0, 0)
 
     def _start(self, tune: int, draws: int) -> None:
+        """Start new chains, one at each temperature."""
+        super()._start(tune, draws)
+        self._start_hot(tune, draws)
+
+    def _start_hot(self, tune: int, draws: int) -> None:
         self.replicas = [Replica(hot.start(self.rng, tune, draws)) for hot in self._hot]
+
+    def _extend(self, draws: int, positions: np.ndarray) -> None:
+        super()._extend(draws, positions)
+        for replica in self.replicas:
+            replica.chain.draws = draws
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
         return EulerMaruyama()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,6 +49,7 @@ from pymc_sgld.chain.failures import check_finite
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.parameters import ParameterValues
 from pymc_sgld.chain.state import Chain, Draw
+from pymc_sgld.checkpoint import Checkpoint, Found
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.base import Dynamics
@@ -67,6 +70,7 @@ from pymc_sgld.preconditioners import LAPLACE
 from pymc_sgld.progress import progress
 from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of, explores
 from pymc_sgld.sources.bind import bind
+from pymc_sgld.sources.source import Source
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of, settings_of
 from pymc_sgld.tuning.choices import choose, choose_integrator
 from pymc_sgld.tuning.quadrature import PoorIntegral
@@ -224,12 +228,18 @@ class SGLD(BlockedStep):
         fork: with several cores, pass ``mp_ctx="forkserver"`` to ``pm.sample``.
     progressbar : bool
         Whether to show what is being done before sampling, in a terminal or a notebook.
+    checkpoint : path, optional
+        A folder, which is made, where the run is kept: what is chosen here, and every five seconds
+        the draws of each chain. The same call goes on from there after an interrupt, or with more
+        ``draws``, and gives what it would have given undisturbed, to the bit. Another model, other
+        data, settings or versions are refused. See the page on checkpoints.
 
     Raises
     ------
     SettingError
         For an argument that cannot be used; when a run starts that would record more effects of
-        groups than can be drawn, with the ``var_names`` to pass.
+        groups than can be drawn, with the ``var_names`` to pass; for a ``checkpoint`` of another
+        call, or one where another run is at work.
     SGLDWarning
         Where the search for the center did not settle, a control variate is not used, or chunks of
         a source are missing; where every update reads very much of a likelihood, or every draw
@@ -237,7 +247,8 @@ class SGLD(BlockedStep):
     MinibatchError
         For a model that cannot be minibatched, with the reason and the way out.
     DataError
-        If the density is zero or NaN at the initial point, with the variable and the row.
+        If the density is zero or NaN at the initial point, with the variable and the row; where a
+        ``checkpoint`` is damaged or cannot be written.
     NonFiniteError
         When the gradient or the position stops being finite, here or while sampling.
 
@@ -279,6 +290,11 @@ class SGLD(BlockedStep):
         vars = value_variables(vars, model)
         check_all_sampled(vars, model)
         check_moved(vars, model, kwargs.get("data"))
+        if kwargs.get("checkpoint") is not None and not kwargs.get("blocked", True) and vars[1:]:
+            raise SettingError(
+                "checkpoint is the folder of one step method, and blocked=False makes several: "
+                "leave blocked=False out, or make a step for each variable, with a folder each."
+            )
         return super().__new__(cls, vars, **kwargs)
 
     def __init__(
@@ -307,13 +323,17 @@ class SGLD(BlockedStep):
         initial_point: PointType | None = None,
         compile_kwargs: Mapping[str, Any] | None = None,
         progressbar: bool = True,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
+        arguments = locals()
         began = time.perf_counter()
         model = model_of(model)
         self.vars = value_variables(vars, model)
+        self._is_alone = set(self.vars) == set(model.value_vars)  # in its run
         self.blocked = blocked
         self.rng = generator(rng)
         # arguments are checked before the work begins
+        self._checkpoint = None if checkpoint is None else Checkpoint(checkpoint)
         self.temperature = number("temperature", temperature, 0)
         self.gradient = choice("gradient", gradient, ESTIMATORS)
         self.batching = choice("batching", batching, ORDERS)
@@ -369,8 +389,9 @@ class SGLD(BlockedStep):
         shown = flag("progressbar", progressbar) is not False
         reporting = progress("checking the model", shown=shown, name=self._called)
         # nobody reads where a node of a graph was made, and to note it takes a tenth of the time
-        with reporting as tell, one_thread(), config.change_flags(traceback__limit=0):
-            for chosen in (effects, False):
+        quick = one_thread(), config.change_flags(traceback__limit=0)
+        with reporting as tell, quick[0], quick[1], self._open(arguments, model, sources) as found:
+            for chosen in (effects, False)[found.is_without_effects :]:
                 placed_as = places, at_once, sources, chosen, backend
                 rows = Minibatcher(model, self.vars, point, *placed_as)
                 doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
@@ -383,12 +404,15 @@ class SGLD(BlockedStep):
                 self.coordinates = density.coordinates
                 self._others = {name: v.type.dtype for name, v in density.others.items()}
                 self._guard = Guard(model, density.sources)
-                search, open_size = self._search(point, place), batch is None
+                search, is_open = self._search(point, place), (schedule is None, batch is None)
+                look = partial(choose, rows, density, asked, search, *is_open)
                 try:
-                    settings = choose(rows, density, asked, search, schedule is None, open_size)
+                    settings = found.settings(look, rows, density, asked)
                 except PoorIntegral as error:  # of effects that nobody asked to integrate out
-                    said = f"{self._called}: {error}. They are sampled as other variables are."
-                    warnings.warn(said, SGLDWarning, stacklevel=2)
+                    found.said.append(
+                        f"{self._called}: {error}. They are sampled as other variables are."
+                    )
+                    warnings.warn(found.said[-1], SGLDWarning, stacklevel=2)
                 else:
                     break
             left = {c.name for c in self.coordinates}
@@ -404,9 +428,9 @@ class SGLD(BlockedStep):
             self.chain = self._transition.start(self.rng, 0, 0)
             tell("compiling the updates")
             self._transition.check(*self._inputs(point))
+            self.setup_seconds = found.commit(settings, rows, time.perf_counter() - began)
         if schedule is None:
             self.default_tune_steps = TUNE
-        self.setup_seconds = time.perf_counter() - began
 
     @property
     def _called(self) -> str:
@@ -438,13 +462,42 @@ class SGLD(BlockedStep):
             self._integrated.begin()
         check_horizon(self.schedule, (tune + draws) * self.steps_per_draw)
         super().setup_chain(rng, tune, draws)
-        self.chain = self._transition.start(self.rng, tune, draws)
+        self._start(tune, draws)
+        if self._checkpoint is not None:
+            self._checkpoint.begin(self, tune, draws)
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
-        """Run the updates of one draw."""
+        """Run the updates of one draw, or give one that was committed."""
         self._guard.check_model()
         self._guard.check_thread()
+        if self._checkpoint is not None:
+            return self._checkpoint.step(self, point)
+        return self._advance(point)
 
+    def _start(self, tune: int, draws: int) -> None:
+        self.chain = self._transition.start(self.rng, tune, draws)
+
+    def _extend(self, draws: int, positions: np.ndarray) -> None:
+        """Let a chain that has come to some positions have another number of draws."""
+        self._transition.extend(self.chain, draws, positions)
+
+    def _open(
+        self, arguments: Mapping[str, Any], model: Model, sources: Mapping[str, Source]
+    ) -> AbstractContextManager[Found]:
+        """Return what was found when this call was made before, if it is known."""
+        if self._checkpoint is None:
+            return nullcontext(Found())
+        names = ", ".join(value.name for value in self.vars)
+        described = {"the sampler": f"{self._called}{self._more()}", "vars": names}
+        return self._checkpoint.setup(described, arguments, model, sources)
+
+    @property
+    def _recorded(self) -> list[str]:
+        """Names of the values that the step gives: of the effects of groups, if they are drawn."""
+        drawn = [] if self._integrated is None else self._integrated.drawn_values
+        return [*[c.value_name for c in self.coordinates], *drawn]
+
+    def _advance(self, point: PointType) -> tuple[PointType, StatsType]:
         def parameters(position: np.ndarray) -> np.ndarray:
             return self._values(self._point(position, point))
 
@@ -608,32 +661,35 @@ class SGLD(BlockedStep):
         others = [np.asarray(point[name], dtype=dtype) for name, dtype in self._others.items()]
         return position, others
 
-    def _stats(self, draw: Draw) -> dict[str, Any]:
+    def _verdict(self) -> dict[str, Any]:
+        """Return the stats that judge the chain."""
         chain, messages = self.chain, self._transition.verdict(self.chain)
         warning = None
         if messages:
             names = ", ".join(c.name for c in self.coordinates)
             words = LastWords.of(messages, names, self._called)
             warning = SamplerWarning(WarningType.BAD_PARAMS, words, "warn")
+        verdict = {"untrusted": int(chain.untrusted), "reasons": int(chain.reasons)}
+        return chain.findings._asdict() | verdict | {"warning": warning}
+
+    def _stats(self, draw: Draw) -> dict[str, Any]:
+        verdict, chain = self._verdict(), self.chain
         cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
         without_noise = explores(self.schedule, chain.updates - 1, 1)
         return (
             self._settings
             | draw.stats
-            | chain.findings._asdict()
+            | verdict
             | {
                 "step_size": chain.last_step_size,
                 "gradient_norm": float(np.linalg.norm(draw.gradient)),
                 "sampling_threshold": draw.reading.threshold,
-                "untrusted": int(chain.untrusted),
-                "reasons": int(chain.reasons),
                 "rows_seen": chain.batches * self.batch_size,
                 "updates": chain.updates,
                 "cycle": cycle,
                 "cycle_position": cycle_position,
                 "explores": int(without_noise is not None and without_noise[0]),
                 "steps_per_draw": self._transition.updates_of_draw(chain),
-                "warning": warning,
             }
         )
 

@@ -83,9 +83,12 @@ MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
     "compiled": "backends batching dynamics gradients minibatch sources",
     "tuning": "backends batching dynamics gradients minibatch sources",
     "chain": "backends compiled dynamics minibatch tuning",
-    "step": "backends batching chain compiled dynamics gradients minibatch sources tuning",
+    "checkpoint": "batching chain dynamics gradients minibatch sources tuning",
+    "step": """
+        backends batching chain checkpoint compiled dynamics gradients minibatch sources tuning
+    """,
     "samplers": "dynamics step tuning",
-    "replica_exchange": "chain dynamics samplers step",
+    "replica_exchange": "chain checkpoint dynamics samplers step",
     "diagnostics": "backends chain compiled minibatch sources tuning",
 }
 MODULES = "modules"  # those that are in no folder

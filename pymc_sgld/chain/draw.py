@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from pymc_sgld.chain.coupled import TUNING_SHARE, CoupledDifference, coupled_draws
+from pymc_sgld.chain.coupled import (
+    FEWEST,
+    SETTLE,
+    TUNING_SHARE,
+    CoupledDifference,
+    coupled_draws,
+)
 from pymc_sgld.chain.failures import explain, is_finite, is_stable, quoted
-from pymc_sgld.chain.judge import Judge
+from pymc_sgld.chain.judge import Findings, Judge
 from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.chain.state import Chain, Draw
@@ -31,6 +37,7 @@ OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
 JUDGED = 20  # draws after which the noise is judged, and again after as many
 _ENTRIES_OF_A_PART = 2**17  # updates times coordinates that are run at once: some MB
 _LEAST_OF_A_PART = 4  # updates, so that no part has one
+_COUPLED_SEED = 20190716  # of what only the coupled chain takes
 STUCK, CREEPS = 0.1, 0.9  # acceptance rates below and above which a step size is far off
 ATTEMPTS = 12  # to start, or to go on, each with half the step size
 
@@ -114,6 +121,28 @@ class Transition:
         if isinstance(self.run.preconditioner, Adaptive):
             chain.preconditioner = self.run.preconditioner
         return chain
+
+    def extend(self, chain: Chain, draws: int, positions: Iterable[np.ndarray]) -> None:
+        """Let a chain have another number of draws: what judges them begins anew.
+
+        Parameters
+        ----------
+        chain : Chain
+            Is changed.
+        draws : int
+            After tuning.
+        positions : iterable of ndarray, shape (d,)
+            Those that there have been.
+        """
+        if chain.is_over:
+            chain.findings, chain.reasons = Findings(), 0
+        chain.draws, chain.mixing = draws, Mixing(len(self.origin), draws)
+        for position in positions:
+            chain.mixing.include(position)
+        if chain.draw > chain.tune:
+            left = chain.tune + draws - chain.draw
+            length = min(left, coupled_draws(draws)) if self.temperature else 0
+            chain.coupled = self._new_coupled(length if length >= FEWEST + SETTLE else 0)
 
     def draw(
         self,
@@ -309,11 +338,14 @@ class Transition:
         count = np.arange(chain.updates, chain.updates + updates)
         step_sizes = evaluate(self.schedule, count) * chain.refinement
         may_fail = self.judge.chosen and (chain.is_tuning or chain.overflows < ATTEMPTS)
+        # numbers of their own: the draws are the same whether they are coupled or not
+        key = _COUPLED_SEED, chain.row_seed, chain.updates
+        aside = np.random.default_rng(key) if paired else None
         before = copy(chain.coupled) if may_fail else chain.coupled
         state: State = (start, *chain.extra)
         began, said, parts = None, [], self._parts(updates, len(start))
         for part in parts:
-            plan, halves = self._plan(chain, rng, part, step_sizes, paired, others)
+            plan, halves = self._plan(chain, rng, part, step_sizes, aside, others)
             outcome = self.run(state, plan)
             chain.batches += len(plan.step_sizes)
             said.append(self.run.dynamics.stats(outcome.state[1:], len(plan.step_sizes)))
@@ -353,7 +385,7 @@ class Transition:
         rng: np.random.Generator,
         part: slice,
         step_sizes: np.ndarray,
-        paired: bool,
+        aside: np.random.Generator | None,
         others: list[np.ndarray],
     ) -> tuple[Plan, list[Plan]]:
         """Draw what a part of the updates takes, and what twice as many of half the size do.
@@ -362,21 +394,26 @@ class Transition:
         """
         sizes, run = step_sizes[part], self.run
         number, first = len(sizes), chain.updates + part.start
-        noise = standard_normal(rng, ((1 + paired) * number, run.normals), run.dtype)
+        shape = number, run.normals
+        noise = standard_normal(rng, shape, run.dtype)
         without_noise = explores(self.schedule, first, number)
         if without_noise is not None:
-            noise[np.repeat(without_noise, 1 + paired)] = 0
+            noise[without_noise] = 0
         rows = run.reads(rng, chain.row_seed, first, number)
         of_chain = chain.memory, chain.preconditioner
-        if not paired:
-            return Plan(sizes, noise, rows, others, *of_chain), []
-        coarse = run.dynamics.coarse(noise[::2], noise[1::2], sizes)
-        plan = Plan(sizes, coarse, rows, others, *of_chain)
+        plan = Plan(sizes, noise, rows, others, *of_chain)
+        if aside is None:
+            return plan, []
+        beside = standard_normal(aside, shape, run.dtype)
+        if without_noise is not None:
+            beside[without_noise] = 0
+        fine = np.stack(run.dynamics.fine(noise, beside, sizes), axis=1)
+        fine = fine.reshape((2 * number, run.normals))
         seed, begins, halves = chain.row_seed ^ 1 << 61, chain.coupled.updates, []
         for half in (slice(None, number), slice(number, None)):
-            rows = run.reads(rng, seed, begins, number)
+            rows = run.reads(aside, seed, begins, number)
             halves_of_sizes = np.repeat(sizes / 2, 2)[half]
-            halves.append(Plan(halves_of_sizes, noise[half], rows, others, *of_chain))
+            halves.append(Plan(halves_of_sizes, fine[half], rows, others, *of_chain))
             begins += number
         return plan, halves
 

@@ -78,6 +78,11 @@ class IntegratedOut:
         recorded = self._recorded
         return self._has_others or recorded is None or not self._of_effects.isdisjoint(recorded)
 
+    @property
+    def drawn_values(self) -> list[str]:
+        """Names of the values that draws have, if anything depends on them."""
+        return list(self._values.values()) if self._are_drawn else []
+
     def drawn(
         self,
         rng: np.random.Generator,

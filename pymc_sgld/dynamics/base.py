@@ -137,6 +137,29 @@ class Dynamics(ABC):
             Of the updates that take their place.
         """
 
+    def fine(
+        self, coarse: np.ndarray, beside: np.ndarray, step_sizes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        r"""Return the noise of two updates with half the step size each, given that of one.
+
+        The opposite of :meth:`coarse`. That is :math:`a z_1 + b z_2` with :math:`a^2 + b^2 = 1`, so
+        that with another standard normal :math:`z'`
+
+        .. math:: z_1 = a z - b z', \qquad z_2 = b z + a z' .
+
+        Parameters
+        ----------
+        coarse : ndarray, shape (k, n)
+            Standard normal numbers of the updates.
+        beside : ndarray, shape (k, n)
+            As many that are independent of these.
+        step_sizes : ndarray, shape (k,)
+            Of the updates.
+        """
+        one = np.ones((len(step_sizes), 1), coarse.dtype)
+        a, b = self.coarse(one, 0 * one, step_sizes), self.coarse(0 * one, one, step_sizes)
+        return a * coarse - b * beside, b * coarse + a * beside
+
     def variance(self, rates: np.ndarray, step_size: float) -> np.ndarray:
         """Return the stationary variance over that of the Gaussian, shape (d,): ones, if exact.
 

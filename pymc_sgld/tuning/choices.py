@@ -162,7 +162,17 @@ def choose(
     estimate = noise.estimate(gradient, density)
     errors = noise.errors(gradient, density) if asked.subtract_noise and not density.full else ()
     return Settings(
-        density, gradient, estimate, matrix, gaussian, step_size, apart, kept, doubts, errors
+        density,
+        gradient,
+        estimate,
+        matrix,
+        gaussian,
+        step_size,
+        apart,
+        kept,
+        doubts,
+        errors,
+        None if density.full or gradient == "minibatch" else noise.center,
     )
 
 

@@ -14,6 +14,7 @@ from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.messages import Message
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.full_data import Center
 from pymc_sgld.preconditioners import LAPLACE, Preconditioner
 from pymc_sgld.tuning.posterior.variational import Gaussian
 
@@ -64,3 +65,4 @@ class Settings:
     # shape (samples, d): of gradients, where their noise is to be known: the sum of their squares
     # is its covariance
     errors: Sequence[np.ndarray] = ()
+    center: Center | None = None  # where the estimate expands

@@ -20,6 +20,7 @@ from scipy.special import digamma, polygamma
 
 from pymc_sgld.batching.epochs import Reshuffle, independent
 from pymc_sgld.dynamics.base import Evaluation
+from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.dynamics.underdamped import BAOAB
 
 STANDARD_ERRORS = 5.0
@@ -289,6 +290,18 @@ def path(dynamics, steps, noise, start):
 def halves(dynamics, noise, step_size):
     """Return the noise of half as many updates of that step size."""
     return dynamics.coarse(noise[::2], noise[1::2], np.full(len(noise) // 2, step_size))
+
+
+@pytest.mark.parametrize("dynamics", [BAOAB(0.3), BAOAB(8.0), EulerMaruyama()])
+def test_fine_noise(dynamics):
+    """Of two updates, independent standard normal numbers, whose coarse noise is that of one."""
+    z, steps = np.random.default_rng(1).standard_normal((2, 5, 3)), np.linspace(0.1, 2, 5)
+    np.testing.assert_allclose(dynamics.coarse(*dynamics.fine(*z, steps), steps), z[0], rtol=1e-12)
+    ones, zeros = np.ones((5, 1)), np.zeros((5, 1))
+    columns = dynamics.fine(ones, zeros, steps), dynamics.fine(zeros, ones, steps)
+    turn = np.moveaxis(np.array(columns)[..., 0], 2, 0)
+    identity = np.broadcast_to(np.eye(2), (5, 2, 2))
+    np.testing.assert_allclose(turn @ turn.swapaxes(1, 2), identity, atol=1e-12)
 
 
 @pytest.mark.parametrize("friction", [0.3, 1.0, 8.0])

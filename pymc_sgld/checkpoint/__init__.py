@@ -1,0 +1,13 @@
+"""A run on disk: it is interrupted, resumed and extended.
+
+``files``        what is written beside, flushed and renamed; locks
+``encoding``     states as JSON and arrays
+``fingerprint``  which call a folder belongs to
+``found``        what was chosen before sampling
+``recorder``     a chain: committed as it runs, and replayed
+"""
+
+from pymc_sgld.checkpoint.found import Found
+from pymc_sgld.checkpoint.recorder import Checkpoint
+
+__all__ = ["Checkpoint", "Found"]
