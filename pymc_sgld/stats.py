@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {
     "setup_seconds": (np.float64, []),
     "placing": (np.int64, []),
     "integrated_out": (np.int64, []),
+    "fisher_divergence": (np.float64, []),
     "gradient": (np.int8, []),
     "preconditioner": (np.int8, []),
     "batching": (np.int8, []),

@@ -79,6 +79,7 @@ from pymc_sgld.tuning.settings import Asked, Search, Settings
 DEFAULT_STEPS_PER_DRAW = 10
 MEASURED_AT, MEASURED_ROWS = 4, 50_000  # positions and rows: how effects are to be drawn
 EFFECTS_SEED = 20190715
+NEAR = 0.5  # variance of the log weights of points, about, up to which they are good ones
 TUNE = 200  # draws before those that count, where everything was chosen
 
 install()
@@ -274,6 +275,7 @@ class SGLD(BlockedStep):
     SGLD(vars=[mean], batch_size=50 of 1000 rows, step_size=constant(step_size=0.3),
          gradient='control_variate', preconditioner='laplace', temperature=1.0, steps_per_draw=10,
          batching='reshuffle', integrator='leimkuhler_matthews')
+    near a Gaussian (Fisher divergence below 0.001): certify gives exact moments, and draws
     """
 
     name = "sgld"
@@ -570,6 +572,8 @@ class SGLD(BlockedStep):
         """Keep what was chosen, for stats and `repr`."""
         tables = settings.density.tables
         self.gradient, self.preconditioner = settings.gradient, settings.preconditioner.name
+        gaussian = settings.gaussian
+        self.fisher_divergence = np.nan if gaussian is None else gaussian.fisher_divergence
         self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in tables}
         self._batches = [
             f"{t.batch_size} of {t.total_size} {'groups' if t.groups else 'rows'}" for t in tables
@@ -702,7 +706,20 @@ class SGLD(BlockedStep):
             f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
             f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r}, "
-            f"integrator={self.integrator!r}{self._more()}){self._integral}"
+            f"integrator={self.integrator!r}{self._more()}){self._integral}{self._nearness}"
+        )
+
+    @property
+    def _nearness(self) -> str:
+        """A sentence, where weighted points of a Gaussian give the posterior."""
+        size = sum(c.size for c in self.coordinates)
+        # a bound of the variance of the log weights, for a Gaussian (Poincare's inequality)
+        if self.temperature != 1 or not size * self.fisher_divergence < NEAR:
+            return ""
+        far = self.fisher_divergence
+        told = f"{far:.2g}" if far > 0.001 else "below 0.001"
+        return (
+            f"\nnear a Gaussian (Fisher divergence {told}): certify gives exact moments, and draws"
         )
 
     def _more(self) -> str:

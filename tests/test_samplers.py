@@ -146,6 +146,7 @@ def test_settings_of_a_run(sampler, sequential, step):
         "temperature": 1.0,
         "bias_target": 0.05,
         "subtract_noise": 0,
+        "integrated_out": 0,
         "setup_seconds": step.setup_seconds,
         "pymc_sgld": pymc_sgld.__version__,
     }
@@ -376,6 +377,7 @@ def last_default_point(mode):
     return draws(step, model.initial_point(), 3, tune=100)[-1][0]
 
 
+@pytest.mark.long
 def test_backends_agree():
     """The same random numbers go into every backend: the same draws come out, up to rounding."""
     quick = "FAST_COMPILE"

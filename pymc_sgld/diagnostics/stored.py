@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -73,7 +74,7 @@ class Stored:
         """Return the settings that all draws share, by name."""
         found = {name: self.setting(name) for name in (*SETTINGS, "friction")}
         del found["placing"]
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in found.items() if not pd.isna(value)}
 
     @property
     def temperature(self) -> float:
@@ -114,8 +115,10 @@ def run_settings(idata: xr.DataTree) -> dict[str, Any]:
     dict
         Numbers and words: ``gradient``, ``preconditioner``, ``batching``, ``integrator``,
         ``batch_size``, ``total_size``, ``temperature`` and ``bias_target`` as they were resolved;
-        ``setup_seconds``, which it took to make the step; and ``pymc_sgld``, the version. What
-        differs among several step methods of a run is left out.
+        ``integrated_out``, how many variables with effects of groups were;
+        ``fisher_divergence``, how far the posterior is from the closest Gaussian, where that was
+        looked for; ``setup_seconds``, which it took to make the step; and ``pymc_sgld``,
+        the version. What differs among several step methods of a run is left out.
 
     Raises
     ------

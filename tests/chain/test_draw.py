@@ -142,11 +142,11 @@ def test_steps_that_fail_after_tuning_lose_no_draws():
         pm.Poisson("x", rate, observed=np.full(200, 3))
         step = SGLD(compile_kwargs={"mode": "FAST_COMPILE"})
     good = step.schedule.step_size
-    before = run(step, 30, tune=20)
+    before = run(step, 8, tune=4)
     assert not before[-1][1]["reasons"] & Reason.UNSTABLE
     object.__setattr__(step.schedule, "step_size", 1e4)
-    results = run(step, 30)
-    assert len(results) == 30
+    results = run(step, 12)
+    assert len(results) == 12
     assert results[-1][1]["step_size"] < 1e3 * good
     assert np.isfinite(results[-1][0]["rate_log__"])
     assert results[-1][1]["reasons"] & Reason.UNSTABLE

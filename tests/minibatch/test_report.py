@@ -160,6 +160,6 @@ def test_effects_that_are_normal_need_one_node():
     sentence = "effect: 50 groups of 4 rows, integrated out with 1 node (exact)"
     assert report(model).notes == [f"{sentence}."]
     step = SGLD(model=model, batch_size=8, compile_kwargs={"mode": "FAST_COMPILE"})
-    assert repr(step).endswith(f")\n{sentence}") and "batch_size=2 of 50 groups" in repr(step)
+    assert f")\n{sentence}" in repr(step) and "batch_size=2 of 50 groups" in repr(step)
     without = SGLD(model=model, batch_size=8, step_size=1e-4, marginalize=False, **QUICK)
     assert "integrated out" not in repr(without) and "batch_size=8 of 200 rows" in repr(without)
