@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -407,9 +407,10 @@ class SGLD(BlockedStep):
                 self._others = {name: v.type.dtype for name, v in density.others.items()}
                 self._guard = Guard(model, density.sources)
                 search, is_open = self._search(point, place), (schedule is None, batch is None)
-                look = partial(choose, rows, density, asked, search, *is_open)
                 try:
-                    settings = found.settings(look, rows, density, asked)
+                    known = found.settings(rows, density, asked)
+                    with found.noting():
+                        settings = known or choose(rows, density, asked, search, *is_open)
                 except PoorIntegral as error:  # of effects that nobody asked to integrate out
                     found.said.append(
                         f"{self._called}: {error}. They are sampled as other variables are."

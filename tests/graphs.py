@@ -166,20 +166,20 @@ def likelihood_of_rows(model, point):
     return np.sum(evaluate(point), axis=0)
 
 
-def compile_batches(model):
+def compile_batches(model, sizes=SIZES):
     """Return densities of batches, and functions of their log-likelihood and gradient."""
     rows = Minibatcher(model, model.value_vars, model.initial_point())
-    densities = [rows.density(size) for size in SIZES]
+    densities = [rows.density(size) for size in sizes]
     return [(d, evaluator(d, [sum(d.log_likelihoods), minibatch(d).gradient])) for d in densities]
 
 
-def check_rows_and_gradients(model, batches):
+def check_rows_and_gradients(model, batches, sizes=SIZES):
     """The batch's log-likelihood is that of its rows; a batch gradient averages to the full one."""
     point = random_point(model)
     full_rows = likelihood_of_rows(model, point)
     full_gradient = model.compile_dlogp(mode="FAST_COMPILE")(point)
     tolerance = 1e-4 if any("float32" in str(value.dtype) for value in point.values()) else 1e-9
-    for size, (density, evaluate) in zip(SIZES, batches, strict=True):
+    for size, (density, evaluate) in zip(sizes, batches, strict=True):
         position = position_of(density, point)
         gradients = []
         for rows in np.random.default_rng(size).permutation(ROWS).reshape(-1, size):

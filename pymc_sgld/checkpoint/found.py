@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,19 +90,24 @@ class Found:
         write(self._path, of_all, arrays)
         return seconds
 
-    def settings(
-        self,
-        search: Callable[[], Settings],
-        rows: Minibatcher,
-        density: LogDensity,
-        asked: Asked,
-    ) -> Settings:
-        """Return the settings that were found, or search them.
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Keep the warnings of a search, to say them again."""
+        if self._path is None:
+            yield
+            return
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        self.said += [str(w.message) for w in caught if issubclass(w.category, SGLDWarning)]
+        for one in caught:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+    def settings(self, rows: Minibatcher, density: LogDensity, asked: Asked) -> Settings | None:
+        """Return the settings that were found, or None of a new folder.
 
         Parameters
         ----------
-        search : callable
-            Does so.
         rows : Minibatcher
             The model.
         density : LogDensity
@@ -114,16 +120,8 @@ class Found:
         SGLDWarning
             As the search did.
         """
-        if self._path is None:
-            return search()
         if self._stored is None:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                settings = search()
-            self.said += [str(w.message) for w in caught if issubclass(w.category, SGLDWarning)]
-            for one in caught:
-                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-            return settings
+            return None
         for sentence in self._stored["said"]:
             warnings.warn(sentence, SGLDWarning, stacklevel=3)
         made = {"dynamics": asked.dynamics, "accumulated": independent}

@@ -135,6 +135,7 @@ def test_steps_that_fail_while_tuning_become_smaller():
             point, _ = own.step(point)
 
 
+@pytest.mark.long
 def test_steps_that_fail_after_tuning_lose_no_draws():
     """The draw is repeated with smaller steps, and the chain is not trusted."""
     with pm.Model():

@@ -118,7 +118,10 @@ def test_a_step_by_itself_draws(model, step, drawn):
     assert len(drawn) == 3
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MOST_EFFECTS", 3), ("MOST_SECONDS", 0.0)])
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("MOST_EFFECTS", 3), pytest.param("MOST_SECONDS", 0.0, marks=pytest.mark.long)],
+)
 def test_too_much_to_draw(model, monkeypatch, limit, value):
     """The run is refused before it begins, with the call that does without."""
     monkeypatch.setattr(of_chain, limit, value)

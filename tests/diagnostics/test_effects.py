@@ -109,6 +109,7 @@ def test_draws_belong_to_the_draws_of_the_others(model):
     np.testing.assert_allclose(drawn["log_rate"], np.log(drawn["rate"]))
 
 
+@pytest.mark.long
 def test_evenly_spaced_draws_of_all_chains_keep_their_labels(model):
     some = GLOBALS.posterior.to_dataset().assign_coords(draw=1000 + np.arange(DRAWS))
     found = group_effects(some, model, draws=19, return_draws=True, random_seed=1)
@@ -142,6 +143,7 @@ def test_draws_of_the_effects_in_the_result_are_not_used(model):
     assert group_effects(wrong, model, marginalize="rate", **of).attrs["draws"] == 20
 
 
+@pytest.mark.long
 def test_the_data_are_those_that_the_model_has_now(model):
     """The data are those that the model has when it is called."""
     with model:
@@ -289,6 +291,7 @@ def test_the_intercept_of_bambi_is_told():
 # --- after a run -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_run_that_did_not_record_the_effects(model):
     with model:
         step = SGLD(compile_kwargs={"mode": "FAST_COMPILE"})

@@ -145,7 +145,11 @@ def make(sampler, model, **settings):
 
 @pytest.mark.parametrize(
     ("sampler", "step_size", "batching"),
-    [(SGLD, 0.15, "with_replacement"), (SGHMC, 0.07, "with_replacement"), (SGLD, 0.3, "reshuffle")],
+    [
+        pytest.param(SGLD, 0.15, "with_replacement", marks=pytest.mark.long),
+        pytest.param(SGHMC, 0.07, "with_replacement", marks=pytest.mark.long),
+        (SGLD, 0.3, "reshuffle"),
+    ],
 )
 def test_the_variance_is_that_of_the_posterior(sampler, step_size, batching):
     """Noise that differs by direction, and adds about 80 % to the variance of the second."""

@@ -81,7 +81,7 @@ def long(*values):
         long("without_replacement", 1e-3),
         long("full", 1e-4),
         long("full", 5e-4),
-        ("full", 1e-3),
+        long("full", 1e-3),
     ],
 )
 def test_stationary_law(batching, step_size):
@@ -125,7 +125,7 @@ def test_informative_prior():
 # each defect that the tests above are for, and that they do see
 
 
-@pytest.mark.parametrize("times", [2, 1.1])
+@pytest.mark.parametrize("times", [pytest.param(2, marks=pytest.mark.long), 1.1])
 def test_wrong_noise_is_caught(times, monkeypatch):
     update = EulerMaruyama.update
 

@@ -175,6 +175,7 @@ def test_restored_state_replays(regression, sampler):
         assert same(again, expected)
 
 
+@pytest.mark.long
 def test_the_posterior(regression):
     """A default run has the mean and the spread that all rows give, and trusts itself."""
     model = regression

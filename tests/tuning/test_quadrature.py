@@ -155,6 +155,7 @@ def test_updates_take_what_was_chosen(monkeypatch):
     assert len(made) > chosen[-1] and made[-1] == (5, 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "preconditioner", ["identity", pytest.param("adaptive", marks=pytest.mark.long)]
 )

@@ -25,8 +25,8 @@ def draw(runs: Runs) -> Figure:
     own = {TEXTBOOK: runs.textbook, DEFAULT: runs.default}
     for offset, colour, name in ((0.15, VERMILLION, TEXTBOOK), (-0.15, BLUE, DEFAULT)):
         ratio = sd_ratio(own[name], runs.nuts)
-        draw_measured(right, offset, colour, name, reports[name].coordinates, ratio)
-    names = list(runs.default_report.coordinates.index)
+        draw_measured(right, offset, colour, name, reports[name].table, ratio)
+    names = list(runs.default_report.table.index)
     right.axvspan(0.9, 1.1, color=GREY, alpha=0.25, lw=0)
     right.set(yticks=range(len(names)), yticklabels=names, ylim=(-0.5, len(names) - 0.5))
     right.set_xlabel("sd over that of the posterior (shaded: within 10 %)")

@@ -397,6 +397,7 @@ def test_another_meaning_of_a_group_is_told(counts, monkeypatch):
         rows.density(ROWS)
 
 
+@pytest.mark.long
 def test_few_rows_of_groups_are_all_read():
     """A chosen batch has all groups: no noise is measured. One that is asked for has not."""
     rng = np.random.default_rng(5)

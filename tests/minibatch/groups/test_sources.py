@@ -245,6 +245,7 @@ def test_same_choices(steps):
     assert abs(np.log(one.schedule.step_size / other.schedule.step_size)) < 0.5
 
 
+@pytest.mark.long
 def test_steps_go_on_where_they_are_unpickled(steps):
     """The rows are in a temporary file, which a process finds again."""
     step, _, model, _ = steps

@@ -6,6 +6,8 @@ import pytest
 from tests.graphs import check_rows_and_gradients, compile_batches, lengths_in
 from tests.zoo import ROWS, SELECTABLE, WITH_PARAMETERS_BY_THE_ROW
 
+ONE, SEVERAL = (1,), (4,)
+
 
 @pytest.fixture(
     scope="module",
@@ -28,7 +30,7 @@ def before(model):
 
 @pytest.fixture(scope="module")
 def batches(model, before):
-    return compile_batches(model)
+    return compile_batches(model, SEVERAL)
 
 
 def state(model):
@@ -38,7 +40,12 @@ def state(model):
 
 
 def test_rows_and_gradients(model, batches):
-    check_rows_and_gradients(model, batches)
+    check_rows_and_gradients(model, batches, SEVERAL)
+
+
+@pytest.mark.long
+def test_batches_of_one_row(model):
+    check_rows_and_gradients(model, compile_batches(model, ONE), ONE)
 
 
 def test_no_array_of_all_rows_is_left(build, batches):

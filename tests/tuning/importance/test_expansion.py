@@ -172,6 +172,7 @@ def cut_off(at=1.5, rows=4000):
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_seen", [pytest.param(True, marks=pytest.mark.long), False])
 def test_rows_that_matter_only_far_from_the_center(is_seen, monkeypatch):
     """They are picked; and if they were not, a look at all rows tells."""

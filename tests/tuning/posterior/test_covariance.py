@@ -119,6 +119,7 @@ def test_lanczos_finds_the_extreme_eigenvalues():
     np.testing.assert_allclose(every, [1, 2, 3])
 
 
+@pytest.mark.long
 def test_shape_of_many_groups(step):
     """One direction of the shared mean, which the diagonal misses by a factor of hundreds."""
     precision, mean = design()
