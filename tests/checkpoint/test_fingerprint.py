@@ -94,7 +94,7 @@ def test_outcomes_are_data():
         ({"center": {"a": np.ones(2)}}, {"center": {"a": np.zeros(2)}}, "center"),
         ({"preconditioner": [1, 2]}, {"preconditioner": [1, 3]}, "preconditioner"),
         ({"step_size": lambda n: 1 / (n + 1)}, {"step_size": lambda n: 2 / (n + 1)}, "step_size"),
-        ({"compile_kwargs": {"mode": "JAX"}}, {"compile_kwargs": None}, "compile_kwargs"),
+        ({"compile_kwargs": {"mode": "NUMBA"}}, {"compile_kwargs": None}, "compile_kwargs"),
     ],
 )
 def test_what_differs_in_settings(then, now, what):

@@ -15,7 +15,10 @@ from pymc_sgld import SGLD
 from tests.checkpoint.killed import DRAWS, SETTINGS, cores, main
 from tests.checkpoint.stopped import different, model, sample
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded"),
+    pytest.mark.filterwarnings("ignore:os.fork"),  # of JAX, where another test has imported it
+]
 FORK = multiprocessing.get_context("fork")
 BUT = ("setup_seconds",)
 MODEL = model()

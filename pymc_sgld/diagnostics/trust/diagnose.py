@@ -174,11 +174,12 @@ def diagnose(
         draws = Draws(posterior, model, sources, placing, effects)
         with progress("looking for the posterior", shown=shown, name="diagnose"):
             bias = _bias(draws, stored, gradients)
-    if any(doubt.remedy.startswith(SMALLER) for doubt in bias.doubts):  # how much smaller
+    measured = [doubt for doubt in bias.doubts if doubt not in doubts]
+    if any(doubt.remedy.startswith(SMALLER) for doubt in measured):  # how much smaller
         doubts = [
             each._replace(remedy="") if each.remedy.startswith(SMALLER) else each for each in doubts
         ]
-    doubts += [each for each in bias.doubts if each not in doubts]
+    doubts += measured
     if "sd_ratio" in bias.figures:
         table = table.join(bias.figures[list(FIGURES)])
     in_doubt = {doubt.label for doubt in doubts}

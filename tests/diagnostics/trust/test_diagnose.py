@@ -505,6 +505,12 @@ def test_textbook_sgld_is_measured(textbook):
     # the last 100 draws have a coupled chain of twice as many updates
     np.testing.assert_allclose(report.run["epochs"], 50 * 8 * (420 + 2 * 100) / 1000)
     assert 'a smaller step_size (now 0.0005) or gradient="control_variate"' in report.verdict
+    exact = distrusted(idata, model, gradients=None)
+    row = exact.table.loc["mean"]
+    assert abs(row["sd_ratio"] - inflation**0.5) < 5 * row["sd_ratio_error"]
+    for report in (report, exact):  # what chains found is said once, and the remedy with its size
+        assert report.verdict.count("gradient noise makes") == 1
+        assert report.verdict.count("a smaller step_size") == 1
 
 
 def test_the_placing_of_terms_travels_with_a_run():
