@@ -96,29 +96,20 @@ class Found:
         if self._path is None:
             yield
             return
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield
-        self.said += [str(w.message) for w in caught if issubclass(w.category, SGLDWarning)]
-        for one in caught:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        caught: list[warnings.WarningMessage] = []
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                yield
+        finally:  # what a search said that failed, too
+            self.said += [str(w.message) for w in caught if issubclass(w.category, SGLDWarning)]
+            for one in caught:
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
     def settings(self, rows: Minibatcher, density: LogDensity, asked: Asked) -> Settings | None:
-        """Return the settings that were found, or None of a new folder.
+        """Return the settings that were found, and warn as the search did; None of a new folder.
 
-        Parameters
-        ----------
-        rows : Minibatcher
-            The model.
-        density : LogDensity
-            With the batches that the user asked for, or with the smallest.
-        asked : Asked
-            What the user asked for.
-
-        Warns
-        -----
-        SGLDWarning
-            As the search did.
+        The parameters are those of `choose`.
         """
         if self._stored is None:
             return None

@@ -58,6 +58,17 @@ def test_nothing_is_searched_again(of, settings, folder, monkeypatch):
     assert repr(step) == repr(again)
 
 
+def test_batches_have_the_size_that_was_chosen(folder, monkeypatch):
+    """Which is all rows here, and not what a call without it begins with."""
+    monkeypatch.setattr("pymc_sgld.tuning.choices._ROUGH", 0.0)
+    settings = FAST | {"model": MODEL, "checkpoint": folder}
+    step = SGLD(**settings)
+    assert step.batch_size == 300
+    monkeypatch.setattr(of_step, "choose", searched_again)
+    again = SGLD(**settings)
+    assert again.batch_size == 300 and repr(step) == repr(again)
+
+
 def test_what_the_search_said_is_said_again(folder, monkeypatch):
     """And the seconds are those of the search."""
     choose = of_step.choose

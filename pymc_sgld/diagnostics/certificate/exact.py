@@ -21,6 +21,7 @@ from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
 from pymc_sgld.diagnostics.trust.doubts import doubts_of_bias, doubts_of_direction, quantile
 from pymc_sgld.diagnostics.trust.stein_identities import Direction, halves
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
+from pymc_sgld.diagnostics.trust.whitened import effective_of_each
 from pymc_sgld.errors import SettingError
 from pymc_sgld.tolerance import FEWEST_INDEPENDENT, Doubt, Tolerance, Verdict, sd_ratio_of
 from pymc_sgld.tuning.importance.points import LARGEST_K, Points, Proposal
@@ -85,7 +86,7 @@ def certificate_of(
         values = Values(draws, place.data.coordinates, place.effects)
         kept = _kept(values, wanted)
         found = weigh(place.data, place.gaussian, place.others, tolerance / 2, budget)
-        reason = _refusal(found, tolerance, budget) or _other_mode(found.weighted, place)
+        reason = _refusal(found, tolerance) or _other_mode(found.weighted, place)
         own = np.empty((0, 0)) if reason else values.at(found.weighted.points.positions)
     run = pd.Series(
         {
@@ -101,9 +102,9 @@ def certificate_of(
     notes = _notes(place)
     if reason:
         nothing = pd.DataFrame(np.nan, kept, COLUMNS).assign(agrees=False)
-        if found.weighted.k > LARGEST_K or np.isinf(found.by_rows):
-            notes.append("diagnose(idata, model) has other evidence.")
-        judged = Verdict(f"No certificate: {reason}.", (), notes)
+        judged = Verdict(
+            f"No certificate: {reason}.", (), [*notes, _remedy(found, tolerance, budget)]
+        )
         return Certificate(nothing, run, judged, certified=False, draws=None)
     table = _table(found.weighted, own, values, tolerance).loc[kept]
     doubts = _doubts(table, stored)
@@ -120,7 +121,7 @@ def certificate_of(
     return Certificate(table, run, judged, certified=True, draws=exact)
 
 
-def _refusal(found: Precise, tolerance: float, budget: float) -> str:
+def _refusal(found: Precise, tolerance: float) -> str:
     """Return why weighted points are no certificate, or nothing."""
     if not found.weighted.k <= LARGEST_K:
         return (
@@ -137,10 +138,18 @@ def _refusal(found: Precise, tolerance: float, budget: float) -> str:
         what = "points" if found.by_points > found.by_rows else "rows"
         return (
             f"the error by the number of {what} is {error:.2g} sd, above {tolerance / 2:.2g}, "
-            f"after {found.passes:.0f} passes over the data. Pass a larger tolerance=, or budget= "
-            f"(now {budget:g})"
+            f"after {found.passes:.0f} passes over the data"
         )
     return ""
+
+
+def _remedy(found: Precise, tolerance: float, budget: float) -> str:
+    """Return what to do where there is no certificate."""
+    if not found.weighted.k <= LARGEST_K or np.isinf(found.by_rows):
+        return "diagnose(idata, model) has other evidence."
+    if _refusal(found, tolerance):
+        return f"Pass a larger tolerance=, or budget= (now {budget:g})."
+    return "Compare with a run of NUTS."
 
 
 def _other_mode(weighted: Weighted, place: Place) -> str:
@@ -165,8 +174,7 @@ def _other_mode(weighted: Weighted, place: Place) -> str:
     if not ((there > least) & (heavy > all_together)).any():
         return ""
     return (
-        "the run has draws of high density where the closest Gaussian has none, as in another "
-        "mode: compare with NUTS"
+        "the run has draws of high density where the closest Gaussian has none, as in another mode"
     )
 
 
@@ -198,7 +206,8 @@ def _table(weighted: Weighted, own: np.ndarray, values: Values, tolerance: float
             np.hypot(errors[:, 1], ratio * exact.sd_error) / exact.sd,
         ]
     table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), index=values.labels)
-    table.loc[constant, table.columns[4:]] = np.nan
+    few = ~(effective_of_each(np.moveaxis(run, 0, 2)) >= FEWEST_INDEPENDENT)
+    table.loc[constant | few, table.columns[4:]] = np.nan
     return table
 
 
@@ -247,13 +256,7 @@ def _worst_direction(weighted: Weighted, place: Place) -> Direction | None:
     """
     gaussian, coordinates = place.gaussian, place.data.coordinates
     positions = place.draws.at(coordinates)
-    squares = (positions - positions.mean(axis=(0, 1))) ** 2
-    least = min(
-        array_stats.ess(each[:, :, i], method="mean")
-        for each in (positions, squares)
-        for i in range(positions.shape[2])
-    )
-    if not least >= FEWEST_INDEPENDENT:
+    if not effective_of_each(positions).min() >= FEWEST_INDEPENDENT:
         return None
     white = _whitened(positions.reshape(-1, positions.shape[2]), gaussian).reshape(positions.shape)
     exact = _whitened(weighted.points.positions, gaussian)

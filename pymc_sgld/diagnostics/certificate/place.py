@@ -36,7 +36,7 @@ class Place(NamedTuple):
     @classmethod
     def of(cls, draws: Draws, stored: Stored, marginalize: bool | None, backend: Backend) -> Place:
         """Look for the posterior of a model, from where the draws of a run are."""
-        draws.check_finite(PURPOSE)
+        draws.check_finite(draws.purpose)
         rows = None if draws.placing == UNKNOWN else stored.setting("total_size")
         model = draws.model
         for effects in [list(draws.integrated) or marginalize, False]:
@@ -47,12 +47,12 @@ class Place(NamedTuple):
             )
             batches.check_sources()
             data = FullData(batches.blocks(BLOCK), backend, CALLS)
-            check_row_count(data.rows, batches, rows, PURPOSE)
+            check_row_count(data.rows, batches, rows, draws.purpose)
             size = data.density.position.type.shape[0]
             if size > FULL_SIZE:
                 raise SettingError(
-                    f"cannot {PURPOSE}: the model has {size} unconstrained coordinates, more than "
-                    f"{FULL_SIZE}: too many for weights of points around one Gaussian. "
+                    f"cannot {draws.purpose}: the model has {size} unconstrained coordinates, more "
+                    f"than {FULL_SIZE}: too many for weights of points around one Gaussian. "
                     "diagnose(idata, model) measures the bias by gradients."
                 )
             others = [

@@ -221,13 +221,19 @@ def _bias(draws: Draws, stored: Stored, gradients: int | None) -> _Bias:
         own = None if stored.setting("integrated_out") else False
         certificate = certificate_of(draws, stored, TOLERANCE, BUDGET, marginalize=own)
         judged, of_run = certificate.judged, certificate.run.to_dict()
-        if certificate.certified:
-            how = f"Compared with exact moments of the posterior (k is {of_run['k']:.2f})."
-            table = certificate.table
-            return _Bias(
-                table, of_run, judged.doubts, [how, *judged.notes], certificate=certificate
-            )
-        notes = [f"{judged.headline} The bias was measured by gradients."]
+        table = certificate.table
+        unknown = set(table.index[table["sd"].isna()]) if certificate.certified else set()
+        free = {rv.name for rv in draws.model.free_RVs}
+        heavy = sorted(label for label in unknown if label.partition("[")[0] in free)
+        if certificate.certified and not heavy:
+            k = f" (k is {of_run['k']:.2f})" if np.isfinite(of_run["k"]) else ""
+            notes = [f"Compared with exact moments of the posterior{k}.", *judged.notes]
+            if unknown:
+                notes.append(f"No exact moments of {shorten(sorted(unknown))}: not compared.")
+            doubts = [doubt for doubt in judged.doubts if doubt.label not in unknown]
+            return _Bias(table, of_run, doubts, notes, certificate=certificate)
+        reason = f"No exact moments of {shorten(heavy)}." if heavy else judged.headline
+        notes = [f"{reason} The bias was measured by gradients."]
     found = Measured(draws, stored, gradients)
     return _Bias(
         found.figures,

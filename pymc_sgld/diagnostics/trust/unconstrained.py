@@ -72,7 +72,7 @@ class Draws:
                 f"{shorten(list(posterior.data_vars))}. Pass the model that was sampled, and all "
                 f"its free variables{', or leave model out' if purpose == GRADIENTS else ''}."
             )
-        self.model, self.posterior = model, posterior
+        self.model, self.posterior, self.purpose = model, posterior, purpose
         self.start = model.initial_point()
         self.points = _unconstrain(posterior, model, wanted, purpose)
         _check_shapes(self.points, self.start, purpose)

@@ -78,18 +78,23 @@ class Sample:
     @cached_property
     def effective_of_each(self) -> Array:
         """Return the effective number of draws for each mean or variance, the lesser one."""
-        squares = (self.position - self.mean) ** 2
-        return np.array(
-            [
-                min(array_stats.ess(v[:, :, i], method="mean") for v in (self.position, squares))
-                for i in range(self.size)
-            ]
-        )
+        return effective_of_each(self.position)
 
     @property
     def effective(self) -> float:
         """Return the least of them."""
         return float(self.effective_of_each.min())
+
+
+def effective_of_each(draws: Array) -> Array:
+    """Return effective numbers of draws, shape (chains, draws, d), for means and variances."""
+    squares = (draws - draws.mean(axis=(0, 1))) ** 2
+    return np.array(
+        [
+            min(array_stats.ess(v[:, :, i], method="mean") for v in (draws, squares))
+            for i in range(draws.shape[2])
+        ]
+    )
 
 
 def error_of_mean(series: Array) -> float:

@@ -132,6 +132,33 @@ def test_gradients_where_the_posterior_is_no_gaussian():
     assert "The bias was measured by gradients." in report.verdict
 
 
+def test_moments_that_do_not_exist():
+    """Of a Deterministic they are not compared; of a free variable gradients take their place."""
+    with pm.Model() as model:
+        x = pm.Normal("x")
+        pm.Deterministic("inverse", 1 / x)
+    z = normal(47, 4, 500)
+    report = diagnose(az.from_dict({"posterior": {"x": z, "inverse": 1 / z}}), model)
+    assert report.trusted and report.certificate.certified
+    assert "No exact moments of inverse: not compared." in report.verdict
+    assert np.isnan(report.table.loc["inverse", "sd_ratio"])
+    with pm.Model() as heavy:  # a Gaussian on the logarithmic scale
+        pm.LogNormal("x", 0, 4)
+    report = quiet(az.from_dict({"posterior": {"x": np.exp(4 * z)}}), heavy, gradients=None)
+    assert report.certificate.certified and "gradients" in report.run
+    assert "No exact moments of x. The bias was measured by gradients." in report.verdict
+    assert report.table.loc["x", "trusted"] and report.table["sd_ratio"].notna().all()
+
+
+def test_too_few_draws_have_no_figures_beside_exact_moments(regression):
+    slow = lfilter([1], [1, -0.97], normal(33, 2, 60, 3), axis=1) * np.sqrt(1 - 0.97**2)
+    report = distrusted(regression.exact(slow), regression.model, gradients=None)
+    assert report.certificate.certified
+    assert report.table[["mean_shift", "sd_ratio"]].isna().all(axis=None)
+    assert report.verdict.startswith("Cannot tell") or "R-hat" in report.verdict
+    assert "cannot tell: its draws are too few to measure its bias" in report.verdict
+
+
 def test_effects_that_a_run_sampled_itself_are_judged():
     """Where they were integrated out they are exact; where they were not, they may be wrong."""
     rng = np.random.default_rng(44)
