@@ -1,12 +1,14 @@
 """`plot_bias`: the figures of the report, the worst first, and how many are not shown."""
 
+from functools import partial
+
 import arviz as az
 import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
 
-from pymc_sgld import SettingError, SGLDWarning, TrustReport, diagnose, plot_bias
+from pymc_sgld import SettingError, SGLDWarning, TrustReport, certify, diagnose, plot_bias
 from pymc_sgld.tolerance import Verdict
 
 pytestmark = pytest.mark.usefixtures("figures_without_a_screen")
@@ -98,11 +100,14 @@ def gaussian_mean():
     return model, az.from_dict({"posterior": {"mu": x.mean() + 0.1 * np.sqrt(2) * z}})
 
 
-def test_the_report_of_a_run_is_drawn(gaussian_mean):
+@pytest.mark.parametrize(
+    "judge", [diagnose, partial(diagnose, gradients=400), certify], ids=["", "gradients", "exact"]
+)
+def test_the_report_of_a_run_is_drawn(gaussian_mean, judge):
     """The ratio of variances is 2, within the error that is drawn; 1 is seen to be wrong."""
     model, idata = gaussian_mean
     with pytest.warns(SGLDWarning, match=r"mu: the sd is"):
-        collection = plot_bias(diagnose(idata, model))
+        collection = plot_bias(judge(idata, model))
     ratio = points(collection)["mu"][0]
     bar = collection.viz["error/error"].sel(parameter="mu", column="sd_ratio").item()
     low, high = bar.get_xdata()
