@@ -25,7 +25,7 @@ import pymc as pm
 from threadpoolctl import threadpool_limits
 
 from pymc_sgld import SGLD
-from pymc_sgld.checkpoint import Checkpoint, recorder
+from pymc_sgld.checkpoint import Checkpoint, chain
 
 SETTINGS = {"chains": 1, "cores": 1, "tune": 0, "random_seed": 1, "progressbar": False}
 SETTINGS |= {"compute_convergence_checks": False, "quiet": True}
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     logging.getLogger("pymc").setLevel(logging.ERROR)
-    watched = (Checkpoint, "step"), (recorder._ChainFiles, "_commit"), (SGLD, "_advance")
+    watched = (Checkpoint, "step"), (chain.ChainFiles, "_commit"), (SGLD, "_advance")
     watches = [Stopwatch(*each) for each in watched]
     with threadpool_limits(1):
         for columns, draws in zip(arguments.columns, arguments.draws, strict=True):

@@ -4,10 +4,12 @@
 ``encoding``     states as JSON and arrays
 ``fingerprint``  which call a folder belongs to
 ``found``        what was chosen before sampling
-``recorder``     a chain: committed as it runs, and replayed
+``run``          its folder, and that of each chain
+``chain``        committed as it runs, and replayed
+``interrupts``   wait until a draw is whole
 """
 
 from pymc_sgld.checkpoint.found import Found
-from pymc_sgld.checkpoint.recorder import Checkpoint
+from pymc_sgld.checkpoint.run import Checkpoint
 
 __all__ = ["Checkpoint", "Found"]

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from pymc_sgld.checkpoint import files, recorder
+from pymc_sgld.checkpoint import chain, files, run
 
 
 @pytest.fixture(autouse=True)
 def commit_every_draw(monkeypatch):
-    monkeypatch.setattr(recorder, "EVERY", 0.0)
-    monkeypatch.setattr(recorder, "_SHARE", np.inf)
+    monkeypatch.setattr(run, "EVERY", 0.0)
+    monkeypatch.setattr(chain, "SHARE", np.inf)
     monkeypatch.setattr(files, "_flush", lambda descriptor: None)  # what is killed is the process
     monkeypatch.setattr(files, "ORPHANS", 0.3)
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from pymc_sgld import SGLD
-from pymc_sgld.checkpoint import recorder
+from pymc_sgld.checkpoint import chain, run
 from tests.checkpoint.stopped import model, sample
 from tests.graphs import QUICK
 
@@ -19,12 +19,12 @@ DRAWS = {"draws": 110, "tune": 30}
 
 def main(folder, start_method, chains, of=None, step=None):
     """Commit every 20 ms; with a step that was made before, or one of its own."""
-    recorder.EVERY, recorder._SHARE = 0.02, 1.0
+    run.EVERY, chain.SHARE = 0.02, 1.0
     of, path = of or model(), Path(folder) / "run"
     if step is None:
         step = SGLD(model=of, checkpoint=path, **SETTINGS)
     else:
-        step._checkpoint = recorder.Checkpoint(path)
+        step._checkpoint = run.Checkpoint(path)
     result = sample(of, step, **DRAWS, **cores(start_method, chains))
     groups = {"posterior": result.posterior, "sample_stats": result.sample_stats}
     beside = Path(folder) / "new"

@@ -8,12 +8,8 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.util
 import os
-import signal
-import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -21,138 +17,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymc.blocking import PointType, StatsType
-from pymc.model import Model
 
 from pymc_sgld.chain.judge import Findings
 from pymc_sgld.checkpoint.encoding import decode, encode
 from pymc_sgld.checkpoint.files import Lock, append, damaged, make_folder, read, write
-from pymc_sgld.checkpoint.fingerprint import differences, fingerprint, of_array
-from pymc_sgld.checkpoint.found import Found
+from pymc_sgld.checkpoint.fingerprint import of_array
+from pymc_sgld.checkpoint.interrupts import Interrupts
 from pymc_sgld.errors import SettingError
 from pymc_sgld.orphans import Parent
-from pymc_sgld.recorded import argument_of_run
-from pymc_sgld.sources.source import Source
 
 if TYPE_CHECKING:
     from pymc_sgld.step import SGLD
 
-EVERY = 5.0  # seconds between two commits
-_SHARE = 0.01  # of the time that commits may take: where one takes long there are fewer
+SHARE = 0.01  # of the time that commits may take: where one takes long there are fewer
 BLANK = {name: np.nan for name in Findings._fields} | {"untrusted": 0, "reasons": 0}
 """The verdict of a chain that is not over."""
 
 KINDS = "stats", "own", "others"
 """What a row of a file has: stats, values of the step, and those that other steps had moved to."""
 
-_OWN_FILES = {"settings.npz", "settings.new", "lock"}
 
-
-class Checkpoint:
-    """The folder of a run, and in it the chain that this process is at.
-
-    ``settings.npz`` is what was found before sampling. Each chain has a folder of its own, named
-    after the place of its seed: its draws are appended to ``draws.bin``, and then ``state.npz``,
-    with their number, replaces the one before. What is behind that number does not count.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Is made if it is not there.
-    """
-
-    def __init__(self, folder: Any) -> None:
-        try:
-            self.folder = Path(folder).expanduser().absolute()
-        except TypeError:
-            raise SettingError(
-                f"checkpoint is a {type(folder).__name__}: pass the path of a folder, or None."
-            ) from None
-        self.every = EVERY
-        self._seed: Any = 0  # what pm.sample was given: anything but None, without it
-        self._chain: _ChainFiles | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        # a pickle is made where the run begins, and leaves it behind
-        seed = argument_of_run("random_seed", self._seed)
-        return self.__dict__ | {"_chain": None, "_seed": seed is not None or None}
-
-    @contextmanager
-    def setup(
-        self,
-        described: Mapping[str, str],
-        arguments: Mapping[str, Any],
-        model: Model,
-        sources: Mapping[str, Source],
-    ) -> Iterator[Found]:
-        """Give what was found for this call, or what keeps what will be.
-
-        The parameters are those of `fingerprint`.
-
-        Raises
-        ------
-        SettingError
-            For the folder of another call, with what differs; for one that is no checkpoint, and
-            where another run is at work.
-        """
-        make_folder(self.folder)
-        settings, place = self.folder / "settings.npz", f'"{self.folder}"'
-        others = {path.name for path in self.folder.iterdir()} - _OWN_FILES
-        if others and not settings.exists():
-            raise SettingError(
-                f"checkpoint: {place} has other files ({', '.join(sorted(others)[:3])}) and no "
-                "settings.npz: pass an empty folder, or one that does not exist."
-            )
-        with Lock(self.folder / "lock", f"the settings in {place}", (os.getpid(),)):
-            call = fingerprint(described, arguments, model, sources)
-            found = Found(settings, call)
-            if found.fingerprint is not None:
-                different = differences(found.fingerprint, call)
-                if different:
-                    raise SettingError(
-                        f"checkpoint: {place} is the run of another call. What differs: "
-                        f"{'; '.join(different)}. Nothing was changed: make the same call again to "
-                        "go on with that run, or pass another folder."
-                    )
-            yield found
-
-    def begin(self, step: SGLD, tune: int, draws: int) -> None:
-        """Take up the chain that ``step`` was told to start: from its last commit, if there is one.
-
-        Raises
-        ------
-        SettingError
-            For another seed, or another ``tune``, or fewer draws than there are; where another run
-            is at work.
-        """
-        self.close()
-        seed = argument_of_run("random_seed", self._seed)
-        self._chain = _ChainFiles(self.folder, step, tune, draws, seed is not None, self.every)
-
-    def step(self, step: SGLD, point: PointType) -> tuple[PointType, StatsType]:
-        """Return the next draw: the committed one, or a new one."""
-        chain = self._chain
-        if chain is None:  # the step is used without a run
-            return step._advance(point)
-        try:
-            found = chain.replayed(step, point)
-            if found is None:
-                with chain.interrupts:
-                    found = chain.drawn(step, point)
-            if chain.is_over:
-                self.close()
-            return found
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Commit what can be, and let others have the chain."""
-        chain, self._chain = self._chain, None
-        if chain is not None:
-            chain.close()
-
-
-class _ChainFiles:
+class ChainFiles:
     """What is on disk of a chain.
 
     Parameters
@@ -203,7 +88,7 @@ class _ChainFiles:
             raise
         self._version = self._version_on_disk()
         self._due = time.monotonic() + every
-        self.interrupts = _Interrupts()
+        self.interrupts = Interrupts()
         self._at_exit = multiprocessing.util.Finalize(None, self.close, exitpriority=10)
 
     @property
@@ -384,7 +269,7 @@ class _ChainFiles:
         self._pending.clear()
         self._version = self._version_on_disk()
         now = time.monotonic()
-        self._due = now + max(self._every, (now - began) / _SHARE)
+        self._due = now + max(self._every, (now - began) / SHARE)
 
     def close(self) -> None:
         """Commit what is whole, and release the lock."""
@@ -405,39 +290,3 @@ def _columns(rows: np.ndarray, names: list[str]) -> np.ndarray:
 def _same(one: np.ndarray, other: Any) -> bool:
     other = np.asarray(other)
     return one.dtype == other.dtype and one.tobytes() == other.tobytes()
-
-
-class _Interrupts:
-    """Lets an interrupt wait until a draw is whole; a second one does not wait.
-
-    It takes the place of Python's own handler, and does what that does between draws: to change the
-    handler for every draw would take longer than some draws do.
-    """
-
-    def __init__(self) -> None:
-        self._waits = self._came = False
-        handler = signal.getsignal(signal.SIGINT)
-        is_own = isinstance(getattr(handler, "__self__", None), _Interrupts)
-        is_known = is_own or handler is signal.default_int_handler
-        if is_known and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._note)
-
-    def _note(self, number: int, frame: Any) -> None:
-        if not self._waits or self._came:
-            self._waits = self._came = False
-            raise KeyboardInterrupt
-        self._came = True
-
-    def __enter__(self) -> None:
-        self._waits, self._came = True, False
-
-    def __exit__(self, *error: object) -> None:
-        self._waits = False
-        if self._came and error[0] is None:
-            raise KeyboardInterrupt
-
-    def release(self) -> None:
-        """Put Python's handler back."""
-        here = threading.current_thread() is threading.main_thread()
-        if here and signal.getsignal(signal.SIGINT) == self._note:
-            signal.signal(signal.SIGINT, signal.default_int_handler)

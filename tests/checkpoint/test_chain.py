@@ -9,8 +9,8 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import MALA, SGHMC, SGLD, SGNHT, ReplicaExchange, SettingError
-from pymc_sgld.checkpoint import Checkpoint, recorder
-from pymc_sgld.checkpoint.recorder import _ChainFiles
+from pymc_sgld.checkpoint import Checkpoint, run
+from pymc_sgld.checkpoint.chain import ChainFiles
 from tests.checkpoint.stopped import ROWS, Stopped, different, model, sample
 from tests.graphs import QUICK
 
@@ -88,14 +88,14 @@ def test_draws_are_replayed_and_not_made_again(sgld, recorded, monkeypatch):
 @pytest.mark.parametrize("name", ["sghmc", long("sgld"), long("replica_exchange")])
 def test_more_draws_are_those_of_the_longer_run(name, recorded, monkeypatch):
     """Positions; the rows that were read for the shorter run's verdict stay on the account."""
-    monkeypatch.setattr(recorder, "EVERY", 0.1)
+    monkeypatch.setattr(run, "EVERY", 0.1)
     step = made(name, steps_per_draw=2)
-    run = {"chains": 1, "draws": 160}
-    longer = sample(MODEL, step, **run)
-    sample(MODEL, recorded(step), **run | {"draws": 50})
+    length = {"chains": 1, "draws": 160}
+    longer = sample(MODEL, step, **length)
+    sample(MODEL, recorded(step), **length | {"draws": 50})
     with pytest.raises(Stopped):
-        sample(MODEL, recorded(step), (0, 90), **run)
-    found = sample(MODEL, recorded(step), **run)
+        sample(MODEL, recorded(step), (0, 90), **length)
+    found = sample(MODEL, recorded(step), **length)
     verdict = {"mean_shift", "mean_shift_error", "sd_ratio", "untrusted", "reasons"}
     assert {*different(longer, found)} <= verdict | {"sd_ratio_error", "rows_seen"}
     last = [stats.sample_stats.isel(draw=-1) for stats in (longer, found)]
@@ -167,7 +167,7 @@ def test_an_interrupt_waits_for_the_draw_and_commits(sgld, recorded, monkeypatch
         return advance(self, point)
 
     undisturbed = sample(MODEL, sgld, chains=1)
-    monkeypatch.setattr(recorder, "EVERY", 1000.0)
+    monkeypatch.setattr(run, "EVERY", 1000.0)
     with monkeypatch.context() as patch:
         patch.setattr(SGLD, "_advance", interrupted)
         sample(MODEL, recorded(sgld), chains=1)
@@ -239,11 +239,11 @@ def test_another_step_method_needs_a_seed(compound, recorded, folder):
 def test_another_step_method_that_does_not_repeat_itself(compound, recorded, monkeypatch):
     of, step, beside = compound
     sample(of, [recorded(step), beside], draws=12)
-    replayed = _ChainFiles.replayed
+    replayed = ChainFiles.replayed
 
     def changed(self, step, point):
         return replayed(self, step, point | {"shift": point["shift"] + (self._count == 4)})
 
-    monkeypatch.setattr(_ChainFiles, "replayed", changed)
+    monkeypatch.setattr(ChainFiles, "replayed", changed)
     with pytest.raises(SettingError, match=r'"shift", which another step method samples.* draw 4'):
         sample(of, [recorded(step), beside], draws=12)
