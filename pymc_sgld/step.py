@@ -49,6 +49,7 @@ from pymc_sgld.chain.failures import check_finite
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.parameters import ParameterValues
 from pymc_sgld.chain.state import Chain, Draw
+from pymc_sgld.chain.verdict import Verdict
 from pymc_sgld.checkpoint import Checkpoint, Found
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Updates
@@ -63,6 +64,7 @@ from pymc_sgld.minibatch.checks.guard import Guard
 from pymc_sgld.minibatch.checks.negative_indices import negative_indices
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import number_of
+from pymc_sgld.minibatch.position import moved
 from pymc_sgld.minibatch.selection.from_sources import check_moved
 from pymc_sgld.minibatch.selection.pm_minibatch import check_all_sampled
 from pymc_sgld.orphans import end_with_parent
@@ -419,13 +421,13 @@ class SGLD(BlockedStep):
                 else:
                     break
             left = {c.name for c in self.coordinates}
-            moved = [v for v in self.vars if model.values_to_rvs[v].name in left]
+            sampled = [v for v in self.vars if model.values_to_rvs[v].name in left]
             self._check(settings)
             self._describe(settings)
             self._integral = "" if rows.groups is None else f"\n{rows.groups.sentence()}"
             self.integrated_out = 0 if rows.groups is None else len(rows.groups.effects)
             self._integrated = self._integrate_out(model, rows, settings, point)
-            self._values = ParameterValues(model, moved, point)
+            self._values = ParameterValues(model, sampled, point)
             self._origin = self._inputs(model.initial_point())[0]
             self._transition = self._compile(settings, dynamics, schedule, steps, compile_kwargs)
             self.chain = self._transition.start(self.rng, 0, 0)
@@ -502,12 +504,12 @@ class SGLD(BlockedStep):
 
     def _advance(self, point: PointType) -> tuple[PointType, StatsType]:
         def parameters(position: np.ndarray) -> np.ndarray:
-            return self._values(self._point(position, point))
+            return self._values(moved(point, self.coordinates, position))
 
         position, others = self._inputs(point)
         check_finite(self.coordinates, position, self._called)
         draw = self._draw(position, others, parameters)
-        new = self._point(draw.position, point)
+        new = moved(point, self.coordinates, draw.position)
         if self._integrated is not None:
             # numbers of their own: the others are the same whether effects are recorded or not
             rng = np.random.default_rng((EFFECTS_SEED, self.chain.row_seed, self.chain.draw))
@@ -627,6 +629,11 @@ class SGLD(BlockedStep):
             law,
             run.known,
         )
+        variances = None
+        if settings.gaussian is not None:
+            variances = self.temperature * settings.gaussian.shape.variances
+        accepts, doubts = dynamics.acceptance, settings.doubts
+        verdict = Verdict(judge, self.temperature, variances, accepts, doubts)
         if steps_per_draw is None:
             apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
             steps_per_draw = apart if chosen else DEFAULT_STEPS_PER_DRAW
@@ -638,20 +645,11 @@ class SGLD(BlockedStep):
             constant(settings.step_size) if schedule is None else schedule,
             steps_per_draw,
             self.temperature,
-            judge,
+            verdict,
             is_covariance,
-            settings.doubts,
             self._called,
             self._couples,
         )
-
-    def _point(self, position: np.ndarray, point: PointType) -> PointType:
-        """Return a point of the model with the variables of the step at a position."""
-        new_point = dict(point)
-        for c in self.coordinates:
-            piece = position[c.start : c.start + c.size].reshape(c.shape)
-            new_point[c.value_name] = np.asarray(piece, dtype=c.dtype)
-        return new_point
 
     def _inputs(self, point: PointType) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the position of a point, and the values of the variables of other steps."""
@@ -668,7 +666,7 @@ class SGLD(BlockedStep):
 
     def _verdict(self) -> dict[str, Any]:
         """Return the stats that judge the chain."""
-        chain, messages = self.chain, self._transition.verdict(self.chain)
+        chain, messages = self.chain, self._transition.verdict.of(self.chain)
         warning = None
         if messages:
             names = ", ".join(c.name for c in self.coordinates)

@@ -6,6 +6,7 @@
 ``noise_monitor``  gradient noise: the variance that it adds, and Welling and Teh's threshold
 ``mixing``         effective sample size, and the width of the draws
 ``judge``          from the readings of a chain to words
+``verdict``        all that is said of a chain at its end
 ``failures``       what is not finite, explained
 ``parameters``     the parameters of the model at a position
 """

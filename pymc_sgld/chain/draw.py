@@ -17,16 +17,16 @@ from pymc_sgld.chain.coupled import (
     coupled_draws,
 )
 from pymc_sgld.chain.failures import explain, is_finite, is_stable, quoted
-from pymc_sgld.chain.judge import Findings, Judge
+from pymc_sgld.chain.judge import Findings
 from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.chain.state import Chain, Draw
+from pymc_sgld.chain.verdict import Verdict
 from pymc_sgld.compiled.normals import WORTHWHILE, standard_normal
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Outcome, Plan, Updates
 from pymc_sgld.dynamics.base import State
 from pymc_sgld.errors import NonFiniteError
-from pymc_sgld.messages import Message, Reason
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.preconditioners import Adaptive
 from pymc_sgld.schedules import Schedule, evaluate, explores
@@ -34,11 +34,9 @@ from pymc_sgld.tuning.posterior.variational import Gaussian
 
 MOST_STEPS_PER_DRAW = 1000
 OVERDISPERSION = 1.5  # of starting points, in posterior standard deviations
-JUDGED = 20  # draws after which the noise is judged, and again after as many
 _ENTRIES_OF_A_PART = 2**17  # updates times coordinates that are run at once: some MB
 _LEAST_OF_A_PART = 4  # updates, so that no part has one
 _COUPLED_SEED = 20190716  # of what only the coupled chain takes
-STUCK, CREEPS = 0.1, 0.9  # acceptance rates below and above which a step size is far off
 ATTEMPTS = 12  # to start, or to go on, each with half the step size
 
 
@@ -64,12 +62,10 @@ class Transition:
         Updates of a draw, as long as steps are as large as they were meant to be.
     temperature : float
         Scale of the variance of the noise.
-    judge : Judge
-        What readings are judged by.
+    verdict : Verdict
+        Judges a chain.
     is_covariance : bool
         Whether the preconditioner is the covariance of the posterior.
-    doubts : sequence of Message
-        What is to be said of every chain, whatever its readings.
     sampler : str
         As the user calls it.
     couples : bool
@@ -83,9 +79,8 @@ class Transition:
     schedule: Schedule
     steps_per_draw: int
     temperature: float
-    judge: Judge
+    verdict: Verdict
     is_covariance: bool
-    doubts: Sequence[Message] = ()
     sampler: str = "SGLD"
     couples: bool = True
 
@@ -113,7 +108,7 @@ class Transition:
         monitor = NoiseMonitor(
             self.run.dynamics, self.temperature, self.run.overstatement, self.is_covariance
         )
-        length = coupled_draws(tune, TUNING_SHARE) if self.judge.chosen else 0
+        length = coupled_draws(tune, TUNING_SHARE) if self.verdict.judge.chosen else 0
         coupled = self._new_coupled(length)
         reading = Reading.none(len(self.origin))
         mixing = Mixing(len(self.origin), draws)
@@ -201,72 +196,10 @@ class Transition:
         wanted = round(self.steps_per_draw / min(chain.refinement, 1.0))
         return min(wanted, MOST_STEPS_PER_DRAW)
 
-    def verdict(self, chain: Chain) -> list[Message]:
-        """Judge a chain after a draw, and return what is to be said: nothing before its last.
-
-        Before, the noise is judged now and then: a chain that is interrupted has no last draw.
-        """
-        if not self.temperature:
-            return []
-        coupled, reading, step_size = chain.coupled, chain.reading, chain.last_step_size
-        if chain.is_over:
-            bias = coupled.bias()
-            messages = self.judge.messages(reading, bias, step_size, coupled.failed)
-            chain.findings = self.judge.findings(reading, bias, step_size)
-            messages += self._of_draws(chain)
-            chain.reasons = sum(message.reason for message in messages)
-            return messages
-        counted = chain.draw - chain.tune
-        if counted > 0 and counted % JUDGED == 0:
-            chain.findings = self.judge.findings(reading, None, step_size)
-            noisy = Reason.NOISE * self.judge.is_noisy(reading, step_size)
-            chain.reasons = noisy + sum(doubt.reason for doubt in self.doubts)
-        return []
-
-    def _of_draws(self, chain: Chain) -> list[Message]:
-        """Return what was doubted before, and what the draws themselves say."""
-        expected = None
-        if self.gaussian is not None and not self._is_adjusted:
-            expected = self.temperature * self.gaussian.shape.variances
-        told = chain.mixing.messages(self.judge.names, expected, self.judge.chosen)
-        if self._is_adjusted:
-            told = self._of_acceptance(chain, told)
-        if chain.overflows:
-            text = (
-                f"{chain.overflows} attempts at a draw overflowed after tuning, and steps became "
-                f"{1 / chain.refinement:.2g} times smaller: the draws before may be off. Sample "
-                "with a smaller step_size, reparametrise the model, or compare with NUTS."
-            )
-            told.append(Message(Reason.UNSTABLE, chain.overflows, text))
-        return [*self.doubts, *told]
-
-    def _of_acceptance(self, chain: Chain, told: list[Message]) -> list[Message]:
-        """Return what was told, and what a step size does that is far off the best."""
-        rate, wanted = chain.accepted / chain.draws, self.run.dynamics.acceptance
-        now = f"(now {chain.last_step_size:.2g})"
-        what = f"{rate:.0%} of the proposals were accepted, and about {wanted:.0%} is best:"
-        if rate < STUCK and chain.draws >= JUDGED:
-            remedy = (
-                "tune longer, pass a step_size, or reparametrise the model"
-                if self.judge.chosen
-                else f"pass a smaller step_size {now} or none"
-            )
-            text = f"{what} the chain hardly moves. To mend that, {remedy}."
-            return [*told, Message(Reason.STUCK, STUCK / max(rate, 1e-9), text)]
-        if rate > CREEPS and not self.judge.chosen:
-            text = f"{what} the chain creeps, and is too short to tell. Pass a larger step_size"
-            return [
-                message._replace(text=f"{text} {now} or none, or sample more draws.")
-                if message.reason == Reason.SHORT
-                else message
-                for message in told
-            ]
-        return told
-
     def _new_coupled(self, length: int) -> CoupledDifference:
         order = 1 if self.run.orders else self.run.dynamics.order  # gradient noise: the first
         length = 0 if self._is_adjusted or not self.couples else length
-        return CoupledDifference(len(self.judge.parameters), length, order)
+        return CoupledDifference(len(self.verdict.judge.parameters), length, order)
 
     def _disperse(self, rng: np.random.Generator, position: np.ndarray, scale: float) -> np.ndarray:
         """Return where a chain starts: coordinates without a value of the user's own are drawn."""
@@ -307,7 +240,7 @@ class Transition:
         again from large changes to small ones halfway, when the chain has arrived.
         """
         wanted = self.run.dynamics.acceptance
-        if wanted is not None and chain.is_tuning and self.judge.chosen:
+        if wanted is not None and chain.is_tuning and self.verdict.judge.chosen:
             excess = draw.stats["acceptance_rate"] - wanted
             half = chain.tune // 2
             count = chain.draw - half if chain.draw >= half else chain.draw
@@ -318,9 +251,9 @@ class Transition:
         if chain.draw == chain.tune // 2:
             chain.reading = Reading.none(len(self.origin))
         if chain.draw == chain.tune:
-            if self.judge.chosen and chain.reading.draws:
+            if self.verdict.judge.chosen and chain.reading.draws:
                 bias, step_size = chain.coupled.bias(), chain.last_step_size
-                chain.refinement *= self.judge.refine(chain.reading, bias, step_size)
+                chain.refinement *= self.verdict.judge.refine(chain.reading, bias, step_size)
             chain.reading = Reading.none(len(self.origin))
             chain.coupled = self._new_coupled(coupled_draws(chain.draws) if self.temperature else 0)
 
@@ -337,7 +270,7 @@ class Transition:
         updates, paired = self.updates_of_draw(chain), chain.is_coupled
         count = np.arange(chain.updates, chain.updates + updates)
         step_sizes = evaluate(self.schedule, count) * chain.refinement
-        may_fail = self.judge.chosen and (chain.is_tuning or chain.overflows < ATTEMPTS)
+        may_fail = self.verdict.judge.chosen and (chain.is_tuning or chain.overflows < ATTEMPTS)
         # numbers of their own: the draws are the same whether they are coupled or not
         key = _COUPLED_SEED, chain.row_seed, chain.updates
         aside = np.random.default_rng(key) if paired else None

@@ -33,6 +33,15 @@ class Coordinates:
         return f"{self.name}[{', '.join(str(i) for i in entry)}]"
 
 
+def moved(point: PointType, coordinates: Sequence[Coordinates], position: np.ndarray) -> PointType:
+    """Return a point of the model with the variables of a position where that is."""
+    new = dict(point)
+    for c in coordinates:
+        piece = position[c.start : c.start + c.size].reshape(c.shape)
+        new[c.value_name] = np.asarray(piece, dtype=c.dtype)
+    return new
+
+
 class Inputs:
     """The position in the place of the value variables, and inputs for the other variables."""
 

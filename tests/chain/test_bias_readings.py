@@ -18,6 +18,7 @@ from pymc_sgld.diagnostics.stored import Stored, untrusted_chains
 from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.messages import CHAIN, RUN, LastWords, Message, Reason
+from pymc_sgld.minibatch.position import moved
 from tests.graphs import QUICK, TEXTBOOK
 from tests.models import ROWS, gaussian_mean
 
@@ -351,7 +352,7 @@ def test_the_verdict_so_far_raises_no_false_alarm():
             batch_size=50, step_size=1e-5, batching="with_replacement", steps_per_draw=10, **QUICK
         )
     step.setup_chain(np.random.default_rng(1), 0, 600)
-    point, verdicts = step._point(step._origin, {}), []
+    point, verdicts = moved({}, step.coordinates, step._origin), []
     for _ in range(200):
         point, [stats] = step.step(point)
         verdicts.append(stats["untrusted"])
@@ -422,7 +423,7 @@ def test_model_without_second_derivatives():
     logp, mean = model.compile_logp(mode="FAST_COMPILE"), step._transition.gaussian.mean
 
     def along(distance):
-        return logp(step._point(mean + np.array([distance, 0]), {}))
+        return logp(moved({}, step.coordinates, mean + np.array([distance, 0])))
 
     precision = -(along(0.01) - 2 * along(0) + along(-0.01)) / 0.01**2
     assert abs(step._transition.gaussian.shape.precision[0, 0] / precision - 1) < 0.1

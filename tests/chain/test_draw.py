@@ -9,6 +9,7 @@ from pymc_sgld.chain import draw as transition
 from pymc_sgld.chain.coupled import TUNING_SHARE, coupled_draws
 from pymc_sgld.chain.failures import is_stable
 from pymc_sgld.messages import Reason
+from pymc_sgld.minibatch.position import moved
 from tests.graphs import QUICK
 from tests.models import gaussian_mean
 
@@ -21,7 +22,7 @@ def default():
 
 def run(step, draws, tune=0, seed=1):
     step.setup_chain(np.random.default_rng(seed), tune, draws)
-    point = step._point(step._origin, {})
+    point = moved({}, step.coordinates, step._origin)
     out = []
     for _ in range(tune + draws):
         point, [stats] = step.step(point)
@@ -31,7 +32,7 @@ def run(step, draws, tune=0, seed=1):
 
 def test_restored_in_the_middle_of_a_contrast(default):
     default.setup_chain(np.random.default_rng(1), 0, 300)
-    point = default._point(default._origin, {})
+    point = moved({}, default.coordinates, default._origin)
     for _ in range(280):
         point, _ = default.step(point)
     state = default.sampling_state
@@ -78,7 +79,7 @@ def test_an_attempt_that_fails_leaves_the_shadow_where_it_was(default, monkeypat
     """Also where its first parts went well."""
     monkeypatch.setattr(transition, "_ENTRIES_OF_A_PART", 1)
     default.setup_chain(np.random.default_rng(4), 300, 10)
-    point, states = default._point(default._origin, {}), []
+    point, states = moved({}, default.coordinates, default._origin), []
     while not (default.chain.is_coupled and default.chain.coupled.state):
         point, _ = default.step(point)
     stable, calls = transition.is_stable, iter([True, False])
@@ -89,8 +90,8 @@ def test_an_attempt_that_fails_leaves_the_shadow_where_it_was(default, monkeypat
 
     monkeypatch.setattr(transition, "is_stable", fails_once)
     default.step(point)
-    before, moved, again = states[:3]
-    assert not np.array_equal(before, moved)
+    before, shifted, again = states[:3]
+    assert not np.array_equal(before, shifted)
     np.testing.assert_array_equal(before, again)
 
 

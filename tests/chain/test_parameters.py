@@ -176,7 +176,7 @@ def test_a_deterministic_that_is_biased_is_named():
     error = np.hypot(bias.shift_error[-1], 0.08 * expected)  # and of the sd of 100 draws
     assert abs(bias.shift[-1] - expected) < 5 * error
     without = [each[:-1] for each in bias]
-    assert not step._transition.judge.excess(type(bias)(*without))[0]
+    assert not step._transition.verdict.judge.excess(type(bias)(*without))[0]
 
 
 def test_a_deterministic_that_is_right_is_not_named():

@@ -177,7 +177,7 @@ def test_a_chain_tells_what_is_left():
     known.variances[:] /= 2
     draws(step, model.initial_point(), 60, tune=10)
     assert step.chain.reasons & Reason.NOISE
-    added = step._transition.judge.added(step.chain.reading, 0.15)
+    added = step._transition.verdict.judge.added(step.chain.reading, 0.15)
     expected = 0.15 / 4 * ROWS / BATCH * np.array([1, 2.25]) / 2
     own = 1 / (1 - 0.15 / 4) - 1
     np.testing.assert_allclose(np.sort(added) - own, expected, rtol=0.25)

@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import xarray as xr
-from pymc.blocking import PointType
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.chain.parameters import ParameterValues
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
-from pymc_sgld.minibatch.position import Coordinates
+from pymc_sgld.minibatch.position import Coordinates, moved
 from pymc_sgld.progress import progress
 
 
@@ -46,8 +45,8 @@ class Values:
     ) -> None:
         self._coordinates, self._start, self._posterior = coordinates, draws.start, draws.posterior
         model, posterior = draws.model, draws.posterior
-        moved = {c.value_name for c in coordinates}
-        variables = [v for v in model.continuous_value_vars if v.name in moved]
+        names = {c.value_name for c in coordinates}
+        variables = [v for v in model.continuous_value_vars if v.name in names]
         self._values = ParameterValues(model, variables, draws.start)
         of_entries = np.array([label.partition("[")[0] for label in self._values.names])
         self._places: dict[str, np.ndarray] = {}
@@ -73,7 +72,7 @@ class Values:
         found = np.empty((len(positions), len(places)))
         with progress("computing parameters", len(positions)) as update:
             for s, position in enumerate(positions):
-                found[s] = self._values(self._point(position))[places]
+                found[s] = self._values(moved(self._start, self._coordinates, position))[places]
                 update()
         return found
 
@@ -89,10 +88,3 @@ class Values:
             first += len(places)
         labels = {d: np.arange(n) for d, n in zip(SAMPLE_DIMENSIONS, entries.shape, strict=False)}
         return xr.Dataset(arrays).assign_coords(labels)
-
-    def _point(self, position: np.ndarray) -> PointType:
-        point = dict(self._start)
-        for c in self._coordinates:
-            piece = position[c.start : c.start + c.size].reshape(c.shape)
-            point[c.value_name] = np.asarray(piece, dtype=c.dtype)
-        return point

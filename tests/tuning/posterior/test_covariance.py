@@ -130,7 +130,7 @@ def test_shape_of_many_groups(step):
     rates = np.linalg.eigvalsh(factor.T @ precision @ factor)
     without = np.linalg.eigvalsh(alone @ precision @ alone)
     assert rates[-1] / rates[0] < 2 < 20 < without[-1] / without[0]
-    np.testing.assert_allclose(step._transition.judge.law.rates, rates[[0, -1]], rtol=0.02)
+    np.testing.assert_allclose(step._transition.verdict.judge.law.rates, rates[[0, -1]], rtol=0.02)
     away = (step._transition.gaussian.mean - mean) / np.sqrt(np.diag(np.linalg.inv(precision)))
     assert np.abs(away).max() < 0.2
 
