@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large bias-target accuracy certificate hierarchical samplers clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large bias-target accuracy certificate hierarchical samplers package clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -27,6 +27,7 @@ help:
 	@echo 'make certificate exact moments of the same posteriors, and what they cost (ARGUMENTS=--large)'
 	@echo 'make hierarchical  31 simulated hierarchical models, centered and not, beside NUTS; takes an hour'
 	@echo 'make samplers    SGLD, SGHMC, SGNHT and MALA with default settings, on six posteriors'
+	@echo 'make package     build wheel and sdist, install them into a bare environment, and sample a model'
 	@echo 'make clean       remove what the above made, .venv included'
 
 example:
@@ -112,6 +113,10 @@ hierarchical:
 samplers:
 	@$(environment) plots
 	$(python) benchmarks/samplers.py
+
+package:
+	@$(environment) plots
+	sh scripts/package.sh
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks docs/_build docs/generated
