@@ -215,7 +215,7 @@ def schedule_or_none(step_size: Any, temperature: float) -> Schedule | None:
         return make_schedule(step_size)
     if not temperature:
         raise SettingError(
-            "step_size=None is chosen for samples of the posterior. With temperature=0 pass a "
-            "step size, such as 0.5 or a decreasing schedule."
+            "temperature=0 needs a step_size, because the default is chosen for samples of the "
+            "posterior: pass a number, such as 0.5, or a decreasing schedule."
         )
     return None

@@ -229,7 +229,7 @@ REFUSED = {
     "temperature": "it has temperatures",
     "integrator": "its update is Euler–Maruyama",
     "subtract_noise": "each temperature would have another amount of noise to subtract",
-    "data": "its swaps compare densities by random rows, which sources have not at hand",
+    "data": "its swaps read random rows, and sources read them in order only",
 }
 
 sign(ReplicaExchange, list(REFUSED))

@@ -230,7 +230,7 @@ class MALA(SGLD):
             type(self).__name__,
         )
         if not number("temperature", settings.get("temperature", 1.0), 0):
-            raise SettingError("temperature=0 leaves no chance to an accept step: use SGLD.")
+            raise SettingError("temperature=0 cannot be used with an accept step: use SGLD.")
         super().__init__(vars, gradient="minibatch", **settings)
 
     def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:

@@ -500,7 +500,7 @@ def test_arguments_are_seen_by_help():
         (ReplicaExchange, {"temperatures": (2, 4)}, "and the first 1: its draws are kept"),
         (ReplicaExchange, {"temperatures": (1, 4, 3)}, "each above the one before"),
         (ReplicaExchange, {"temperature": 2}, "has no temperature: it has temperatures"),
-        (MALA, {"temperature": 0}, "temperature=0 leaves no chance to an accept step: use SGLD"),
+        (MALA, {"temperature": 0}, "temperature=0 cannot be used with an accept step: use SGLD"),
         (MALA, {"temperature": "hot"}, "temperature='hot' must be a number"),
     ],
 )

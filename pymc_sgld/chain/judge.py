@@ -127,8 +127,8 @@ class Judge:
         found = [self._variance(reading, step_size)]
         if failed:
             text = (
-                "beside the chain, steps of half the size left the support of the density: "
-                f"the step size {step_size:.2g} is too large for what lies around the draws. Pass "
+                "a second chain with steps of half the size left the support of the density: "
+                f"the step size {step_size:.2g} is too large near some of the draws. Pass "
                 f"{self._smaller(step_size)}, or reparametrise the model."
             )
             found += [Message(Reason.COUPLED, step_size, text)]
@@ -212,8 +212,8 @@ class Judge:
             side = "large" if bias.inflation[worst] > 0 else "small"
             what = f"the standard deviation of {name} is about {size} (± {error:.0f} %) too {side}"
         text = (
-            f"{what}, by what half the step size changes. Pass {self._smaller(step_size)}, "
-            "or reparametrise the model."
+            f"{what}, by comparison with a second chain of half the step size. Pass "
+            f"{self._smaller(step_size)}, or reparametrise the model."
         )
         return Message(Reason.MEAN if of_mean else Reason.SD, tolerances, text)
 

@@ -101,7 +101,7 @@ class Mixing(Comparable):
                 text = (
                     f"the draws of {names[worst]} have {np.sqrt(ratio[worst]):.2g} times the "
                     "standard deviation of the Gaussian that the step size was chosen for: the "
-                    "posterior is not like it, and means and standard deviations may be off. "
+                    "posterior is unlike it, and means and standard deviations may be off. "
                     "Reparametrise the model (group effects centered if they are not, or the other "
                     "way round), or compare with NUTS."
                 )

@@ -95,8 +95,8 @@ def _check(density: LogDensity, batched: list[Table], blocks: int) -> None:
     """Refuse rows that have no blocks, and a table that takes too much memory."""
     if any(table.sources for table in batched):
         raise SettingError(
-            'gradient="saga" remembers the gradients of blocks of rows, and those of data= are '
-            'shuffled anew all the time: use gradient="svrg" or the default, "control_variate".'
+            'gradient="saga" needs fixed blocks of rows, and rows of data= are shuffled anew in '
+            'every epoch: use gradient="svrg" or the default, "control_variate".'
         )
     size = density.position.type.shape[0]
     needed = blocks * size * np.dtype(density.position.dtype).itemsize

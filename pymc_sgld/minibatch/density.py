@@ -143,8 +143,8 @@ class LogDensity:
         except (NotImplementedError, NullTypeGradError) as error:
             names = ", ".join(f'"{c.name}"' for c in self.coordinates)
             raise SettingError(
-                f"the log density has no gradient by {names}, because an operation in it has none: "
-                f"{error}. This step method cannot sample them; another one may."
+                f"the log density has no gradient with respect to {names}, because an operation in "
+                f"it has none: {error}. This step method cannot sample them; another one may."
             ) from error
 
     def function(

@@ -145,8 +145,8 @@ def _check_all_read(terms: Sequence[Term], streamed: Sequence[Streamed]) -> None
         if each not in read:
             raise SettingError(
                 f'data has "{each.source.name}", which the log density of the model does not '
-                "depend on: leave it out. If it does in other rows than those of the template, "
-                "which are all alike, build the model with some of these."
+                "depend on: leave it out. If it depends on it, but the rows in the model are all "
+                "alike, build the model with rows that differ."
             )
 
 

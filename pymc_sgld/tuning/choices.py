@@ -45,9 +45,9 @@ def check_size(size: int, gradient: str) -> None:
 def check_center() -> None:
     """Refuse a center that nothing is computed at."""
     raise SettingError(
-        "center= is the point of a control variate and of the covariance, and these settings use "
-        'neither: leave it out, or use gradient="control_variate" or preconditioner="laplace". '
-        "initvals of pm.sample is where chains start."
+        "center= is where the gradient of a control variate and the covariance are computed, and "
+        'these settings need neither: leave it out, or use gradient="control_variate" or '
+        'preconditioner="laplace". To choose where chains start, pass initvals to pm.sample.'
     )
 
 
@@ -119,9 +119,9 @@ def choose(
     matrix = given or gaussian.shape.preconditioner(asked.preconditioner, dtype)
     if asked.subtract_noise and matrix.name != "laplace":
         raise SettingError(
-            "subtract_noise=True is for coordinates in which all directions of the posterior are "
-            f'alike, and the preconditioner is "{matrix.name}": use the default, '
-            'preconditioner="laplace", which is one up to 500 coordinates, or leave it out.'
+            "subtract_noise=True needs the covariance matrix of the posterior as the "
+            f'preconditioner, which is "{matrix.name}" here: use the default, '
+            'preconditioner="laplace", with 500 coordinates at most, or leave subtract_noise out.'
         )
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     rough = max(gaussian.fisher_divergence, gaussian.worst)

@@ -57,8 +57,9 @@ def _collapse(
                 least = np.exp(gaussian.mean[entries].min())
                 return (
                     f'the search for the center of the posterior ended where "{c.name}" is '
-                    f"{least:.2g}, with all that depends on it in one point. There may be no mass. "
-                    "Use a non-centered parametrisation, or pass center= with a likely value."
+                    f"{least:.2g}, and all effects of this scale are nearly equal: the posterior "
+                    "may have hardly any mass there. Use a non-centered parametrisation, or pass "
+                    "center= with a likely value."
                 )
     return ""
 

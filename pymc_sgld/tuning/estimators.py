@@ -70,9 +70,8 @@ class EstimatorNoise:
         warnings.warn(
             f'{self._asked.sampler}: the gradient with gradient="{asked}" has {ratio:.2g} times '
             "the variance of the plain minibatch gradient, which is used instead "
-            '(gradient="minibatch"). The posterior is too wide around its center for the '
-            "expansion: a reparametrisation may help, or "
-            "center= at a point nearer to its mean.",
+            '(gradient="minibatch"). The posterior is too wide for gradients at its center to '
+            "help: reparametrise the model, or pass center= with a point nearer to its mean.",
             SGLDWarning,
             stacklevel=4,
         )
@@ -239,8 +238,8 @@ class EstimatorNoise:
         worst = int(np.argmax(missing))
         if missing[worst] > _MISSING:
             warnings.warn(
-                f"{self._asked.sampler}: what the data say of {self._names[worst]} is in rows so "
-                "rare that batches hardly ever read them: its standard deviation may be far off, "
+                f"{self._asked.sampler}: {self._names[worst]} depends on rows so rare that "
+                "batches hardly ever read them: its standard deviation may be far off, "
                 'and no diagnostic would see it. Pass gradient="taylor" or a larger batch_size, '
                 "and compare with NUTS.",
                 SGLDWarning,

@@ -129,8 +129,8 @@ def _warn(table: Table, what: str, sampler: str) -> None:
     given = (source for source in table.sources if not isinstance(source, OfGroups))
     names = ", ".join(f'"{source.name}"' for source in given)
     warnings.warn(
-        f"{sampler}: the rows of {names} have an order, and batches of neighbouring rows are not "
-        f"random ones: {what}. Write a shuffled copy with pymc_sgld.sources.shuffled, and sample "
+        f"{sampler}: the rows of {names} have an order, so that neighbouring rows are no random "
+        f"batch: {what}. Write a shuffled copy with pymc_sgld.sources.shuffled, and sample "
         "from that.",
         SGLDWarning,
         stacklevel=5,

@@ -409,7 +409,7 @@ def test_rows_that_batches_never_read():
     with pm.Model():
         means = pm.Normal("means", 0, 1, shape=2)
         pm.Normal("y", means[level], 1, observed=outcome)
-        with pytest.warns(SGLDWarning, match=r"what the data say of means\[1\] is in rows so rare"):
+        with pytest.warns(SGLDWarning, match=r"means\[1\] depends on rows so rare"):
             SGLD(batch_size=64, audit=False, compile_kwargs={"mode": "FAST_COMPILE"})
 
 

@@ -186,8 +186,8 @@ def test_a_chain_tells_what_is_left():
 @pytest.mark.parametrize(
     ("sampler", "settings", "message"),
     [
-        (SGLD, {"preconditioner": "identity"}, 'the preconditioner is "identity": use the default'),
-        (SGHMC, {"preconditioner": "laplace_diagonal"}, "all directions of the posterior"),
+        (SGLD, {"preconditioner": "identity"}, 'is "identity" here: use the default'),
+        (SGHMC, {"preconditioner": "laplace_diagonal"}, "the covariance matrix of the posterior"),
         (SGLD, {"temperature": 0, "step_size": 0.1}, "there is none at temperature=0"),
         (SGLD, {"subtract_noise": "yes"}, "subtract_noise='yes' must be True"),
         (SGNHT, {}, "SGNHT has no subtract_noise: its friction takes out the noise"),

@@ -200,7 +200,7 @@ def test_sources_are_refused():
     with pm.Model() as model:
         theta = pm.Normal("theta")
         pm.Normal("x", theta, 1, observed=X)
-    with pytest.raises(SettingError, match=r'"saga" remembers .* use gradient="svrg"'):
+    with pytest.raises(SettingError, match=r'"saga" needs fixed blocks.* use gradient="svrg"'):
         make(model, data={"x": _rng.normal(size=100)})
 
 

@@ -286,6 +286,6 @@ def _compare_gradients(
 
 
 _DEFECT = (
-    "This is a defect of pymc_sgld, not of the model: please report it. Until it is mended, "
+    "This is a defect of pymc_sgld, not of the model: please report it. Until it is fixed, "
     "batch_size=N samples with the full gradient, if the audit of that passes."
 )

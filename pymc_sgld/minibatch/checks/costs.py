@@ -47,8 +47,8 @@ def _of_update(placement: Placement, model: Minibatcher, tables: Tables) -> str:
             'or "prior" if this is meant.'
         )
     turn = (
-        "Rows are on the first axis: if the observations are on another, turn the data and what "
-        "they depend on, so that each observation is a row (y.T). If this is meant, "
+        "Rows are on the first axis: if the observations are on another, transpose the data and "
+        "what they depend on, so that each observation is a row (y.T). If this is meant, "
     )
     if in_full:
         return (

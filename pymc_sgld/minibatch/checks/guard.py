@@ -33,8 +33,8 @@ class Guard:
                 continue
             if not _same(now, value):
                 raise SettingError(
-                    f'the data "{shared.name}" changed since this step was made, which holds them '
-                    "as they were: make a new one after pm.set_data."
+                    f'the data "{shared.name}" changed after this step was made, which still has '
+                    "the old data: make a new step after pm.set_data."
                 )
             self._data[shared] = now
         model = self._model
@@ -42,7 +42,7 @@ class Guard:
             names = {v.name for v in _terms(model)} ^ {v.name for v in self._terms}
             raise SettingError(
                 f"{', '.join(sorted(names))} came into the model, or left it, after this step was "
-                "made, which samples the model as it was: make a new one."
+                "made: make a new step for the new model."
             )
 
     def enter(self) -> None:

@@ -117,5 +117,5 @@ def _explain(name: str, wrong: np.ndarray, term: np.ndarray | None, fixed: Fixed
     return (
         f'the density of "{name}" is {found} at the initial point{where}. Data outside the support '
         "of their distribution, NaN in the data, or an initial point that the data contradict: "
-        "see model.debug(); initial_point= takes another point."
+        "call model.debug() to find out, or pass another point as initial_point=."
     )

@@ -161,5 +161,5 @@ def _why(row: int, table: Table, block: list[np.ndarray]) -> str:
 
 _REASONS = (
     "Data outside the support of their distribution, NaN in the data, or an initial point that the "
-    "data contradict: initial_point= takes another point."
+    "data contradict: pass another point as initial_point=."
 )

@@ -40,8 +40,8 @@ def choose_factor(
     for factor in able:
         if factor is not chosen:
             reasons[factor.names] = (
-                f"only effects of one kind of groups are, {MOST_EFFECTS} of each group at most, "
-                "those with the most groups"
+                "only the effects of one set of groups are, the one with the most groups, and at "
+                f"most {MOST_EFFECTS} effects of each group"
             )
     return chosen, reasons
 
@@ -56,7 +56,7 @@ def _why_unhelpful(factor: Factor) -> str | None:
     if rows <= FEW_ROWS:
         return None
     if factor.groups < FEW_GROUPS:
-        return f"there are {factor.groups} groups, and from {FEW_GROUPS} on it is done by default"
+        return f"there are {factor.groups} groups, fewer than the {FEW_GROUPS} of the default"
     counts = [counted(of, factor.groups) for of in factor.index.values()]
     classes = members_of(counts)
     longest = [sum(max(1, int(c[members].max())) for c in counts) for members in classes]
@@ -89,7 +89,7 @@ def _why_not(factors: Sequence[Factor], names: Sequence[str], wanted: set[str]) 
         return f"marginalize has {unknown}, but the step samples {list(names)}."
     if len(meant) > 1:
         each = " or ".join(str(sorted(factor.axes)) for factor in meant)
-        return f"marginalize: {asked} have different groups, of which one kind can be: pass {each}."
+        return f"marginalize: {asked} have different groups, and only one set can be: pass {each}."
     if meant and wanted < meant[0].axes.keys():
         return f"marginalize: pass all effects of the same groups: {sorted(meant[0].axes)}."
     known = [sorted(factor.axes) for factor in factors if not factor.refusal]

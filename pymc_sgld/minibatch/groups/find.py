@@ -221,7 +221,7 @@ class Search:
                     what = {"free": "the prior of ", "potential": "the potential "}
                     return f'"{name}" enters {what.get(term.kind, "")}"{term.name}" as a whole'
             if prior.graph.type.ndim <= axis:
-                return f'the prior of "{name}" couples the groups: it is one density of all'
+                return f'the prior of "{name}" couples the groups: it is one number for all'
             trial = _Trial(self._fixed, self._parameters, factor.groups)
             try:
                 trial.select(prior.graph, axis)

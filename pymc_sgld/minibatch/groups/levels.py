@@ -93,8 +93,8 @@ class Levels:
             if found is None:
                 names = " and ".join(f'"{each.source.name}"' for each in behind)
                 raise RowsMixed(
-                    f"the group of a row is computed of {names}: store it in the source as it is "
-                    "used, and index by that"
+                    f"the index of the groups is computed from {names}: store the result in the "
+                    "source, and use that as the index"
                 )
             if not self._of_template:
                 return levels_of(found.source, groups)

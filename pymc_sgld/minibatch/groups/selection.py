@@ -186,7 +186,7 @@ class RowsOfGroups(BatchSelection):
             return f'"{self.parameters[variable]}" enters in another way than by the group of a row'
         if self._streamed:
             read = self._levels.is_read(graph)
-            return "all rows of a source enter every one of them" if read else None
+            return "every row depends on all rows of a source" if read else None
         return self.all_rows(graph)
 
     def condition(self, condition: Variable) -> Variable:
@@ -200,7 +200,7 @@ class RowsOfGroups(BatchSelection):
             selected = self.select(condition, axis)
             if not self._streamed or self.leftover(selected) is None:
                 return selected
-        raise RowsMixed("in a check of its parameters, all rows enter every one of them")
+        raise RowsMixed("a check of its parameters uses all rows at once")
 
     def _picked_by_group(self, variable: Variable, axis: int) -> Variable | None:
         """Return what an index picks of effects by the group, or None if it does not."""

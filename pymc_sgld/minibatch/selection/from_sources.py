@@ -90,9 +90,9 @@ def _data_of(model: Model, name: str) -> tuple[Variable, np.ndarray]:
         leaves = [v for v in graph_inputs([observed[name]]) if np.ndim(_value(v))]
         if len(leaves) != 1:
             raise SettingError(
-                f'data has "{name}", which is not observed as it was given, but as it was '
-                "computed or with missing values: make what it is computed of pm.Data, and give "
-                "that a source."
+                f'data has "{name}", but the model observes something computed from it, or with '
+                "missing values: make the array that it is computed from pm.Data, and give that a "
+                "source."
             )
         [variable] = leaves
     else:
@@ -154,7 +154,7 @@ class StreamedRows(BatchSelection):
     def leftover(self, graph: Variable) -> str | None:
         """Return that a graph reads a source other than by selected rows, or None."""
         if any(variable in self._streamed for variable in ancestors([graph])):
-            return "all rows of a source enter every one of them"
+            return "every row depends on all rows of a source"
         return None
 
     def condition(self, condition: Variable) -> Variable:
@@ -166,7 +166,7 @@ class StreamedRows(BatchSelection):
                 selected = self.select(condition, axis)
                 if self.leftover(selected) is None:
                     return selected
-        raise RowsMixed("in a check of its parameters, all rows enter every one of them")
+        raise RowsMixed("a check of its parameters uses all rows at once")
 
     def leaf(self, variable: Variable, axis: int) -> Variable | None:
         """Return rows of a source, or what is computed and the same in every row."""

@@ -107,7 +107,7 @@ class DeclaredRows(BatchSelection):
     def leftover(self, graph: Variable) -> str | None:
         """Return that a graph reads the batch other than by its selected rows, or None."""
         if self._reads_batch(graph):
-            return "all rows of a batch of pm.Minibatch enter every one of them"
+            return "every row depends on all rows of a batch of pm.Minibatch"
         return None
 
     def condition(self, condition: Variable) -> Variable:

@@ -166,7 +166,7 @@ class BatchSelection(RowSelection):
         for variable in self.fixed.largest_fixed([graph]):
             if self.total_size in variable.type.shape and self.total_size > self.batch_size:
                 sources = ", ".join(f'"{source}"' for source in self.fixed.names(variable))
-                return f"all rows of {sources or 'its data'} enter every one of them"
+                return f"every row depends on all rows of {sources or 'its data'}"
         return None
 
     @abstractmethod

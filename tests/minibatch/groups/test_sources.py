@@ -375,9 +375,9 @@ def of_the_whole_template(group, x, y):
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (counted_from_one, 'the group of a row is computed of "group": store it in the source'),
+        (counted_from_one, 'the index of the groups is computed from "group": store the result'),
         (in_memory_as_well, 'the rows of "y" come from data=, and those of "w" do not'),
-        (of_the_whole_template, "all rows enter every one of them"),
+        (of_the_whole_template, "uses all rows at once"),
     ],
 )
 def test_refused(build, reason):

@@ -277,7 +277,7 @@ def test_all_data_of_a_table_are_sources(left_out, message):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda x, b: (x - x.mean()) * b, "all rows of a source enter every one of them"),
+        (lambda x, b: (x - x.mean()) * b, "every row depends on all rows of a source"),
         (lambda x, b: pt.cumsum(x) * b, "the rows are mixed by Cum"),
         (lambda x, b: x[::-1] * b, "the model picks some of the rows of the template"),
         (lambda x, b: x * b + np.arange(TEMPLATE), "a constant of the model has one entry for"),

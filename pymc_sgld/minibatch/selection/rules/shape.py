@@ -20,7 +20,7 @@ from pymc_sgld.minibatch.selection.rows import RowSelection
 @select_through.register(DimShuffle)
 def _dimshuffle(op: DimShuffle, node: Apply, axis: int, rows: RowSelection) -> Variable:
     if op.new_order[axis] == "x":
-        raise RowsMixed("a number that is made of all rows enters every one of them")
+        raise RowsMixed("every row depends on a number computed from all rows")
     return op(rows.select(node.inputs[0], op.new_order[axis]))
 
 
