@@ -100,7 +100,7 @@ def test_a_model_that_is_none(use):
 
 
 def test_step_size_is_not_chosen_for_an_optimiser(model):
-    with pytest.raises(SettingError, match="With temperature=0 pass a step size"):
+    with pytest.raises(SettingError, match="temperature=0 needs a step_size"):
         SGLD(batch_size=7, temperature=0, model=model)
 
 
