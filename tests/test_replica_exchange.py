@@ -121,5 +121,5 @@ def test_cycles_without_noise_are_refused():
 
 
 def test_sources_are_refused():
-    with pytest.raises(SettingError, match="ReplicaExchange has no data: its swaps read random rows"):
+    with pytest.raises(SettingError, match="ReplicaExchange has no data: its swaps read random"):
         make(gaussian_mean(), data={"x": DATA})
