@@ -82,10 +82,11 @@ def explain(
     )
     if attempts > 1:
         advice = (
-            f"{attempts} attempts with ever smaller steps ended so, and a smaller step_size will "
-            "not help. Where a density ends at a parameter, as that of Uniform(0, t) at t, its "
-            "gradient does not keep a chain inside: sample that parameter with another step "
-            f"method, {sampler}(vars=[...]) beside it, or write a density that falls off. "
+            f"{attempts} attempts with ever smaller steps failed in the same way: a smaller "
+            "step_size will not help. Where a density ends at a parameter, as that of "
+            "Uniform(0, t) at t, its gradient does not keep a chain inside: sample that parameter "
+            f"with another step method, {sampler}(vars=[...]) beside it, or write a density that "
+            "falls off. "
             "Elsewhere, initvals= of pm.sample or center= take a point where the density is finite "
             "all around."
         )

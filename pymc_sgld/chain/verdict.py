@@ -80,7 +80,10 @@ class Verdict:
             text = f"{what} the chain hardly moves. To mend that, {remedy}."
             return [*told, Message(Reason.STUCK, STUCK / max(rate, 1e-9), text)]
         if rate > CREEPS and not chosen:
-            text = f"{what} the chain creeps, and is too short to tell. Pass a larger step_size"
+            text = (
+                f"{what} the steps are so small that the chain is too short to tell. Pass a larger "
+                "step_size"
+            )
             return [
                 message._replace(text=f"{text} {now} or none, or sample more draws.")
                 if message.reason == Reason.SHORT

@@ -130,8 +130,8 @@ class Measured:
             )
         elif not blocks:
             self.notes.append(
-                "The gradients are not those of one hump, so that no size is given for the bias: "
-                "Stein's identities were judged."
+                "The posterior has more than one mode, or is far from Gaussian: the gradients do "
+                "not give the size of the bias. Only Stein's identities were tested."
             )
 
 

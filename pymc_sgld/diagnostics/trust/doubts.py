@@ -71,8 +71,8 @@ def doubts_of_bias(
             what = _too_wide(width, width_error)
             if only_identities:
                 what = (
-                    f"the root of Stein's second identity reads {width:.2f} (± {width_error:.2f}) "
-                    "where 1 is right"
+                    "its gradients do not match its draws: the root of Stein's second identity is "
+                    f"{width:.2f} (± {width_error:.2f}), and 1 in draws of the posterior"
                 )
             found.append(Doubt(label, what, _narrow_or_wide(width, stored), wide))
         error = max(mean_error / MEAN_TOLERANCE, width_error / SD_TOLERANCE)
