@@ -50,3 +50,15 @@ def nameless():
             return False
 
     return lambda: [link.name for link in Path("/proc/self/fd").iterdir() if is_shared(link)]
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """Give a server that speaks S3."""
+    pytest.importorskip("moto", reason="speaks S3")
+    pytest.importorskip("s3fs", reason="reads from S3")
+    from tests.s3 import S3
+
+    server = S3()
+    yield server
+    server.close()

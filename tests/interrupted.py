@@ -12,7 +12,7 @@ import numpy as np
 import pymc as pm
 
 from pymc_sgld import SGLD, sources
-from pymc_sgld.sources.reader import THREAD
+from pymc_sgld.sources.background import THREAD
 from tests.graphs import QUICK
 
 DRAWS = {"draws": 20_000, "tune": 0, "progressbar": False, "quiet": True}

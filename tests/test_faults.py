@@ -23,7 +23,7 @@ from pymc.sampling.parallel import ParallelSamplingError
 
 from pymc_sgld import SGLD, DataError, sources
 from pymc_sgld.sources import reader
-from pymc_sgld.sources.reader import THREAD
+from pymc_sgld.sources.background import THREAD
 from tests.graphs import QUICK
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")

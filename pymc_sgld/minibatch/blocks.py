@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from pymc_sgld.minibatch.density import Table
-from pymc_sgld.sources.reader import read_ahead
+from pymc_sgld.sources.background import read_ahead
 from pymc_sgld.sources.source import Source
 
 BLOCK = 4096  # rows: what a block costs is arithmetic, in arrays that stay near the processor

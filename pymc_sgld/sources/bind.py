@@ -31,9 +31,10 @@ def _bind(name: str, given: Any) -> Source:
     """Return a source for one name."""
     what = f'data["{name}"] is a {_kind(given)}: '
     if isinstance(given, str | os.PathLike):
+        path = os.fspath(given)
+        way = "zarr.open_array" if "://" in path else f'np.load({path!r}, mmap_mode="r")'
         raise SettingError(
-            f"{what}a path, which does not say how to read it. Open the file: "
-            f'np.load({os.fspath(given)!r}, mmap_mode="r"), for instance, or '
+            f"{what}a path, which does not say how to read it. Open it: {way}, for instance, or "
             "pymc_sgld.sources.parquet."
         )
     try:

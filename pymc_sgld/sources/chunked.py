@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from pymc_sgld.sources.network import patiently
 from pymc_sgld.sources.source import Length, Sliced, Source
 
 
@@ -46,13 +49,16 @@ class Zarr(Sliced):
     """Rows of a zarr array.
 
     Where all chunks are there at first, one that is not there later is an error, if this version
-    of zarr can tell.
+    of zarr can tell. Connections do not survive a fork: every process opens an array in an object
+    store for itself.
     """
 
     def __init__(self, array: Any) -> None:
+        self._process, self._remote = os.getpid(), _is_remote(array)
         stored = getattr(array, "shards", None) or array.chunks
         chunks = _count(array.shape, stored) * _count(stored, array.chunks)
-        missing = chunks - array.nchunks_initialized  # which counts all chunks of a shard
+        there = self._read(lambda: array.nchunks_initialized)  # which counts all chunks of a shard
+        missing = chunks - there
         self.unwritten = _unwritten(missing, chunks, array.fill_value)
         if self.unwritten:
             self.unwritten += (
@@ -62,6 +68,21 @@ class Zarr(Sliced):
         elif hasattr(getattr(array, "config", None), "read_missing_chunks"):
             array = array.with_config({"read_missing_chunks": False})
         super().__init__(array)
+
+    def _rows(self, start: int, stop: int) -> Any:
+        if self._remote and self._process != os.getpid():
+            self._given = pickle.loads(pickle.dumps(self._given))
+            self._process = os.getpid()
+        return self._read(lambda: self._given[start:stop], (stop - start) * self.row_bytes)
+
+    def _read[T](self, read: Callable[[], T], size: int = 0) -> T:
+        return patiently(read, size) if self._remote else read()
+
+
+def _is_remote(array: Any) -> bool:
+    """Whether the chunks of a zarr array come by fsspec or obstore."""
+    store = getattr(array, "store", None)
+    return hasattr(store, "fs") or type(store).__name__ == "ObjectStore"
 
 
 def _count(shape: tuple[int, ...], chunk: tuple[int, ...]) -> int:

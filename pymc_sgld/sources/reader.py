@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +12,9 @@ import numpy as np
 
 from pymc_sgld.batching.windows import Window, WindowOrder, WindowReads
 from pymc_sgld.errors import SettingError
+from pymc_sgld.sources.background import in_background
 from pymc_sgld.sources.source import Source
 
-THREAD = "pymc_sgld reader"
 BLOCK_BYTES = 2**17  # read at once: long enough for any disk to be quick
 WINDOW_BYTES = 2**24  # shuffled together
 LEAST_BLOCKS = 16  # of a window
@@ -39,43 +37,6 @@ def window_order(sources: Sequence[Source], batch_size: int) -> WindowOrder:
             "pymc_sgld.sources.shuffled."
         )
     return WindowOrder(rows, batch_size, block, window)
-
-
-def in_background[T](function: Callable[..., T], *arguments: Any) -> Future[T]:
-    """Call a function in a thread that ends with it; the result raises what it raised."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function(*arguments))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name=THREAD, daemon=True).start()
-    return future
-
-
-def _finish_reading() -> None:
-    """Wait for the threads that read: a fork would copy the locks that they hold, for ever held."""
-    for thread in threading.enumerate():
-        if thread.name == THREAD and thread is not threading.current_thread():
-            with suppress(RuntimeError):  # it has not begun
-                thread.join()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_finish_reading)
-
-
-def read_ahead[T](calls: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """Give the result of each call, while a thread makes the next one."""
-    ahead: Future[T] | None = None
-    for call in calls:
-        done = [] if ahead is None else [ahead.result()]
-        ahead = in_background(call)
-        yield from done
-    if ahead is not None:
-        yield ahead.result()
 
 
 @dataclass

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pymc_sgld.errors import DataError, SettingError
+from pymc_sgld.sources.network import Unreachable
 from pymc_sgld.sources.shared import LEAST, Shared
 
 
@@ -77,6 +78,10 @@ class Source(ABC):
             return converted(array, self.dtype)
         except DataError:
             raise
+        except Unreachable as error:
+            raise DataError(
+                f"{where} cannot be read: {error} Look whether their store can be reached."
+            ) from error.__cause__
         except Exception as error:
             raise DataError(
                 f"{where} cannot be read: {type(error).__name__}: {error}. Look whether the data "

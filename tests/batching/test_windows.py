@@ -13,7 +13,8 @@ from pymc_sgld.batching.windows import WindowOrder, WindowReads
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.selection.rows import Data
-from pymc_sgld.sources.reader import THREAD, Reader, window_order
+from pymc_sgld.sources.background import THREAD
+from pymc_sgld.sources.reader import Reader, window_order
 from pymc_sgld.sources.source import Sliced, Stored
 from pymc_sgld.tuning.sorted_sources import excess
 

@@ -68,6 +68,21 @@ def of_parquet(folder):
     return sources.parquet(paths, ["x0", "x1", "x2", "x3"])
 
 
+def of_remote_zarr(folder):
+    zarr = pytest.importorskip("zarr", reason="reads zarr")
+    url = f"memory://{folder}/rows.zarr"
+    array = zarr.create_array(url, shape=ROWS.shape, chunks=(64, 4), dtype="f8")
+    array[:] = ROWS
+    return zarr.open_array(url, mode="r")
+
+
+def of_remote_parquet(folder):
+    of_parquet(folder)
+    files = pytest.importorskip("fsspec", reason="reads from URLs").filesystem("memory")
+    files.put(f"{folder}/*.parquet", f"{folder}/")
+    return sources.parquet(f"memory://{folder}/*.parquet", ["x0", "x1", "x2", "x3"])
+
+
 def of_xarray(folder):
     xr.DataArray(ROWS, dims=("row", "column"), name="rows").to_netcdf(folder / "rows.nc")
     return xr.open_dataarray(folder / "rows.nc", engine="h5netcdf")
@@ -103,7 +118,7 @@ def test_every_kind_reads_its_rows_here_and_elsewhere(kind, tmp_path):
             block = each[start:stop]
             assert np.array_equal(block, ROWS[start:stop])
             assert block.dtype.isnative and block.flags.c_contiguous
-    chunked = ("hdf5", "zarr", "parquet", "dask", "xarray_of_dask")
+    chunked = ("hdf5", "zarr", "parquet", "remote_zarr", "remote_parquet", "dask", "xarray_of_dask")
     assert source.chunk == (64 if kind in chunked else 1)
 
 
@@ -324,6 +339,15 @@ def test_batches_are_counted(batches, message, tmp_path):
     with pytest.raises(DataError, match=message):
         sources.batches(iter(batches), (40, 4), folder=str(tmp_path))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_pattern_of_files(tmp_path):
+    of_parquet(tmp_path)
+    assert np.array_equal(sources.parquet(tmp_path / "*.parquet", "x1")[:], ROWS[:, 1])
+    with pytest.raises(FileNotFoundError, match=r"no file has a name like .*\*\.csv"):
+        sources.parquet(tmp_path / "*.csv", "x1")
+    with pytest.raises(SettingError, match=r"a.parquet'\] are no URLs: storage_options"):
+        sources.parquet(tmp_path / "a.parquet", "x1", storage_options={"anon": True})
 
 
 def test_columns_that_are_not_there(tmp_path):

@@ -27,8 +27,8 @@ from pymc_sgld import (
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.sources import reader
+from pymc_sgld.sources.background import THREAD
 from pymc_sgld.sources.bind import bind
-from pymc_sgld.sources.reader import THREAD
 from tests.graphs import QUICK, mean_gradient, updates_of, updates_with
 
 N, GROUPS, TEMPLATE = 3000, 5, 40
