@@ -54,7 +54,8 @@ class Zarr(Sliced):
     """
 
     def __init__(self, array: Any) -> None:
-        self._process, self._remote = os.getpid(), _is_remote(array)
+        self._process: int | None = os.getpid()
+        self._remote = _is_remote(array)
         stored = getattr(array, "shards", None) or array.chunks
         chunks = _count(array.shape, stored) * _count(stored, array.chunks)
         there = self._read(lambda: array.nchunks_initialized)  # which counts all chunks of a shard
@@ -69,11 +70,26 @@ class Zarr(Sliced):
             array = array.with_config({"read_missing_chunks": False})
         super().__init__(array)
 
+    def named(self, name: str) -> Source:
+        """Return the same source for data of that name."""
+        new = super().named(name)
+        new.__dict__["_process"] = self._process
+        return new
+
     def _rows(self, start: int, stop: int) -> Any:
+        if self._process is None:  # unpickled here
+            self._process = os.getpid()
         if self._remote and self._process != os.getpid():
+            if not hasattr(self._given.store, "fs"):
+                raise RuntimeError(
+                    'obstore does not survive a fork: pass mp_ctx="forkserver" to pm.sample'
+                )
             self._given = pickle.loads(pickle.dumps(self._given))
             self._process = os.getpid()
         return self._read(lambda: self._given[start:stop], (stop - start) * self.row_bytes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_process": None}
 
     def _read[T](self, read: Callable[[], T], size: int = 0) -> T:
         return patiently(read, size) if self._remote else read()

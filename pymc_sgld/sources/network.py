@@ -60,7 +60,7 @@ def patiently[T](read: Callable[[], T], size: int = 0) -> T:
         reading = in_background(read, name=THREAD)
         wait([reading], began + limit - time.monotonic())
         if not reading.done():
-            raise Unreachable(f"nothing came for {limit:.0f} seconds.")
+            raise Unreachable(f"nothing came for {limit:.0f} seconds")
         try:
             return reading.result()
         except Exception as error:
@@ -71,7 +71,7 @@ def patiently[T](read: Callable[[], T], size: int = 0) -> T:
             if seconds + pause > PATIENCE:
                 raise Unreachable(
                     f"it failed for {seconds:.0f} seconds (attempts: {attempt}), the last time "
-                    f"with {type(error).__name__}: {error}."
+                    f"with {type(error).__name__}: {error}"
                 ) from error
         time.sleep(pause)
     raise AssertionError  # count has no end

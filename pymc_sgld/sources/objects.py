@@ -28,6 +28,7 @@ class Store:
     def __init__(self, files: Any) -> None:
         self._files: tuple[int, Any] = (os.getpid(), files)
         self._told: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, Any] = {}
 
     @classmethod
     def of(cls, urls: Sequence[str], options: Mapping[str, Any]) -> tuple[Store, list[str]]:
@@ -46,16 +47,18 @@ class Store:
             raise SettingError(f"{list(urls)} are not in one store: make a source of each.")
         return cls(found[0]), paths
 
-    def whole[T](self, path: str, read: Callable[[io.RawIOBase], T]) -> T:
-        """Return what a function reads of an object, which is a file for it."""
+    def read[T](self, path: str, read: Callable[[io.RawIOBase], T]) -> T:
+        """Return what a function reads of an object, which it does once in a process."""
 
-        def once() -> T:
+        def attempt() -> T:
             told = self._told.setdefault(path, self._now(path))
             found = read(_Ranges(self._here, path, told["size"], {}))
             self._check(path)
             return found
 
-        return patiently(once)
+        if path not in self._known:
+            self._known[path] = patiently(attempt)
+        return self._known[path]
 
     def parts(self, path: str, places: Iterable[tuple[int, int]]) -> io.RawIOBase:
         """Return an object as a file of which some parts, from begin to end, were read at once."""
@@ -66,12 +69,12 @@ class Store:
             [path] * len(begins), begins, ends, max_gap=_GAP, max_block=_LONG
         )
 
-        def once() -> list[bytes]:
+        def attempt() -> list[bytes]:
             found = self._here.cat_ranges(paths, begins, ends, on_error="raise")
             self._check(path)
             return found
 
-        found = patiently(once, sum(ends) - sum(begins))
+        found = patiently(attempt, sum(ends) - sum(begins))
         parts = dict(zip(zip(begins, ends, strict=True), found, strict=True))
         return _Ranges(self._here, path, self._told[path]["size"], parts)
 
@@ -99,6 +102,9 @@ class Store:
         if then != now:
             news = [f"{name} was {then[name]}, and is {now.get(name)}" for name in then]
             raise OSError(f"{self.url(path)} was changed: {'; '.join(news)}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_known": {}}
 
 
 class _Ranges(io.RawIOBase):

@@ -80,7 +80,7 @@ class Source(ABC):
             raise
         except Unreachable as error:
             raise DataError(
-                f"{where} cannot be read: {error} Look whether their store can be reached."
+                f"{where} cannot be read: {error}. Look whether their store can be reached."
             ) from error.__cause__
         except Exception as error:
             raise DataError(

@@ -107,7 +107,6 @@ class RemoteParquet(Parquet):
         options: Mapping[str, Any],
     ) -> None:
         self._store, paths = Store.of(urls, options)
-        self._known: dict[str, Any] = {}
         super().__init__(paths, columns, dtype)
 
     def _all_metadata(self) -> Iterator[Any]:
@@ -135,9 +134,7 @@ class RemoteParquet(Parquet):
     def _metadata(self, path: str) -> Any:
         from pyarrow.parquet import read_metadata
 
-        if path not in self._known:
-            self._known[path] = self._store.whole(path, read_metadata)
-        return self._known[path]
+        return self._store.read(path, read_metadata)
 
     def _table(self, path: str, group: int) -> Any:
         from pyarrow.parquet import ParquetFile
@@ -151,9 +148,6 @@ class RemoteParquet(Parquet):
 
     def _name(self, path: str) -> str:
         return self._store.url(path)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_known": {}}
 
 
 def _place(chunk: Any) -> tuple[int, int]:

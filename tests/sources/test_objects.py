@@ -206,9 +206,9 @@ def test_a_store_that_refuses(make, bucket):
 def test_a_store_that_is_busy_for_a_while(make, bucket):
     s3, _ = bucket
     source = bound(make(s3, **ONCE))
-    with s3.fault(times(2, "500 Internal Server Error", BROKEN)):
+    with s3.fault(times(1, "500 Internal Server Error", BROKEN)):
         assert np.array_equal(source[5:9], ROWS[5:9])
-        assert s3.gets() == 3
+        assert s3.gets() == 2
 
 
 @pytest.mark.parametrize("make", KINDS)
@@ -301,8 +301,8 @@ def test_chains_in_processes(method, made):
         there = pm.sample(
             step=make(checkpoint=folder / method), **run | {"cores": 4}, mp_ctx=method
         )
+        here = pm.sample(step=make(checkpoint=folder / "here"), **run)
         again = pm.sample(step=make(checkpoint=folder / method), **run)
-        here = pm.sample(step=make(), **run)
     assert here.posterior.equals(there.posterior) and here.posterior.equals(again.posterior)
     written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
     assert written and not any(b"not-to-be-told" in each for each in written)
