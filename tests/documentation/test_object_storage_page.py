@@ -40,10 +40,3 @@ def test_the_page(s3, monkeypatch):
     assert np.array_equal(names["X"][:], ROWS[:, :2])
     first, second = names["idata"].posterior, names["longer"].posterior
     assert first.equals(second)  # the same rows, read in one way or the other
-    certificate = pymc_sgld.certify(
-        names["idata"],
-        names["model"],
-        data={"X": names["X"], "delay": names["delay"]},
-        compile_kwargs=QUICK["compile_kwargs"],
-    )
-    print(certificate)
