@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -60,14 +61,21 @@ class Zarr(Sliced):
         chunks = _count(array.shape, stored) * _count(stored, array.chunks)
         there = self._read(lambda: array.nchunks_initialized)  # which counts all chunks of a shard
         missing = chunks - there
+        strict = None
+        if hasattr(getattr(array, "config", None), "read_missing_chunks"):
+            strict = array.with_config({"read_missing_chunks": False})
+        if self._remote and not there and strict is not None:
+            with suppress(Exception):  # there are chunks, in a store that does not list them
+                self._read(lambda: strict[:1])
+                missing = 0
         self.unwritten = _unwritten(missing, chunks, array.fill_value)
         if self.unwritten:
             self.unwritten += (
                 f" If all that they hold is {array.fill_value}, zarr left them out, and nothing is "
                 'wrong: arrays that are made with config={"write_empty_chunks": True} have them.'
             )
-        elif hasattr(getattr(array, "config", None), "read_missing_chunks"):
-            array = array.with_config({"read_missing_chunks": False})
+        elif strict is not None:
+            array = strict
         super().__init__(array)
 
     def named(self, name: str) -> Source:

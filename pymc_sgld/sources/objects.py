@@ -38,6 +38,7 @@ class Store:
         found, paths = [], []
         for url in urls:
             files, path = url_to_fs(url, **options)
+            files.invalidate_cache()  # of a listing that may be old
             matching = sorted(patiently(partial(files.glob, path))) if "*" in path else [path]
             if not matching:
                 raise FileNotFoundError(f"no object has a name like {url}")
@@ -100,7 +101,8 @@ class Store:
         """Look at an object after it was read: what was read before is as it was."""
         then, now = self._told[path], self._now(path)
         if then != now:
-            news = [f"{name} was {then[name]}, and is {now.get(name)}" for name in then]
+            other = [name for name in then if then[name] != now.get(name)]
+            news = [f"{name} was {then[name]}, and is {now.get(name)}" for name in other]
             raise OSError(f"{self.url(path)} was changed: {'; '.join(news)}")
 
     def __getstate__(self) -> dict[str, Any]:
