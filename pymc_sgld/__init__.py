@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pymc_sgld.diagnostics.thinning import thin_by_step_size
     from pymc_sgld.diagnostics.trust.diagnose import diagnose
     from pymc_sgld.diagnostics.trust.report import TrustReport
+    from pymc_sgld.results.log_likelihood import log_likelihood
+    from pymc_sgld.results.loo import loo
+    from pymc_sgld.results.predict import predict
 
 __all__ = [
     "MALA",
@@ -40,9 +43,12 @@ __all__ = [
     "compare",
     "diagnose",
     "group_effects",
+    "log_likelihood",
+    "loo",
     "minibatch",
     "plot_bias",
     "plot_comparison",
+    "predict",
     "run_settings",
     "schedules",
     "thin_by_step_size",
@@ -51,10 +57,12 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take any name for one of this package
 
     def __getattr__(name):
-        """Import what judges runs where it is used: it takes longer to import than PyMC."""
-        if name in (*__all__, "diagnostics"):
-            module = import_module("pymc_sgld.diagnostics")
-            return module if name == "diagnostics" else getattr(module, name)
+        """Import what judges and uses runs where it is used: it takes longer than PyMC."""
+        if name in ("diagnostics", "results"):
+            return import_module(f"pymc_sgld.{name}")
+        if name in __all__:
+            folder = "results" if name in ("log_likelihood", "loo", "predict") else "diagnostics"
+            return getattr(import_module(f"pymc_sgld.{folder}"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

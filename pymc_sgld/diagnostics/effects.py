@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import arviz_base as az
@@ -20,13 +20,14 @@ from pymc_sgld.arguments import (
     generator,
     model_of,
     names,
-    number,
     whole_number,
 )
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.compiled.threads import one_thread
+from pymc_sgld.diagnostics.chosen import doubts, some_of
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, evenly_spaced, find_posterior
+from pymc_sgld.diagnostics.statistics import STATISTICS, probability, statistics_of
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import (
     Draws,
@@ -34,7 +35,6 @@ from pymc_sgld.diagnostics.trust.unconstrained import (
     check_row_count,
     factors_at,
 )
-from pymc_sgld.diagnostics.weights import has_varying_steps
 from pymc_sgld.errors import SettingError, SGLDWarning
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.full_data import FullData
@@ -47,10 +47,8 @@ from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.source import Source
 
 PURPOSE = "compute the effects of groups"
-STATISTICS = ("mean", "sd", "lower", "upper")
 MEASURED_AT, MEASURED_ROWS = 4, 50_000  # positions and rows: how effects are to be drawn
 _NEAR = 0.1  # standard deviations from a mode that a search for it may begin
-_BLOCK = 2**20  # numbers that a quantile sorts at once
 
 
 def group_effects(
@@ -168,7 +166,7 @@ def group_effects(
                 f"marginalize has {unknown}, but the free variables of the model are {known}."
             )
     count, rng = whole_number("draws", draws), generator(random_seed, "random_seed")
-    probability = _probability(prob)
+    coverage = probability(prob)
     as_draws, shown = flag("return_draws", return_draws), flag("progressbar", progressbar)
     backend, sources = Backend(compile_settings(compile_kwargs)), bind(data)
     if stored.temperature != 1:
@@ -176,10 +174,10 @@ def group_effects(
             f"cannot {PURPOSE}: the temperature of the run was {stored.temperature:g}, and effects "
             "are drawn from the posterior, temperature 1."
         )
-    for doubt in _doubts(idata, posterior, model):
+    for doubt in doubts(idata, posterior, model):
         warnings.warn(doubt, SGLDWarning, stacklevel=2)
     placing = stored.setting("placing") or 0
-    picked = _some_of(posterior, count)
+    picked = some_of(posterior, count, PURPOSE)
     working = progress("finding the groups", shown=shown is not False, name="group_effects")
     with working as tell, one_thread(), np.errstate(all="ignore"):
         rows, at = _integrated(picked, model, sources, placing, asked, backend)
@@ -190,7 +188,7 @@ def group_effects(
         tell("compiling draws of the effects")
         given = _Given(rows, at)
         drawn = _draw(given, chosen, rng)
-    return _dataset(drawn, picked, model, None if as_draws else probability)
+    return _dataset(drawn, picked, model, None if as_draws else coverage)
 
 
 def _integrated(
@@ -310,43 +308,6 @@ def _draw(given: _Given, chosen: _Chosen, rng: np.random.Generator) -> dict[str,
     return drawn
 
 
-def _some_of(posterior: xr.Dataset, count: int) -> xr.Dataset:
-    """Return draws of all chains, in all at least so many if there are."""
-    missing = [name for name in SAMPLE_DIMENSIONS if name not in posterior.dims]
-    if missing:
-        raise SettingError(
-            f"cannot {PURPOSE}: the posterior of idata has no dimension {' and '.join(missing)}."
-        )
-    chains, draws = (posterior.sizes[name] for name in SAMPLE_DIMENSIONS)
-    if chains * draws < 2:
-        raise SettingError(f"cannot {PURPOSE}: idata has {chains * draws} draws.")
-    return posterior.isel(draw=evenly_spaced(draws, max(2, -(-count // chains))))
-
-
-def _doubts(idata: xr.DataTree | xr.Dataset, posterior: xr.Dataset, model: Model) -> Iterator[str]:
-    """Give what makes draws other than those of the model."""
-    if has_varying_steps(idata):
-        yield (
-            "The step sizes of idata vary, so that its draws count unequally: pass what "
-            "thin_by_step_size returns instead."
-        )
-    of_bambi = posterior.attrs.get("modeling_interface") == "bambi"
-    if of_bambi and "Intercept" in [rv.name for rv in model.free_RVs]:
-        yield (
-            "idata is of Bambi's fit, which gives the intercept for predictors as they are in the "
-            "data, and the model has them centered: the effects are off, unless it was built with "
-            "center_predictors=False. Else sample it with pm.sample, and pass that result."
-        )
-
-
-def _probability(prob: float | None) -> float:
-    """Return the probability of an interval."""
-    found = number("prob", az.rcParams["stats.ci_prob"] if prob is None else prob, 0)
-    if not 0 < found < 1:
-        raise SettingError(f"prob={prob!r} must lie between 0 and 1.")
-    return found
-
-
 def _dataset(
     drawn: Mapping[str, np.ndarray], picked: xr.Dataset, model: Model, prob: float | None
 ) -> xr.Dataset:
@@ -355,7 +316,7 @@ def _dataset(
     coords |= {name: picked[name].to_numpy() for name in SAMPLE_DIMENSIONS}
     sample_dims: list[str] = list(SAMPLE_DIMENSIONS)
     if prob is not None:
-        drawn = {name: _statistics(array, prob) for name, array in drawn.items()}
+        drawn = {name: statistics_of(array, prob) for name, array in drawn.items()}
         coords["statistic"] = list(STATISTICS)
         sample_dims = ["statistic"]
     used: dict[Hashable, Sequence[Hashable]] = {n: dims[n] for n in drawn if n in dims}
@@ -363,16 +324,3 @@ def _dataset(
     count = picked.sizes["chain"] * picked.sizes["draw"]
     found.attrs = {"draws": count} | ({} if prob is None else {"prob": prob})
     return found
-
-
-def _statistics(array: np.ndarray, prob: float) -> np.ndarray:
-    """Return mean, sd and the ends of an interval of draws, shape (statistic, ...)."""
-    draws = array.reshape(array.shape[0] * array.shape[1], -1)
-    found = np.empty((len(STATISTICS), draws.shape[1]))
-    ends = [(1 - prob) / 2, (1 + prob) / 2]
-    width = max(1, _BLOCK // len(draws))
-    for start in range(0, draws.shape[1], width):  # quantiles of all entries at once copy them
-        part = draws[:, start : start + width].astype(float)
-        ranges = np.quantile(part, ends, axis=0)
-        found[:, start : start + width] = [part.mean(axis=0), part.std(axis=0, ddof=1), *ranges]
-    return found.reshape(len(STATISTICS), *array.shape[2:])

@@ -233,7 +233,7 @@ class FullData:
             of_tables = {name for table in self.density.tables for name in table.likelihoods}
             conditions = self.density.conditions.items()
             own = [c for name, of_term in conditions if name not in of_tables for c in of_term]
-            self._rows[0] = self._make(0, [_inside(self._sums[0], own)], calls=np.inf)
+            self._rows[0] = self._make(0, [inside(self._sums[0], own)], calls=np.inf)
         return float(self._rows[0](position, others)[0])
 
     def _of_each_row(self, i: int, calls: float) -> DensityFunction:
@@ -241,7 +241,7 @@ class FullData:
         if i not in self._rows:
             table = self.density.tables[i - 1]
             graphs = [
-                _inside(graph, self.density.conditions.get(name, ()))
+                inside(graph, self.density.conditions.get(name, ()))
                 for name, graph in table.likelihoods.items()
             ]
             rows = [graph.reshape((table.batch_size, -1)).sum(axis=1) for graph in graphs]
@@ -385,7 +385,7 @@ def _counts(table: Table) -> bool:
     return table.groups or not table.full
 
 
-def _inside(graph: Variable, conditions: Sequence[Variable]) -> Variable:
+def inside(graph: Variable, conditions: Sequence[Variable]) -> Variable:
     """Return a log density that is minus infinity where a condition does not hold.
 
     What has an entry for each of its entries says which; the others speak for all.

@@ -151,6 +151,14 @@ class Minibatcher:
         largest = self.largest
         return self._density(self.tables(min(rows, largest) if largest else None, rows))
 
+    def likelihood(self, name: str, rows: int) -> LogDensity:
+        """Return the log-likelihood of one observed variable for blocks of at most so many rows."""
+        tables = self.tables(min(rows, self.largest) if self.largest else None, rows)
+        [own] = [placement for placement in tables.placements if placement.term.name == name]
+        if own.refusal is not None:
+            raise own.refusal
+        return self._assemble(tables, [own], simplify=False)
+
     @property
     def largest(self) -> int:
         """Rows of the longest table: a batch of so many is all of the data."""
@@ -191,7 +199,7 @@ class Minibatcher:
             )
             effects.append((one, many))
             graphs += [*term.derivatives(one), term.joint(many, PROPOSALS)]
-        graphs, whole = _take_out_data(graphs, self.fixed, set(ancestors(self.inputs.pieces)))
+        graphs, whole = take_out_data(graphs, self.fixed, set(ancestors(self.inputs.pieces)))
         own = [placement for placement in tables.placements if placement.key in tables.group_terms]
         density = self._assemble(tables, own, simplify=False)  # other terms may be refused
         density = replace(density, whole=whole)
@@ -245,7 +253,7 @@ class Minibatcher:
             *[_unscaled(placement) for placement in likelihoods],
             *[condition for of_term in conditions.values() for condition in of_term],
         ]
-        outputs, whole = _take_out_data(graphs, fixed, set(ancestors(inputs.pieces)))
+        outputs, whole = take_out_data(graphs, fixed, set(ancestors(inputs.pieces)))
         if simplify:
             outputs = simplified(outputs, inputs.pieces)
         log_prior, *rest = outputs
@@ -285,7 +293,7 @@ def _unscaled(placement: Placement) -> Variable:
     return placement.graph * scale
 
 
-def _take_out_data(
+def take_out_data(
     outputs: list[Variable], fixed: FixedValues, of_position: Collection[Variable]
 ) -> tuple[list[Variable], list[Data]]:
     """Put fixed values into graphs: large ones as inputs, so that no graph holds the data.

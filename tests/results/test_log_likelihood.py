@@ -1,0 +1,40 @@
+"""`log_likelihood`: what PyMC computes, block by block."""
+
+import arviz as az
+import numpy as np
+import pytest
+import xarray as xr
+
+from pymc_sgld import SettingError, log_likelihood
+from pymc_sgld.results import likelihood
+
+
+def test_it_is_that_of_pymc_in_memory_and_on_disk(regression, monkeypatch, tmp_path):
+    monkeypatch.setattr(likelihood, "BLOCK", 64)
+    expected = regression.idata.log_likelihood["y"]
+    found = log_likelihood(regression.idata, regression.model)
+    assert found["y"].dims == expected.dims and found.attrs == {"draws": 400}
+    np.testing.assert_allclose(found["y"], expected, rtol=1e-12)
+    data = {"X": regression.X, "y": regression.y}
+    path = tmp_path / "found"
+    stored = log_likelihood(regression.idata, regression.model, path=path, data=data)
+    xr.testing.assert_allclose(stored.load(), found)
+    complete = xr.DataTree.from_dict(
+        {"posterior": regression.idata.posterior.to_dataset(), "log_likelihood": found}
+    )
+    assert az.loo(complete).elpd == pytest.approx(az.loo(regression.idata).elpd)
+    few = log_likelihood(regression.idata, regression.model, draws=10)
+    assert dict(few.sizes) == {"chain": 2, "draw": 5, "y_dim_0": 300}
+    np.testing.assert_allclose(few["y"], expected.sel(draw=few["draw"]))
+    with pytest.raises(SettingError, match="there already"):
+        log_likelihood(regression.idata, regression.model, path=path)
+
+
+def test_an_interrupt_leaves_nothing_behind(regression, monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(likelihood.RowLikelihood, "at", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        log_likelihood(regression.idata, regression.model, path=tmp_path / "found")
+    assert not list(tmp_path.iterdir())
