@@ -12,6 +12,7 @@ from pymc_sgld.errors import MinibatchError, NonFiniteError, SettingError
 from pymc_sgld.minibatch.blocks import BLOCK, read_blocks
 from pymc_sgld.minibatch.density import Place
 from pymc_sgld.minibatch.full_data import inside
+from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.model import Minibatcher
 
 _NUMBERS = 2**22  # of all draws in a block, at most: 32 MB
@@ -57,9 +58,11 @@ class RowLikelihood:
         try:
             density = made.likelihood(name, block)
         except MinibatchError as error:
+            mixed = error.__cause__
+            reason = f"{mixed.reason}." if isinstance(mixed, RowsMixed) else str(error)
             raise SettingError(
-                f"cannot {draws.purpose} by rows: {error} What all rows enter at once is computed "
-                "by pymc.compute_log_likelihood, in memory."
+                f'cannot {draws.purpose} of "{name}" in blocks of rows: {reason} '
+                "pymc.compute_log_likelihood computes what all rows enter at once, in memory."
             ) from error
         [self._table] = density.tables
         graph = inside(self._table.likelihoods[name], density.conditions.get(name, ()))

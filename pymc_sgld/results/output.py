@@ -13,8 +13,10 @@ import numpy as np
 import xarray as xr
 from pymc.backends.arviz import coords_and_dims_for_inferencedata
 from pymc.model import Model
+from pytensor.xtensor.type import XTensorType
 
 from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.graph.named_dimensions import rows_first
 
 
 def names_of_dimensions(
@@ -27,7 +29,11 @@ def names_of_dimensions(
     ``rows``: whether the coordinates of the first dimension are meant as well.
     """
     coords, dims = coords_and_dims_for_inferencedata(model)
-    found = list(dims.get(name, ()))
+    variable = model[name]
+    if isinstance(variable.type, XTensorType):
+        found = list(rows_first(variable, model.rvs_to_values[variable]).type.dims)
+    else:
+        found = list(dims.get(name, ()))
     found += [f"{name}_dim_{i}" for i in range(len(found), len(shape))]
     found = [f"{name}_dim_{i}" if each is None else each for i, each in enumerate(found)]
     lengths = dict(list(zip(found, shape, strict=True))[0 if rows else 1 :])

@@ -3,8 +3,10 @@
 import arviz as az
 import numpy as np
 import pymc as pm
+import pymc.dims as pmd
 import pytest
 import xarray as xr
+from pytensor.xtensor import as_xtensor
 
 from pymc_sgld import NonFiniteError, SettingError, SGLDWarning, group_effects, loo
 from pymc_sgld.results import likelihood
@@ -183,8 +185,41 @@ def test_what_is_refused(regression):
         pm.AR("y", [0.5], init_dist=pm.Normal.dist(), observed=np.zeros(50))
     with pytest.raises(SettingError, match="not independent given the parameters"):
         loo(idata, series)
-    with pm.Model() as shorter:
+    with pm.Model() as narrow:
         beta = pm.Normal("beta", shape=3)
         pm.Uniform("y", beta[0] - 1, beta[0] + 1, observed=np.linspace(0, 1.9, 20))
     with pytest.raises((NonFiniteError, ValueError), match=r"zero|-inf"):
-        loo(idata, shorter)
+        loo(idata, narrow)
+
+
+def test_rows_that_are_others_than_those_of_the_run(regression):
+    run = regression.idata.copy()
+    stats = {"total_size": (("chain", "draw"), np.full((2, 200), 299))}
+    run["sample_stats"] = xr.DataTree(xr.Dataset(stats))
+    with pytest.raises(SettingError, match="the model has 300 rows, and the run read 299"):
+        loo(run, regression.model)
+
+
+def test_rows_that_need_all_parameters_at_once(in_blocks):
+    """Each has one of its own: a block does not know which."""
+    with pm.Model() as model:
+        level = pm.Normal("level", shape=90)
+        pm.Normal("y", level, 1, observed=np.zeros(90))
+    idata = az.from_dict({"posterior": {"level": np.zeros((2, 10, 90))}})
+    with pytest.raises(SettingError, match='of "y" in blocks of rows: "level" has one entry per'):
+        loo(idata, model)
+
+
+def test_named_dimensions(in_blocks):
+    """Numbers have the labels that they have in the model."""
+    y = np.random.default_rng(1).normal(size=(90, 2))
+    coords = {"row": np.arange(90), "test": ["a", "b"]}
+    with pm.Model(coords=coords) as plain:
+        pm.Normal("y", pm.Normal("mean", dims="test"), 1, observed=y, dims=("row", "test"))
+    with pm.Model(coords=coords) as named:
+        given = as_xtensor(y.T, dims=("test", "row")).transpose("row", "test")
+        pmd.Normal("y", pmd.Normal("mean", dims="test"), 1, observed=given)
+    draws = 0.1 * np.random.default_rng(2).normal(size=(2, 500, 2))
+    idata = az.from_dict({"posterior": {"mean": draws}})
+    one, other = (loo(idata, model, pointwise=True).elpd_i for model in (plain, named))
+    xr.testing.assert_allclose(one, other.transpose("row", "test"))
