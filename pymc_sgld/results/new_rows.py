@@ -68,7 +68,7 @@ class NewRows:
         self._streamed = Streamed.find(model, sources)
         self.names = _names(model, names, self._streamed)
         self._targets = [model[name] for name in self.names]
-        above = set(ancestors(self._targets))
+        above = _above(model, self._targets)
         unread = [each.source.name for v, each in self._streamed.items() if v not in above]
         if unread:
             raise SettingError(
@@ -118,8 +118,10 @@ class NewRows:
             arguments, outputs, random_seed=seed, mode=QUICK, on_unused_input="ignore"
         )
         indices = [found for graph in graphs for found in _indices(graph, set(blocks))]
-        self._index_names = [_name_of(index, blocks) for index, _, _ in indices]
-        self._tables = [_name_of(table, [*inputs.values()]) for _, table, _ in indices]
+        self._index_names = [_name_of(index, blocks, "an index") for index, _, _ in indices]
+        self._tables = [
+            _name_of(table, [*inputs.values()], "what it picks from") for _, table, _ in indices
+        ]
         lengths = [each for index, _, length in indices for each in (index, length)]
         self._indices = run_by_numpy(arguments, lengths)
 
@@ -238,7 +240,7 @@ def _names(
     observed = [rv.name for rv in model.observed_RVs]
     made = [v.name for v in model.deterministics]
     if names is None:
-        found = [n for n in observed if not set(ancestors([model[n]])).isdisjoint(streamed)]
+        found = [n for n in observed if not _above(model, [model[n]]).isdisjoint(streamed)]
     else:
         found = list(dict.fromkeys(names))
     unknown = [name for name in found if name not in (*observed, *made)]
@@ -253,10 +255,15 @@ def _names(
                 f'cannot predict "{name}", which has named dimensions (pymc.dims): use pm.set_data '
                 "and pm.sample_posterior_predictive."
             )
-        if set(ancestors([model[name]])).isdisjoint(streamed):
+        if _above(model, [model[name]]).isdisjoint(streamed):
             given = [each.source.name for each in streamed.values()]
             raise SettingError(f'cannot predict "{name}": it does not depend on {given}.')
     return found
+
+
+def _above(model: Model, targets: Sequence[Variable]) -> set[Variable]:
+    """Return what variables are made of, given the free variables."""
+    return set(ancestors(targets, blockers=model.free_RVs))
 
 
 def _check_columns(model: Model, sources: Mapping[str, Source]) -> None:
@@ -275,13 +282,16 @@ def _check_columns(model: Model, sources: Mapping[str, Source]) -> None:
     for name, source in sources.items():
         if name not in known:
             continue  # what is said of it elsewhere
-        dtype, shape = known[name].dtype, known[name].shape
+        template = np.asarray(known[name])
+        dtype, shape = template.dtype, template.shape
         if source.shape[1:] != shape[1:]:
             raise SettingError(
                 f'data["{name}"] has the shape {source.shape}, and the model has {shape} in its '
                 "place: all lengths but the first must be the same."
             )
-        if dtype.kind == "f" and source.dtype.kind != "f":
+        if source.dtype.kind != "f" and (
+            dtype.kind == "f" or not np.array_equal(template.astype(source.dtype), template)
+        ):
             raise SettingError(
                 f'data["{name}"] is {source.dtype}, and the model has {dtype} in its place: '
                 f'convert it, such as by .astype("{dtype}").'
@@ -314,10 +324,10 @@ def _indices(
                     yield index, table, table.shape[axis]
 
 
-def _name_of(variable: Variable, among: Sequence[Variable]) -> str:
+def _name_of(variable: Variable, among: Sequence[Variable], otherwise: str) -> str:
     """Return the names of the inputs that a variable is made of."""
     above = set(ancestors([variable]))
-    return " and ".join(f'"{v.name}"' for v in among if v in above) or "an index"
+    return " and ".join(f'"{v.name}"' for v in among if v in above) or otherwise
 
 
 def _pairs(found: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:

@@ -177,6 +177,7 @@ REFUSED = [
     (NEW_ROWS | {"X": X[:NEW, :1]}, r'data\["X"\] has the shape \(23, 1\), and the model has'),
     (NEW_ROWS | {"X": X[:5]}, r'data\["group"\] has 23 rows|has 5 rows and data'),
     (NEW_ROWS | {"X": np.ones((NEW, 2), int)}, r'the model has float64.*\.astype\("float64"\)'),
+    (NEW_ROWS | {"group": np.ones(NEW, bool)}, r'"group"\] is bool, and .* int32 in its place'),
     (NEW_ROWS | {"group": np.ones(NEW)}, r'data."group". is float64, which does not fit'),
     (NEW_ROWS | {"Z": X[:NEW]}, r'data has "Z", but the pm.Data of the model are'),
     (NEW_ROWS | {"observed": NUMBERS[:NEW]}, r"\['observed'\], what was observed"),
@@ -249,3 +250,19 @@ def test_draws_of_unequal_weight_are_told(model):
     idata["sample_stats"] = xr.DataTree(xr.Dataset(stats))
     with pytest.warns(SGLDWarning, match="pass what thin_by_step_size returns"):
         predict(idata, model, data=NEW_ROWS, var_names="mean", draws=4)
+
+
+def test_what_is_not_needed_may_be_missing():
+    """Priors of what there are draws of, with their own data. One new row is no number."""
+    with pm.Model() as model:
+        center = pm.Normal("center")
+        effect = pm.Normal("effect", center + pm.Data("table", np.zeros(4)), 1, shape=4)
+        index = pm.Data("group", GROUP)
+        pm.Deterministic("each", effect[index])
+        pm.Normal("y", effect[index], 1, observed=NUMBERS)
+    found = predict(IDATA, model, data={"group": np.array([3])}, var_names="each", draws=300)
+    assert found["each"].shape == (4, 1)
+    mean = found["each"].sel(statistic="mean").item()
+    assert mean == pytest.approx(DRAWN["effect"][..., 3].mean())
+    with pytest.raises(SettingError, match=r"data has .'table'., which .'y'. do not depend on"):
+        predict(IDATA, model, data={"group": GROUP, "table": np.zeros(4)})
