@@ -66,8 +66,8 @@ def difference_estimator(exact: np.ndarray, approximate: np.ndarray, everywhere:
 
     References
     ----------
-    Magnusson, Riis Andersen, Jonasson and Vehtari (2020), Leave-one-out cross-validation for
-    Bayesian model comparison in large data, section 2.2.
+    Magnusson and others (2020), Leave-one-out cross-validation for Bayesian model comparison in
+    large data.
     """
     count, sampled = everywhere.count, len(exact)
     off = exact - approximate

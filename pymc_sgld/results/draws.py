@@ -55,7 +55,7 @@ def _without(missing: Sequence[str], posterior: xr.Dataset, purpose: str) -> str
     return (
         f"cannot {purpose}: {shorten(missing)} {'is' if len(missing) == 1 else 'are'} not in the "
         f"posterior of idata, which has {shorten(list(posterior.data_vars))}. Pass the model that "
-        "was sampled. Effects of groups that a run did not record are drawn by effects = "
+        "was sampled. Effects of groups that a run did not record are drawn by draws = "
         "group_effects(idata, model, return_draws=True): pass "
-        'xarray.merge([effects, idata.posterior.to_dataset()], join="inner") as idata.'
+        'idata.posterior.to_dataset().merge(draws, join="inner") as idata.'
     )

@@ -109,10 +109,10 @@ def loo(
 
     References
     ----------
-    Magnusson, Riis Andersen, Jonasson and Vehtari (2019), Bayesian leave-one-out cross-validation
-    for large data, section 2.
+    Magnusson and others (2020), Leave-one-out cross-validation for Bayesian model comparison in
+    large data.
     Vehtari, Gelman and Gabry (2017), Practical Bayesian model evaluation using leave-one-out
-    cross-validation and WAIC, section 2.
+    cross-validation and WAIC.
 
     Examples
     --------
