@@ -1,5 +1,7 @@
 """`predict`: what PyMC predicts after `pm.set_data`, in blocks of new rows."""
 
+import sys
+
 import arviz as az
 import numpy as np
 import pymc as pm
@@ -156,6 +158,13 @@ def test_predictions_on_disk_are_those_in_memory(model, in_blocks, tmp_path):
     assert not list(tmp_path.glob("wrong*"))
     with pytest.raises(SettingError, match="cannot be written to"):
         predict(IDATA, model, data=data, path="/proc/found", **how)
+
+
+def test_zarr_is_asked_for_where_it_is_needed(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    assert predict(IDATA, model, data=NEW_ROWS, var_names="mean", draws=2)["mean"].size
+    with pytest.raises(SettingError, match="pip install zarr"):
+        predict(IDATA, model, data=NEW_ROWS, path=tmp_path / "found")
 
 
 @pytest.mark.parametrize("level", [4, -1])
