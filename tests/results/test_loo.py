@@ -217,7 +217,7 @@ def test_named_dimensions(in_blocks):
     with pm.Model(coords=coords) as plain:
         pm.Normal("y", pm.Normal("mean", dims="test"), 1, observed=y, dims=("row", "test"))
     with pm.Model(coords=coords) as named:
-        given = as_xtensor(y.T, dims=("test", "row")).transpose("row", "test")
+        given = as_xtensor(y, dims=("row", "test"))
         pmd.Normal("y", pmd.Normal("mean", dims="test"), 1, observed=given)
     draws = 0.1 * np.random.default_rng(2).normal(size=(2, 500, 2))
     idata = az.from_dict({"posterior": {"mean": draws}})
