@@ -36,13 +36,14 @@ class CompileOnce(NumbaLinker):
     def jit_compile(self, fn_and_cache: tuple[Any, str | None]) -> Callable:
         """Return the function that is called from Python."""
         from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
-        from pytensor.link.numba.dispatch.basic import numba_njit
+
+        from pymc_sgld.backends.numba_libraries import compiled
 
         function, key = fn_and_cache[0].py_func, fn_and_cache[1]
         if key is None:
-            return numba_njit(function, final_function=True)
+            return compiled(function, cache=False)
         # its source is in a temporary file, whose name would be a part of that in the cache
         code = function.__code__.replace(co_filename="<string>")
         function = FunctionType(code, function.__globals__, function.__name__)
-        CACHED_SRC_FUNCTIONS[function] = f"{key}_once_fastmath{int(config.numba__fastmath)}"
-        return numba_njit(function, final_function=True, cache=True)
+        CACHED_SRC_FUNCTIONS[function] = f"{key}_one_piece_fastmath{int(config.numba__fastmath)}"
+        return compiled(function, cache=True)

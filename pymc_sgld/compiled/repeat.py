@@ -93,6 +93,8 @@ class Repeat:
         from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
         from pytensor.link.numba.dispatch.basic import numba_njit
 
+        from pymc_sgld.backends.numba_libraries import compiled
+
         plain = self.function.vm.jit_fn.py_func  # type: ignore[attr-defined]
         source = self._source()
         key = CACHED_SRC_FUNCTIONS.get(plain)
@@ -100,7 +102,7 @@ class Repeat:
             key = sha256(f"{key}{source}".encode()).hexdigest()
         names = globals() | {"update": numba_njit(plain)}
         made = compile_numba_function_src(source, "repeat", names, cache_key=key)
-        return numba_njit(made, final_function=True, cache=key is not None)
+        return compiled(made, cache=key is not None)
 
     def _source(self) -> str:
         """Return what Numba compiles. Arrays are copied by entries: that is compiled quickly."""
