@@ -12,7 +12,6 @@ from pytensor.graph.basic import Variable
 
 from pymc_sgld.arguments import number
 from pymc_sgld.chain.state import Chain, Draw
-from pymc_sgld.checkpoint.encoding import register
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.equality import Comparable
@@ -21,6 +20,7 @@ from pymc_sgld.samplers import refuse, sign
 from pymc_sgld.schedules import Schedule
 from pymc_sgld.stats import OF_SOME
 from pymc_sgld.step import SGLD, SGLDState
+from pymc_sgld.storage.encoding import register
 
 BATCHES = 16  # that a swap reads, or all of an epoch if it has fewer
 

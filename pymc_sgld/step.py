@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import field
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -74,6 +74,7 @@ from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of, exp
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.source import Source
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of, settings_of
+from pymc_sgld.storage.earlier import NOTHING, Earlier
 from pymc_sgld.tuning.choices import choose, choose_integrator
 from pymc_sgld.tuning.quadrature import PoorIntegral
 from pymc_sgld.tuning.settings import Asked, Search, Settings
@@ -236,22 +237,29 @@ class SGLD(BlockedStep):
         the draws of each chain. The same call goes on from there after an interrupt, or with more
         ``draws``, and gives what it would have given undisturbed, to the bit. Another model, other
         data, settings or versions are refused. See the page on checkpoints.
+    settings : path or step method, optional
+        What an earlier step found before sampling, as :meth:`save` stored it, or that step itself,
+        of the same parameters; of any sampler here. Its Gaussian approximation takes the place of a
+        search where it fits these data: one pass over all rows verifies it, and makes it that of
+        these data, which may have become more. Where it does not fit, there is a warning and a
+        search. The noise of gradients is measured anew. See the page on reuse.
 
     Raises
     ------
     SettingError
         For an argument that cannot be used; when a run starts that would record more effects of
         groups than can be drawn, with the ``var_names`` to pass; for a ``checkpoint`` of another
-        call, or one where another run is at work.
+        call, or one where another run is at work; for ``settings`` of another model.
     SGLDWarning
-        Where the search for the center did not settle, a control variate is not used, or chunks of
-        a source are missing; where every update reads very much of a likelihood, or every draw
-        stores a Deterministic with an entry for each row; where the index of a row is negative.
+        Where the search for the center did not settle, ``settings`` do not fit the data, a control
+        variate is not used, or chunks of a source are missing; where every update reads very much
+        of a likelihood, or every draw stores a Deterministic with an entry for each row; where the
+        index of a row is negative.
     MinibatchError
         For a model that cannot be minibatched, with the reason and the way out.
     DataError
         If the density is zero or NaN at the initial point, with the variable and the row; where a
-        ``checkpoint`` is damaged or cannot be written.
+        ``checkpoint`` is damaged or cannot be written, or ``settings`` cannot be read.
     NonFiniteError
         When the gradient or the position stops being finite, here or while sampling.
 
@@ -328,6 +336,7 @@ class SGLD(BlockedStep):
         compile_kwargs: Mapping[str, Any] | None = None,
         progressbar: bool = True,
         checkpoint: str | os.PathLike[str] | None = None,
+        settings: str | os.PathLike[str] | SGLD | None = None,
     ) -> None:
         arguments = locals()
         began = time.perf_counter()
@@ -375,6 +384,7 @@ class SGLD(BlockedStep):
             self.batching = "with_replacement"
         point = complete_point(initial_point, model)
         place = None if center is None else complete_point(center, model, "center")
+        earlier = self._earlier(settings, place)
 
         at_once, places = names("full", full), placed(potentials)
         effects = self._effects(marginalize, preconditioner, schedule)
@@ -395,10 +405,16 @@ class SGLD(BlockedStep):
         # nobody reads where a node of a graph was made, and to note it takes a tenth of the time
         quick = one_thread(), config.change_flags(traceback__limit=0)
         with reporting as tell, quick[0], quick[1], self._open(arguments, model, sources) as found:
-            for chosen in (effects, False)[found.is_without_effects :]:
-                placed_as = places, at_once, sources, chosen, backend
+            if found.fingerprint is not None:  # what was found with it is known
+                earlier = None
+            as_before = earlier is not None and effects is None and not earlier.effects
+            for integrated in (effects, False)[found.is_without_effects or as_before :]:
+                placed_as = places, at_once, sources, integrated, backend
                 rows = Minibatcher(model, self.vars, point, *placed_as)
                 doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
+                if earlier is not None:
+                    earlier.check(model, rows)
+                    earlier.prepare(rows)
                 for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:
                     warnings.warn(sentence, SGLDWarning, stacklevel=2)
                 tell("comparing batches with all rows")
@@ -408,32 +424,35 @@ class SGLD(BlockedStep):
                 self.coordinates = density.coordinates
                 self._others = {name: v.type.dtype for name, v in density.others.items()}
                 self._guard = Guard(model, density.sources)
-                search, is_open = self._search(point, place), (schedule is None, batch is None)
+                search = self._search(point, place, earlier)
+                is_open = schedule is None, batch is None
                 try:
                     known = found.settings(rows, density, asked)
                     with found.noting():
-                        settings = known or choose(rows, density, asked, search, *is_open)
+                        chosen = known or choose(rows, density, asked, search, *is_open)
                 except PoorIntegral as error:  # of effects that nobody asked to integrate out
                     found.said.append(
                         f"{self._called}: {error}. They are sampled as other variables are."
                     )
                     warnings.warn(found.said[-1], SGLDWarning, stacklevel=2)
+                    earlier = None  # it is of another posterior
                 else:
                     break
             left = {c.name for c in self.coordinates}
             sampled = [v for v in self.vars if model.values_to_rvs[v].name in left]
-            self._check(settings)
-            self._describe(settings)
+            self._check(chosen)
+            self._describe(chosen)
+            self._found = Earlier.of(model, rows, chosen.gaussian, chosen.chosen)
             self._integral = "" if rows.groups is None else f"\n{rows.groups.sentence()}"
             self.integrated_out = 0 if rows.groups is None else len(rows.groups.effects)
-            self._integrated = self._integrate_out(model, rows, settings, point)
+            self._integrated = self._integrate_out(model, rows, chosen, point)
             self._values = ParameterValues(model, sampled, point)
             self._origin = self._inputs(model.initial_point())[0]
-            self._transition = self._compile(settings, dynamics, schedule, steps, compile_kwargs)
+            self._transition = self._compile(chosen, dynamics, schedule, steps, compile_kwargs)
             self.chain = self._transition.start(self.rng, 0, 0)
             tell("compiling the updates")
             self._transition.check(*self._inputs(point))
-            self.setup_seconds = found.commit(settings, rows, time.perf_counter() - began)
+            self.setup_seconds = found.commit(chosen, rows, time.perf_counter() - began)
         if schedule is None:
             self.default_tune_steps = TUNE
 
@@ -470,6 +489,21 @@ class SGLD(BlockedStep):
         self._start(tune, draws)
         if self._checkpoint is not None:
             self._checkpoint.begin(self, tune, draws)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save what was found before sampling: ``settings=path`` of another step takes it over.
+
+        It may be of another sampler, of the same model with other data, or with more of them. What
+        is at ``path`` is replaced, whole: an error leaves it as it was.
+
+        Raises
+        ------
+        SettingError
+            Where nothing was looked for, because ``preconditioner`` and ``step_size`` were given.
+        DataError
+            Where it cannot be written.
+        """
+        self._found.write(path)
 
     def step(self, point: PointType) -> tuple[PointType, StatsType]:
         """Run the updates of one draw, or give one that was committed."""
@@ -563,13 +597,31 @@ class SGLD(BlockedStep):
         rows.effects.measure(positions, others, MEASURED_ROWS)
         return IntegratedOut(rows.effects, model, bool(self._others), (positions[0], others))
 
-    def _search(self, point: PointType, center: PointType | None) -> Search:
+    def _earlier(self, settings: Any, center: PointType | None) -> Earlier | None:
+        """Return what another step found, if the user gave it."""
+        if settings is None:
+            return None
+        if center is not None:
+            raise SettingError(
+                "center= and settings= both say where the posterior is: leave one of them out."
+            )
+        found = settings._found if isinstance(settings, SGLD) else Earlier.read(settings)
+        if found.gaussian is None:
+            raise SettingError(NOTHING)
+        return found
+
+    def _search(
+        self, point: PointType, center: PointType | None, earlier: Earlier | None
+    ) -> Search:
         """Return where to look for the posterior, or the point that the user has found."""
         start, others = self._inputs(point)
         place = None
         if center is not None:
             place, others = self._inputs(center)
-        return Search(start, others, place, self.coordinate_names)
+        search = Search(start, others, place, self.coordinate_names)
+        if earlier is None:
+            return search
+        return replace(search, earlier=earlier.gaussian, chosen=earlier.chosen)
 
     def _describe(self, settings: Settings) -> None:
         """Keep what was chosen, for stats and `repr`."""

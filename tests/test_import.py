@@ -85,12 +85,14 @@ MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
     "compiled": "backends batching dynamics gradients minibatch sources",
     "tuning": "backends batching dynamics gradients minibatch sources",
     "chain": "backends compiled dynamics minibatch tuning",
-    "checkpoint": "batching chain dynamics gradients minibatch sources tuning",
+    "storage": "chain dynamics minibatch tuning",
+    "checkpoint": "batching chain gradients minibatch sources storage tuning",
     "step": """
-        backends batching chain checkpoint compiled dynamics gradients minibatch sources tuning
+        backends batching chain checkpoint compiled dynamics gradients minibatch sources storage
+        tuning
     """,
     "samplers": "dynamics step tuning",
-    "replica_exchange": "chain checkpoint dynamics samplers step",
+    "replica_exchange": "chain dynamics samplers step storage",
     "diagnostics": "backends chain compiled minibatch sources tuning",
     "results": "backends compiled diagnostics minibatch sources",
 }

@@ -1,7 +1,6 @@
 """A run on disk: it is interrupted, resumed and extended.
 
 ``files``        what is written beside, flushed and renamed; locks
-``encoding``     states as JSON and arrays
 ``fingerprint``  which call a folder belongs to
 ``found``        what was chosen before sampling
 ``run``          its folder, and that of each chain

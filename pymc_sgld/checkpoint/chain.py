@@ -19,12 +19,12 @@ import numpy as np
 from pymc.blocking import PointType, StatsType
 
 from pymc_sgld.chain.judge import Findings
-from pymc_sgld.checkpoint.encoding import decode, encode
 from pymc_sgld.checkpoint.files import Lock, append, damaged, make_folder, read, write
 from pymc_sgld.checkpoint.fingerprint import of_array
 from pymc_sgld.checkpoint.interrupts import Interrupts
 from pymc_sgld.errors import SettingError
 from pymc_sgld.orphans import Parent
+from pymc_sgld.storage.encoding import decode, encode
 
 if TYPE_CHECKING:
     from pymc_sgld.step import SGLD

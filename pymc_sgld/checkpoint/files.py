@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pymc_sgld.errors import DataError, SettingError
+from pymc_sgld.storage import files as storage
 
 try:
     import fcntl
@@ -23,18 +21,12 @@ except ImportError:  # a system without locks of this kind: two runs are not tol
     fcntl = None  # type: ignore[assignment]
 
 ORPHANS = 10.0  # seconds that a resume waits for the workers of a run that was killed
-_META = "meta"
 
 
 def write(path: Path, meta: Any, arrays: dict[str, np.ndarray]) -> None:
-    """Write a file beside, flush it to the disk, and give it its name: now it is there, whole."""
-    beside = path.with_suffix(".new")
-    with _explained(path), _removed_if_not_whole(beside):
-        with open(beside, "wb") as file:
-            np.savez(file, allow_pickle=False, **(arrays | {_META: np.array(json.dumps(meta))}))
-            _flush(file.fileno())
-        os.replace(beside, path)
-        _flush_folder(path.parent)
+    """Write a file, or leave the one that is there."""
+    with _explained(path):
+        storage.write(path, path.with_suffix(".new"), meta, arrays)
 
 
 def read(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
@@ -46,10 +38,8 @@ def read(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
         If the file is damaged.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        return json.loads(str(arrays.pop(_META))), arrays
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError):
+        return storage.read(path)
+    except storage.NotWhole:
         raise damaged(path) from None
 
 
@@ -60,7 +50,7 @@ def append(path: Path, place: int, content: bytes) -> None:
         file.write(content)
         file.truncate()
         file.flush()
-        _flush(file.fileno())
+        storage.flush(file.fileno())
 
 
 def damaged(path: Path) -> DataError:
@@ -79,7 +69,7 @@ def make_folder(path: Path) -> None:
     with _explained(path):
         if not path.is_dir():
             path.mkdir(parents=True, exist_ok=True)
-            _flush_folder(path.parent)
+            storage.flush_folder(path.parent)
 
 
 @contextmanager
@@ -92,31 +82,6 @@ def _explained(path: Path) -> Iterator[None]:
             "before is safe: make room, or let the folder be written to, and the same call goes "
             "on from there. To start elsewhere, pass another folder."
         ) from error
-
-
-@contextmanager
-def _removed_if_not_whole(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # on a full disk it is in the way
-            path.unlink()
-        raise
-
-
-def _flush(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
-def _flush_folder(path: Path) -> None:
-    """Put the names in a folder on the disk."""
-    if os.name == "nt":  # where a folder cannot be opened
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        _flush(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Lock:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from pymc_sgld.batching.epochs import independent
-from pymc_sgld.checkpoint.encoding import decode, encode
 from pymc_sgld.checkpoint.files import read, write
 from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.gradients import ESTIMATORS
@@ -19,12 +18,13 @@ from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.storage.encoding import decode, encode
 from pymc_sgld.tuning.estimators import slowest_order
 from pymc_sgld.tuning.settings import Asked, Settings
 
 _PLAIN = (
     *("gradient", "preconditioner", "gaussian", "step_size", "updates_apart", "center"),
-    *("prediction", "doubts", "errors"),
+    *("prediction", "doubts", "errors", "chosen"),
 )
 """Attributes of `Settings` that are stored as they are."""
 

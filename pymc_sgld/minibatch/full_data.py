@@ -170,12 +170,18 @@ class FullData:
         self, position: np.ndarray, others: Sequence[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the value of each part, shape (parts,), and its gradient, shape (parts, d)."""
-        values = np.zeros(len(self._sums))
-        gradients = np.zeros((len(self._sums), len(position)))
+        return self.gradients_at([position], others)[0]
+
+    def gradients_at(
+        self, positions: Sequence[np.ndarray], others: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return `gradients` at several positions, by one pass: the rows are read once."""
+        values = np.zeros((len(positions), len(self._sums)))
+        gradients = np.zeros((*values.shape, len(positions[0])))
         for i, parts in self._parts.items():
-            sums = self._sum(i, partial(self._of_block, i, (position, others)))
-            values[parts], gradients[parts] = sums[:, 0], sums[:, 1:]
-        return values, gradients
+            sums = self._sum(i, partial(self._of_block_at, i, positions, others))
+            values[:, parts], gradients[:, parts] = sums[..., 0], sums[..., 1:]
+        return list(zip(values, gradients, strict=True))
 
     def of_rows(
         self,
@@ -277,6 +283,16 @@ class FullData:
         counted = (place_of < size).astype(self.dtype)
         found = self._evaluate(i, place, _Block(rows, [counted]))
         return {part: gradient for part, (_, gradient) in found.items()}
+
+    def _of_block_at(
+        self,
+        i: int,
+        positions: Sequence[np.ndarray],
+        others: Sequence[np.ndarray],
+        block: _Block,
+    ) -> np.ndarray:
+        """Return what a block adds at each position, shape (positions, parts, 1 + d)."""
+        return np.array([self._of_block(i, (position, others), block) for position in positions])
 
     def _of_block(self, i: int, place: Place, block: _Block) -> np.ndarray:
         """Return what a block adds to the values and gradients of parts, shape (parts, 1 + d)."""

@@ -201,28 +201,38 @@ def bends(gradients: BatchGradients, gaussian: Gaussian, matrix: Preconditioner)
     return np.array([np.mean(half or [none], axis=0) for half in halves])
 
 
-def missing_in_batches(
+def errors_where_known(
     data: FullData,
     gradients: BatchGradients,
     gaussian: Gaussian,
     others: Sequence[np.ndarray],
     batches: int = BATCHES,
-) -> np.ndarray:
-    """Return how much of the gradient of all rows the mean of batches misses beyond its error.
+) -> list[np.ndarray]:
+    """Return errors of an estimate where the gradient of all rows is known.
 
-    They are compared where the gradient of all rows is known, or else at positions of the Gaussian.
+    If it is nowhere, it is computed at positions of the Gaussian. Of each position an array, of
+    shape (samples, d).
+    """
+    with np.errstate(all="ignore"):
+        known = gaussian.known or _known(data, gaussian, others)
+        each = batches * _COMPARED // len(known)
+        return [gradients(position, each) - full for position, full in known]
+
+
+def missing_in_batches(found: Sequence[np.ndarray], gaussian: Gaussian) -> np.ndarray:
+    """Return how much of the gradient of all rows the mean of batches misses beyond its error.
 
     Root mean squares over positions, in posterior standard deviations: of a coordinate that depends
     on rows in none of the batches, about the share of its precision in these rows.
+
+    ``found``: errors at some positions.
     """
     misses, errors = np.zeros((2, len(gaussian.mean)))
     with np.errstate(all="ignore"):
-        known = gaussian.known or _known(data, gaussian, others)
-        for position, full in known:
-            estimates = gradients(position, batches * _COMPARED // len(known))
-            apart = gaussian.moves(estimates - full)
-            misses += apart.mean(axis=0) ** 2 / len(known)
-            errors += apart.var(axis=0, ddof=1) / len(apart) / len(known)
+        for of_position in found:
+            apart = gaussian.moves(of_position)
+            misses += apart.mean(axis=0) ** 2 / len(found)
+            errors += apart.var(axis=0, ddof=1) / len(apart) / len(found)
     beyond = np.where(misses > _BEYOND * errors, misses, 0)
     return np.nan_to_num(np.sqrt(beyond))
 

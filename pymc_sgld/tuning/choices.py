@@ -20,11 +20,12 @@ from pymc_sgld.schedules import Schedule, constant
 from pymc_sgld.tuning.doubts import doubts_about
 from pymc_sgld.tuning.estimators import EstimatorNoise
 from pymc_sgld.tuning.locate import locate
-from pymc_sgld.tuning.settings import Asked, Search, Settings
+from pymc_sgld.tuning.settings import Asked, Chosen, Search, Settings
 from pymc_sgld.tuning.sorted_sources import check_order
 
 SHIFT = 0.05  # posterior standard deviations that a mean may be off by the noise of gradients
 _ROUGH = 0.25  # difference from a Gaussian beyond which noise does more harm than on a Gaussian
+_ALIKE = 2 / 3  # ratio of two amounts of noise
 _ALL_ROWS = 0.005  # seconds for all rows by NumPy, of which compiled updates take about a tenth
 _LARGEST_BATCH_SIZE = 1024
 _LARGEST_OF_MANY = 8192  # where many effects move what they share: their update costs much anyway
@@ -48,6 +49,14 @@ def check_center() -> None:
         "center= is where the gradient of a control variate and the covariance are computed, and "
         'these settings need neither: leave it out, or use gradient="control_variate" or '
         'preconditioner="laplace". To choose where chains start, pass initvals to pm.sample.'
+    )
+
+
+def check_earlier() -> None:
+    """Refuse what an earlier run found where nothing is looked for."""
+    raise SettingError(
+        "settings= takes the place of a search for the posterior, and with the preconditioner and "
+        "the step_size of this call there is none: leave it out."
     )
 
 
@@ -106,6 +115,8 @@ def choose(
     if given is not None and not measures and rows.effects is None:
         if search.center is not None:
             check_center()
+        if search.earlier is not None:
+            check_earlier()
         estimate = ESTIMATORS["minibatch"](density, None)
         check_order(rows, density, "minibatch", None, search.others, search.start, asked)
         return Settings(density, asked.gradient, estimate, given)
@@ -125,6 +136,80 @@ def choose(
         )
     noise = EstimatorNoise(data, gaussian, asked, search, matrix)
     rough = max(gaussian.fisher_divergence, gaussian.worst)
+    is_open = tunes_step, tunes_batch
+    call = _in_words(asked, is_open, density)
+    prediction, chosen = None, search.chosen
+    before = None
+    if chosen is not None and chosen.call == call and matrix.name == "laplace":
+        before = _as_before(rows, density, noise, chosen, rough)
+    if before is not None:
+        density = before
+    else:
+        density, prediction, chosen = _chosen(
+            rows, density, data, noise, asked, rough, call, is_open
+        )
+    assert chosen is not None
+    gradient = chosen.gradient
+    if not density.full:
+        noise.check_rare_rows(gradient, density)
+        check_order(rows, density, gradient, noise.center, search.others, gaussian, asked)
+        density = noise.with_rows_at_center(gradient, density)
+    estimate = noise.estimate(gradient, density)
+    errors = noise.errors(gradient, density) if asked.subtract_noise and not density.full else ()
+    return Settings(
+        density,
+        gradient,
+        estimate,
+        matrix,
+        gaussian,
+        chosen.step_size,
+        chosen.updates_apart,
+        None if matrix.name == "laplace" else prediction,
+        doubts,
+        errors,
+        None if density.full or gradient == "minibatch" else noise.center,
+        chosen,
+    )
+
+
+def _in_words(asked: Asked, is_open: tuple[bool, bool], density: LogDensity) -> str:
+    """Return what noise was measured for, so that it is told from another call."""
+    size = None if is_open[1] else density.batch_size
+    of_dynamics = asked.dynamics.name, *vars(asked.dynamics).items()
+    settings = asked.gradient, asked.preconditioner, asked.batching, asked.bias_target
+    return f"{asked.sampler} {settings} {of_dynamics} {size} {is_open}"
+
+
+def _as_before(
+    rows: Minibatcher, density: LogDensity, noise: EstimatorNoise, chosen: Chosen, rough: float
+) -> LogDensity | None:
+    """Return the density with the batches of an earlier step, where they have the same noise.
+
+    It is measured at a few positions. None for noise that is to be measured at many of them.
+    """
+    if density.full or not chosen.noise or chosen.batch_size >= rows.largest:
+        return None
+    if chosen.batch_size != density.batch_size:
+        density = rows.density(chosen.batch_size)
+    largest = [largest_step(each) for each in (rough, chosen.rough)]
+    alike = max(_ROUGH, chosen.rough) >= rough and largest[0] > _ALIKE * largest[1]
+    with progress("comparing the noise of gradients with that of settings="):
+        ratio = noise.size_where_known(chosen.gradient, density) / chosen.noise if alike else 0.0
+    return density if _ALIKE < ratio < 1 / _ALIKE else None
+
+
+def _chosen(
+    rows: Minibatcher,
+    density: LogDensity,
+    data: FullData,
+    noise: EstimatorNoise,
+    asked: Asked,
+    rough: float,
+    call: str,
+    is_open: tuple[bool, bool],
+) -> tuple[LogDensity, GaussianLaw, Chosen]:
+    """Return what is chosen by the noise of gradients, which is measured."""
+    tunes_step, tunes_batch = is_open
     open_size = tunes_step and tunes_batch and not any(term.declared for term in rows.terms)
     few = open_size and not density.sources and data.seconds <= _ALL_ROWS
     # a function for a batch of a few groups takes longer to compile than all groups to read
@@ -153,27 +238,16 @@ def choose(
     # a control variate has more noise where draws are spread wider: b becomes b / (1 - b)
     step_size = min(steady, prediction.step_size(target / (1 + target), largest))
     step_size = float(f"{step_size:.3g}")
-    apart = prediction.updates_apart(step_size)
-    if not density.full:
-        noise.check_rare_rows(gradient, density)
-        check_order(rows, density, gradient, noise.center, search.others, gaussian, asked)
-        density = noise.with_rows_at_center(gradient, density)
-    kept = None if matrix.name == "laplace" else prediction
-    estimate = noise.estimate(gradient, density)
-    errors = noise.errors(gradient, density) if asked.subtract_noise and not density.full else ()
-    return Settings(
-        density,
+    chosen = Chosen(
+        call,
         gradient,
-        estimate,
-        matrix,
-        gaussian,
+        density.batch_size,
         step_size,
-        apart,
-        kept,
-        doubts,
-        errors,
-        None if density.full or gradient == "minibatch" else noise.center,
+        prediction.updates_apart(step_size),
+        0.0 if density.full else noise.size(gradient, density),
+        rough,
     )
+    return density, prediction, chosen
 
 
 def _batch_size(

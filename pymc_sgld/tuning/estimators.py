@@ -24,6 +24,7 @@ from pymc_sgld.tuning.batch_noise import (
     POSITIONS,
     BatchGradients,
     bends,
+    errors_where_known,
     missing_in_batches,
     noise_samples,
 )
@@ -57,6 +58,7 @@ class EstimatorNoise:
         self._batches: FullData | None = None
         self._noise: dict[str, tuple[list[np.ndarray], LogDensity]] = {}
         self._drifts: dict[str, float] = {}
+        self._compared: list[np.ndarray] = []
 
     def better_estimator(self, density: LogDensity) -> str:
         """Return the estimator that was asked for, or the plain one if that has less noise."""
@@ -73,7 +75,7 @@ class EstimatorNoise:
             '(gradient="minibatch"). The posterior is too wide for gradients at its center to '
             "help: reparametrise the model, or pass center= with a point nearer to its mean.",
             SGLDWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return "minibatch"
 
@@ -231,10 +233,12 @@ class EstimatorNoise:
         The mean of many estimates is the gradient of all rows, up to its error; rows that are in
         none of the batches are missing in the one and not in the other.
         """
-        measured = self._noise_of(gradient, density)[1]
-        gradients = self._gradients(gradient, measured)
-        batches = BATCHES * largest_batch(density) // largest_batch(measured)  # as many rows
-        missing = missing_in_batches(self._data, gradients, self._gaussian, self._others, batches)
+        found = self._compared
+        if gradient in self._noise or not found:
+            measured = self._noise_of(gradient, density)[1]
+            batches = BATCHES * largest_batch(density) // largest_batch(measured)  # as many rows
+            found = self._compare(gradient, measured, batches)
+        missing = missing_in_batches(found, self._gaussian)
         worst = int(np.argmax(missing))
         if missing[worst] > _MISSING:
             warnings.warn(
@@ -245,6 +249,21 @@ class EstimatorNoise:
                 SGLDWarning,
                 stacklevel=4,
             )
+
+    def size(self, gradient: str, density: LogDensity) -> float:
+        """Return the trace of M V for an estimator that was measured."""
+        return self._size(self.errors(gradient, density)) / 2
+
+    def size_where_known(self, gradient: str, density: LogDensity) -> float:
+        """Return the same where the gradient of all rows is known, by much less work."""
+        self._compared = self._compare(gradient, density, BATCHES)
+        count = sum(len(each) for each in self._compared)
+        estimator = ESTIMATORS[gradient]
+        return estimator.noise * self._size(self._compared) / count
+
+    def _compare(self, gradient: str, density: LogDensity, batches: int) -> list[np.ndarray]:
+        gradients = self._gradients(gradient, density)
+        return errors_where_known(self._data, gradients, self._gaussian, self._others, batches)
 
     def _noise_of(self, gradient: str, density: LogDensity) -> tuple[list[np.ndarray], LogDensity]:
         """Return the noise of an estimator, and the batches that it was measured with."""
@@ -283,6 +302,9 @@ class EstimatorNoise:
     @cached_property
     def center(self) -> Center:
         """The center, with what estimators need there."""
+        known = self._gaussian.center
+        if known is not None and self._asked.gradient != "taylor":  # which needs Hessians there
+            return known
         position = self._gaussian.mean.astype(self._data.dtype)
         return self._data.center(position, self._others, self._asked.gradient == "taylor")
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pymc_sgld.backends.backend import Backend
+from pymc_sgld.errors import SGLDWarning
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
+from pymc_sgld.progress import progress
+from pymc_sgld.tuning.posterior.earlier import verified
 from pymc_sgld.tuning.posterior.search import approximate
 from pymc_sgld.tuning.posterior.variational import Gaussian
 from pymc_sgld.tuning.quadrature import settle_nodes
@@ -26,7 +31,14 @@ def locate(
     """
     above = rows.parents
     top = {name for name in set().union(*above.values()) if not above.get(name)}
-    gaussian = approximate(data, search, top)
+    gaussian = _verified(data, search) or approximate(data, search, top)
+    if search.earlier is not None and gaussian.center is None:
+        warnings.warn(
+            f"{sampler}: the posterior is not like the one that settings= has, "
+            f"{_apart(search.earlier, gaussian, search.names)}: it was searched as usual.",
+            SGLDWarning,
+            stacklevel=4,
+        )
     if rows.groups is None or rows.effects is None:
         return data, gaussian
     for _ in range(_ROUNDS):  # other nodes may have moved the posterior
@@ -40,7 +52,27 @@ def locate(
         if search.center is not None or not moved > _MOVED:
             break
         gaussian = approximate(data, replace(search, start=gaussian.mean), top)
-    return data, gaussian
+    return data, replace(gaussian, center=None)  # nodes, or modes, are others than there were
+
+
+def _verified(data: FullData, search: Search) -> Gaussian | None:
+    """Return the Gaussian of an earlier run, if there is one and it fits."""
+    if search.earlier is None:
+        return None
+    with progress("verifying what settings= has, by a pass over all rows"):
+        return verified(data, search.earlier, search.others)
+
+
+def _apart(one: Gaussian, other: Gaussian, names: Sequence[str]) -> str:
+    """Return in words how far the second of two Gaussians is from the first."""
+    widths = np.sqrt(other.shape.variances)
+    moved = np.abs(other.mean - one.mean) / widths
+    wider = widths / np.sqrt(one.shape.variances)
+    far, odd = int(np.argmax(moved)), int(np.argmax(np.abs(np.log(wider))))
+    return (
+        f"which is up to {moved[far]:.2g} standard deviations away ({names[far]}) and has others "
+        f"by up to the factor {wider[odd]:.2g} ({names[odd]})"
+    )
 
 
 def _slopes(data: FullData, gaussian: Gaussian, search: Search) -> np.ndarray:

@@ -39,6 +39,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What was chosen by the noise of gradients: it stays right for other data with that noise."""
+
+    call: str  # by whom, and for what, in words
+    gradient: str
+    batch_size: int
+    step_size: float
+    updates_apart: int
+    noise: float  # tr(M V), with batches of that size
+    rough: float  # how far the posterior was from a Gaussian, in the worst coordinate
+
+
+@dataclass(frozen=True)
 class Search:
     """Where to look for the posterior."""
 
@@ -46,6 +59,8 @@ class Search:
     others: list[np.ndarray]  # values of the variables that the step does not move
     center: np.ndarray | None  # shape (d,): the point that takes the place of a search
     names: list[str]  # of the coordinates
+    earlier: Gaussian | None = None  # what an earlier step found, to be verified
+    chosen: Chosen | None = None  # and chose
 
 
 @dataclass(frozen=True)
@@ -66,3 +81,4 @@ class Settings:
     # is its covariance
     errors: Sequence[np.ndarray] = ()
     center: Center | None = None  # where the estimate expands
+    chosen: Chosen | None = None  # where it can be taken over

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from pymc_sgld import SGLD, DataError, SettingError
-from pymc_sgld.checkpoint import Checkpoint, files
+from pymc_sgld.checkpoint import Checkpoint
 from pymc_sgld.checkpoint.files import Lock, append, read, write
+from pymc_sgld.storage import files as storage
 from tests.checkpoint.stopped import Stopped, different, model, sample
 from tests.graphs import QUICK
 
@@ -60,7 +61,7 @@ def test_a_full_disk(recorded, undisturbed, monkeypatch, folder, calls):
         left.pop()
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_flush", full)
+        patch.setattr(storage, "flush", full)
         with pytest.raises(DataError, match=r"cannot write .*No space left.*make room"):
             sample(MODEL, recorded())
     assert not list(folder.rglob("*.new"))

@@ -34,7 +34,8 @@ class Guard:
             if not _same(now, value):
                 raise SettingError(
                     f'the data "{shared.name}" changed after this step was made, which still has '
-                    "the old data: make a new step after pm.set_data."
+                    "the old data: make a new step after pm.set_data. With settings= of this step "
+                    "it need not search again."
                 )
             self._data[shared] = now
         model = self._model

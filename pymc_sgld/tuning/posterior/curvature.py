@@ -55,7 +55,12 @@ class Curvature:
 
     def gradient(self, position: np.ndarray) -> np.ndarray:
         """Return the gradient of the log density, shape (d,)."""
-        return self.data.gradients(position, self.others)[1].sum(axis=0)
+        return self.evaluate(position)[1]
+
+    def evaluate(self, position: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the log density, and its gradient, shape (d,)."""
+        values, gradients = self.data.gradients(position, self.others)
+        return float(values.sum()), gradients.sum(axis=0)
 
     def product(self, position: np.ndarray, tangent: np.ndarray) -> np.ndarray:
         """Return the product with a vector of about the size of a standard deviation."""

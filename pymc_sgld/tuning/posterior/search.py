@@ -101,8 +101,7 @@ def _evaluate(curvature: Curvature, tell: Callable[[], None]) -> Evaluate:
 
     def evaluate(position: np.ndarray) -> tuple[float, np.ndarray]:
         tell()
-        values, gradients = curvature.data.gradients(position, curvature.others)
-        return float(values.sum()), gradients.sum(axis=0)
+        return curvature.evaluate(position)
 
     return evaluate
 

@@ -42,8 +42,8 @@ WORTHWHILE = 5  # times the rows of a sample, from which it saves more than it c
 LEAST, MOST = 32_768, 262_144  # rows of a sample
 _A_COORDINATE, _SHARE = 100, 0.01  # the same for each coordinate, and of all rows
 _ROUNDS = 6
-_RIGHT = 0.1  # standard deviations that the mean may be off in any direction
-_FAR = 0.5  # relative error of the curvature in a direction with which it is not used
+RIGHT = 0.1  # standard deviations that the mean may be off in any direction
+FAR = 0.5  # relative error of the curvature in a direction with which it is not used
 _SEED = 20190707  # fixed: what is found is a property of the model, not of a chain
 
 
@@ -89,7 +89,7 @@ def complete(
         if not (pair.is_finite and drawn.is_finite):
             return None
         lacks = pair.bend - drawn.bend
-        wrong = np.abs(lacks).max() > _FAR or np.mean(lacks**2) > NEWS**2
+        wrong = np.abs(lacks).max() > FAR or np.mean(lacks**2) > NEWS**2
         if wrong and moved:  # once it may be so because the mean is far off
             return None
         mend = np.zeros(len(z)) if wrong else _agreed(bend, z * pair.bend)
@@ -98,8 +98,8 @@ def complete(
         move = shape.whiten_gradient(tilt)
         mean, distance = mean + shape.unwhiten(move), float(np.linalg.norm(move))
         rate = max(float(np.abs(bend).max()), distance / moved if moved else 0.0)
-        if not wrong and distance * rate < _RIGHT:  # what is left of it
-            if _apart(found, lacks, of_all, tilted) > _FAR:
+        if not wrong and distance * rate < RIGHT:  # what is left of it
+            if _apart(found, lacks, of_all, tilted) > FAR:
                 return None
             divergence = float(np.mean(pair.bend**2 + drawn.move**2))
             divergence = max(found.fisher_divergence, divergence)
@@ -135,4 +135,4 @@ def _agreed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """
     mean = (one + other) / 2
     share = max(0.0, float(one @ other)) / max(float(mean @ mean), np.finfo(float).tiny)
-    return np.clip(share * mean, -_FAR, None)
+    return np.clip(share * mean, -FAR, None)

@@ -24,11 +24,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pymc_sgld.minibatch.full_data import Center
 from pymc_sgld.tuning.posterior.covariance import Shape
 from pymc_sgld.tuning.posterior.curvature import Curvature
 
-Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
-"""Gives the log density at a position, and its gradient, shape (d,)."""
+Value = tuple[float, np.ndarray]
+"""The log density at a position, and its gradient, shape (d,)."""
+
+Evaluate = Callable[[np.ndarray], Value]
+"""Gives them at a position."""
 
 Known = tuple[np.ndarray, np.ndarray]
 """A position, and the gradient of the log density of all rows there, both of shape (d,)."""
@@ -61,6 +65,8 @@ class Gaussian:
     # positions of it, and gradients of the log density of all rows there: where the search ended
     known: tuple[Known, ...] = ()
     by_sample: bool = False  # whether the curvature of a sample of the rows was like that of all
+    # a point near the mean, where the gradients of all rows are known
+    center: Center | None = None
 
     def moves(self, gradients: np.ndarray) -> np.ndarray:
         """Return how far gradients move the mean of each coordinate, in standard deviations."""
@@ -150,7 +156,14 @@ class Pair(NamedTuple):
         """Evaluate the density at the points of a Gaussian that belong to ``z`` and ``-z``."""
         away = shape.unwhiten(z)
         with np.errstate(all="ignore"):
-            (high, above), (low, below) = evaluate(mean + away), evaluate(mean - away)
+            return cls.of(mean, shape, z, evaluate(mean + away), evaluate(mean - away))
+
+    @classmethod
+    def of(cls, mean: np.ndarray, shape: Shape, z: np.ndarray, one: Value, other: Value) -> Pair:
+        """Return what the density and its gradient say at the points of ``z`` and ``-z``."""
+        away = shape.unwhiten(z)
+        (high, above), (low, below) = one, other
+        with np.errstate(all="ignore"):
             bend = shape.whiten_gradient(below - above) / 2 - z
             gradient = (above + below) / 2
             move = shape.whiten_gradient(gradient)

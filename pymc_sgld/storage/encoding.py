@@ -19,12 +19,13 @@ from pymc_sgld.minibatch.full_data import Center
 from pymc_sgld.preconditioners import Adaptive, Dense, Diagonal, Identity, LowRank
 from pymc_sgld.tuning.posterior.covariance import Full, Stretched
 from pymc_sgld.tuning.posterior.variational import Gaussian
+from pymc_sgld.tuning.settings import Chosen
 
 CLASSES: dict[str, type] = {
     known.__name__: known
     for known in (
         *(Chain, CoupledDifference, Findings, Mixing, NoiseMonitor, Reading),
-        *(Center, Gaussian, GaussianLaw, WideGaussianLaw, Full, Stretched, Message),
+        *(Center, Chosen, Gaussian, GaussianLaw, WideGaussianLaw, Full, Stretched, Message),
         *(Adaptive, Dense, Diagonal, Identity, LowRank),
     )
 }
@@ -64,7 +65,7 @@ def encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, tuple):
         return {"tuple": [encode(item, arrays) for item in value], "class": name}
     if CLASSES.get(name) is not type(value):
-        raise TypeError(f"a checkpoint cannot hold a {name}")
+        raise TypeError(f"a file cannot hold a {name}")
     return {"class": name, "state": {k: encode(v, arrays) for k, v in vars(value).items()}}
 
 
