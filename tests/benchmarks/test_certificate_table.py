@@ -1,0 +1,42 @@
+"""The table of certificates: what is off by more than errors is wrong, whatever else is right."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+@pytest.mark.parametrize(
+    ("shift", "width", "error", "verdict"),
+    [
+        (0.0, 1.0, 0.0, "right"),
+        (0.015, 1.015, 0.0, "right"),
+        (0.1, 1.0, 0.0, "WRONG"),
+        (0.0, 0.9, 0.0, "WRONG"),
+        (0.1, 1.0, 0.03, "right"),  # of the reference
+    ],
+)
+def test_a_certificate_is_compared_with_what_the_reference_has(shift, width, error, verdict):
+    from certificate import compared
+
+    labels = ["scale[0]", "x[0]", "x[1]", "x[2]"]
+    exact = {"mean": [0.0, 1, 2 + 3 * shift, 3], "sd": [1.0, 2, 3 * width, 4]}
+    table = pd.DataFrame(
+        exact | {"mean_error": 0.0, "sd_error": 0.0}, index=["other", "x[0]", "x[1]", "x[2]"]
+    )
+    known = {"mean": [9.0, 1, 2, 3], "sd": [9.0, 2, 3, 4]}
+    sd = np.array(known["sd"])
+    reference = pd.DataFrame(
+        known | {"mean_error": error * sd, "sd_error": error * sd}, index=labels
+    )
+    line = compared(table, reference)
+    assert line["verdict"] == verdict
+    assert line["mean"] == f"{shift:.3f}"
