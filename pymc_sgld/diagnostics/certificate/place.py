@@ -13,6 +13,7 @@ from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import UNKNOWN, places_of
+from pymc_sgld.tuning.importance.expansion import FEW
 from pymc_sgld.tuning.locate import locate
 from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full
 from pymc_sgld.tuning.posterior.variational import Gaussian
@@ -46,7 +47,8 @@ class Place(NamedTuple):
                 *where, sources=draws.sources, marginalize=effects, backend=backend
             )
             batches.check_sources()
-            data = FullData(batches.blocks(BLOCK), backend, CALLS)
+            block = FEW if batches.largest <= FEW else BLOCK
+            data = FullData(batches.blocks(block), backend, CALLS)
             check_row_count(data.rows, batches, rows, draws.purpose)
             size = data.density.position.type.shape[0]
             if size > FULL_SIZE:
@@ -64,7 +66,7 @@ class Place(NamedTuple):
                 draws.at(data.coordinates).mean(axis=(0, 1)).astype(data.dtype), others, None, []
             )
             try:
-                data, gaussian = locate(batches, data, BLOCK, backend, search, "certify")
+                data, gaussian = locate(batches, data, block, backend, search, "certify")
             except PoorIntegral:
                 continue
             break

@@ -189,10 +189,9 @@ def weigh(
             break
         rows = int(more)
     density.passes = passes
-    each = found.points.z.shape[0]
     while found.k <= LARGEST_K and by_points > error and len(found.weights) < MOST:
         wanted = len(found.weights) * ((by_points / error) ** 2 * 1.2 - 1)
-        count = int(np.clip(wanted, each, 3 * len(found.weights)))
+        count = int(np.clip(wanted, FIRST // 4, 3 * len(found.weights)))
         count = min(count, MOST - len(found.weights))
         if density.passes + count * density.share > allowed:
             break

@@ -104,6 +104,18 @@ def test_small_tables_are_read_whole(logistic, monkeypatch):
     assert density.passes == 3
 
 
+def test_what_is_left_of_the_budget_is_spent(logistic, monkeypatch):
+    """A few more points are enough: no need for as many again."""
+    data, gaussian = logistic
+    for name, value in {"LITTLE": 1, "FIRST": 400, "_FEW": 100}.items():
+        monkeypatch.setattr(weighted, name, value)
+    monkeypatch.setattr(expansion, "FEW", 10_000)
+    first = weigh(data, gaussian, [], 1.0, 1e6)
+    more = weigh(data, gaussian, [], 0.95 * first.by_points, first.passes + 300)
+    assert first.by_points * 0.95 >= more.by_points > 0
+    assert len(first.weighted.weights) < len(more.weighted.weights) <= 700
+
+
 @pytest.mark.long
 def test_more_rows_where_few_are_not_enough(logistic, monkeypatch):
     data, gaussian = logistic
