@@ -3,8 +3,8 @@
 One line a posterior, printed as soon as it is there: how many parameters are in the certificate,
 the shape k of the tail of the weights (a certificate takes at most 0.7), points, how many of equal
 weight would be worth as much, the greatest error of a mean or an sd by points and by rows (in
-posterior sds), passes over the data and seconds of the processor; the greatest difference of a mean from the
-reference, in its sds, the least and the greatest ratio of sds, and a verdict.
+posterior sds), passes over the data and seconds of the processor; the greatest difference of a mean
+from the reference, in its sds, the least and the greatest ratio of sds, and a verdict.
 
 right    every mean within 0.02 sd of the reference, every sd within 2 %, up to 3 standard errors of
          both: references are long runs, and have errors of one or two hundredths

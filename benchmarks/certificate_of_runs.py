@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 from pymc_sgld import SGLD, certify
 
 ROWS, SIZE, CHAINS, DRAWS = 500, 5, 4, 5000
-MINIBATCHES = {"gradient": "minibatch", "batch_size": 32, "step_size": 0.1, "steps_per_draw": 50}
+MINIBATCHES = {"gradient": "minibatch", "batch_size": 32, "step_size": 0.3, "steps_per_draw": 20}
 
 COLUMNS = ["runs", "differ", "mean_shift", "mean_shift told", "sd_ratio", "sd_ratio told"]
 COLUMNS += ["within 2 errors"]
