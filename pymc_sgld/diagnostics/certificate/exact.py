@@ -34,6 +34,7 @@ COLUMNS = [name for figure in FIGURES for name in (figure, f"{figure}_error")]
 _OTHER_MODE = 20  # draws of the run that are looked at, of the farthest and of all
 _FAR = 0.01  # share of the weighted points that are less likely than a draw of a mode
 _WITHOUT = "name the others in var_names="
+_IN_DOUBLE = 'Build the model with pytensor.config.floatX = "float64", and sample that.'
 _SEED = 20190718  # fixed: the draws are a property of the model, not of a run
 
 
@@ -86,7 +87,8 @@ def certificate_of(
         values = Values(draws, place.data.coordinates, place.effects)
         kept = _kept(values, wanted)
         found = weigh(place.data, place.gaussian, place.others, tolerance / 2, budget)
-        reason = _refusal(found, tolerance) or _other_mode(found.weighted, place)
+        rounded = _rounded(found.weighted, place, tolerance)
+        reason = rounded or _refusal(found, tolerance) or _other_mode(found.weighted, place)
         own = np.empty((0, 0)) if reason else values.at(found.weighted.points.positions)
     run = pd.Series(
         {
@@ -102,9 +104,8 @@ def certificate_of(
     notes = _notes(place)
     if reason:
         nothing = pd.DataFrame(np.nan, kept, COLUMNS).assign(agrees=False)
-        judged = Verdict(
-            f"No certificate: {reason}.", (), [*notes, _remedy(found, tolerance, budget)]
-        )
+        remedy = _IN_DOUBLE if rounded else _remedy(found, tolerance, budget)
+        judged = Verdict(f"No certificate: {reason}.", (), [*notes, remedy])
         return Certificate(nothing, run, judged, certified=False, draws=None)
     table = _table(found.weighted, own, values, tolerance).loc[kept]
     doubts = _doubts(table, stored)
@@ -141,6 +142,24 @@ def _refusal(found: Precise, tolerance: float) -> str:
             f"after {found.passes:.0f} passes over the data"
         )
     return ""
+
+
+def _rounded(weighted: Weighted, place: Place, tolerance: float) -> str:
+    """Return that positions are rounded too much in the precision of the model, or nothing.
+
+    Evenly within a spacing :math:`h`, which adds :math:`h^2 / 12` to a variance.
+    """
+    positions, dtype = weighted.points.positions, place.data.dtype
+    exact = weighted.moments(positions)
+    spacing = np.spacing(np.abs(exact.mean).astype(dtype)).astype(float)
+    worst = int(np.argmax(spacing / exact.sd))
+    if not (spacing / exact.sd)[worst] ** 2 / 24 > tolerance / 2:
+        return ""
+    label = place.draws.labels_at(place.data.coordinates)[worst]
+    return (
+        f"in {dtype} numbers near {exact.mean[worst]:.3g} are {spacing[worst]:.2g} apart, which is "
+        f"too much for {label}, whose sd is about {exact.sd[worst]:.2g}"
+    )
 
 
 def _remedy(found: Precise, tolerance: float, budget: float) -> str:

@@ -9,7 +9,8 @@ if it does not, each column is found by itself.
 
 A displacement of :math:`h` standard deviations along a coordinate, with
 :math:`h = \sqrt[3]{\text{machine epsilon}}`, is large enough that rounding does not matter, and so
-small that the curvature hardly changes on the way.
+small that the curvature hardly changes on the way. It is longer where numbers of the size of the
+position are so far apart that it would be lost.
 
 References
 ----------
@@ -28,6 +29,7 @@ from pymc_sgld.minibatch.full_data import FullData
 
 _LONG = 16  # entries of a variable, from which it may save something to move them together
 _RIGHT = 1e-3  # relative error with which a product comes out right
+_SPACINGS = 8  # from one number to the next, that a displacement is long at least
 _NEAR, _FAR = 1e-8, 0.02  # standard deviations that a displacement may be short and long
 _SEED = 20190708  # fixed: what is found is a property of the model, not of a chain
 
@@ -64,7 +66,8 @@ class Curvature:
 
     def product(self, position: np.ndarray, tangent: np.ndarray) -> np.ndarray:
         """Return the product with a vector of about the size of a standard deviation."""
-        above, below = (position + sign * self._share * tangent for sign in (1, -1))
+        share = self._share_of(position, tangent)
+        above, below = (position + sign * share * tangent for sign in (1, -1))
         between = _length(above.astype(self.dtype) - below.astype(self.dtype), tangent)
         return (self.gradient(below) - self.gradient(above)) / between
 
@@ -97,6 +100,13 @@ class Curvature:
     def _share(self) -> float:
         """How many standard deviations a displacement is long."""
         return float(np.cbrt(np.finfo(self.dtype).eps))
+
+    def _share_of(self, position: np.ndarray, tangent: np.ndarray) -> float:
+        """Return how many times a vector a displacement is that is not lost by rounding."""
+        moved = tangent != 0
+        spacing = np.spacing(np.abs(position[moved]).astype(self.dtype)).astype(float)
+        least = _SPACINGS * spacing / np.abs(tangent[moved])
+        return max(self._share, float(least.max(initial=0.0)))
 
     def _matrix(self, position: np.ndarray, here: np.ndarray, deviations: np.ndarray) -> np.ndarray:
         signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], size=len(position)) * deviations
@@ -136,8 +146,9 @@ class Curvature:
 
     def _column(self, position: np.ndarray, here: np.ndarray, tangent: np.ndarray) -> np.ndarray:
         """Return the product with a vector, by one more gradient; on the other side at an edge."""
+        share = self._share_of(position, tangent)
         for sign in (1, -1):
-            there = (position + sign * self._share * tangent).astype(self.dtype)
+            there = (position + sign * share * tangent).astype(self.dtype)
             column = (here - self.gradient(there)) / _length(there - position, tangent)
             if np.isfinite(column).all():
                 break

@@ -296,6 +296,26 @@ def test_single_precision():
     assert found.table.loc["mean", "sd"] == pytest.approx(SD, rel=0.02)
 
 
+@pytest.mark.parametrize(("noise", "is_certified"), [(1, True), (0.1, True), (0.003, False)])
+def test_numbers_that_single_precision_cannot_tell_apart(noise, is_certified):
+    """Near 10,000 they are 0.001 apart: the sd of the mean is 0.1, 0.01 or 0.0003."""
+    y = (10_000 + noise * np.random.default_rng(1).normal(size=100)).astype("float32")
+    right, sd = y.mean(dtype=float), noise / 10
+    with pytensor.config.change_flags(floatX="float32"):
+        with pm.Model() as model:
+            mean = pm.Normal("mean", 0, 1e5)
+            pm.Normal("y", mean, noise, observed=y)
+        draws = right + sd * np.random.default_rng(2).normal(size=(4, 1000))
+        found = quiet(az.from_dict({"posterior": {"mean": draws}}), model)
+    assert found.certified == is_certified
+    if is_certified:
+        assert found.table.loc["mean", "mean"] == pytest.approx(right, abs=0.03 * sd)
+        assert found.table.loc["mean", "sd"] == pytest.approx(sd, rel=0.03)
+    else:
+        assert "in float32 numbers near 1e+04 are 0.00098 apart" in found.verdict
+        assert "float64" in found.verdict
+
+
 def test_a_condition_of_the_likelihood_ends_the_posterior():
     """A Poisson mean below zero: the formula goes on, the model does not."""
     with pm.Model() as model:

@@ -100,3 +100,19 @@ def test_scales_are_found():
     found = Curvature(Quadratic(), []).matrix(np.array([1e-6, 3e9, 0.5, -2]))
     np.testing.assert_allclose(np.diag(found), precisions, rtol=1e-5)
     np.testing.assert_allclose(found - np.diag(np.diag(found)), 0, atol=1e-12)
+
+
+def test_displacements_are_not_lost_in_single_precision():
+    """Near 10,000 numbers are 0.001 apart: with a sd of 0.01, half a hundredth of it is nothing."""
+    center, precisions = np.array([1e4, 1.0]), np.array([1e4, 4.0])
+
+    class Quadratic:
+        coordinates, dtype = (), "float32"
+
+        def gradients(self, position, others):
+            return np.zeros(1), -(precisions * (position - center))[None]
+
+    curvature = Curvature(Quadratic(), [])
+    np.testing.assert_allclose(np.diag(curvature.matrix(center)), precisions, rtol=1e-3)
+    product = curvature.product(center, np.array([0.01, 0.0]))
+    np.testing.assert_allclose(product, [100, 0], rtol=1e-3)
