@@ -14,10 +14,11 @@ refused  there is no certificate, and why
 The run that is certified is no matter here: a few draws around the initial point.
 
 Run it with ``make certificate``; ``--large`` certifies logistic regressions of 10^4 to 10^7 rows.
-``--defects RUNS`` certifies so many exact runs of a linear regression, and a fifth as many of each
-of some defects: see ``certificate_of_runs``. It prints how often a run was found to differ; of the
-first coefficient the true mean shift and sd ratio, with the means of those that are told and of
-their errors; and how often the truth was within two errors, of all coefficients.
+``--defects RUNS`` certifies so many exact runs of a linear regression with an effective sample size
+of 1,000, and a fifth as many of others, exact and with defects: see ``certificate_of_runs``. It
+prints how often a run was found to differ; of the first coefficient the true mean shift and sd
+ratio, with the means of those that are told and of their errors; and how often the truth was within
+two errors, of all coefficients.
 """
 
 from __future__ import annotations

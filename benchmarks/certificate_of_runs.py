@@ -88,10 +88,10 @@ class Linear(NamedTuple):
 
 
 def lines(runs: int, **settings) -> Iterator[dict[str, object]]:
-    """Give a line for exact draws, and for each defect, of which there are a fifth as many runs."""
+    """Give a line for so many runs of some exact draws, and a fifth as many of each other kind."""
     linear, fewer = Linear.simulated(), -(-runs // 5)
     for name, count, draw, known in (
-        ("exact", runs, linear.off(), (0.0, 1.0)),
+        ("exact", fewer, linear.off(), (0.0, 1.0)),
         ("exact, ESS 1,000", runs, linear.off(correlation=0.905), (0.0, 1.0)),
         ("sd + 5 %", fewer, linear.off(width=1.05), (0.0, 1.05)),
         ("mean + 0.05 sd", fewer, linear.off(shift=0.05), (0.05, 1.0)),
