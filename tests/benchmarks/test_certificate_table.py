@@ -15,28 +15,27 @@ def importable(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("shift", "width", "error", "verdict"),
+    ("shift", "width", "draws", "verdict"),
     [
-        (0.0, 1.0, 0.0, "right"),
-        (0.015, 1.015, 0.0, "right"),
-        (0.1, 1.0, 0.0, "WRONG"),
-        (0.0, 0.9, 0.0, "WRONG"),
-        (0.1, 1.0, 0.03, "right"),  # of the reference
+        (0.0, 1.0, np.inf, "right"),
+        (0.015, 1.015, np.inf, "right"),
+        (0.1, 1.0, np.inf, "WRONG"),
+        (0.0, 0.9, np.inf, "WRONG"),
+        (0.1, 0.9, 500, "right"),  # of the reference: errors of 0.045 and 0.032
+        (0.1, 0.9, 2000, "WRONG"),
     ],
 )
-def test_a_certificate_is_compared_with_what_the_reference_has(shift, width, error, verdict):
+def test_a_certificate_is_compared_with_what_the_reference_has(shift, width, draws, verdict):
     from certificate import compared
 
     labels = ["scale[0]", "x[0]", "x[1]", "x[2]"]
     exact = {"mean": [0.0, 1, 2 + 3 * shift, 3], "sd": [1.0, 2, 3 * width, 4]}
     table = pd.DataFrame(
-        exact | {"mean_error": 0.0, "sd_error": 0.0}, index=["other", "x[0]", "x[1]", "x[2]"]
+        exact | {"mean_error": 0.0, "sd_error": 0.0, "kurtosis": 3.0},
+        index=["other", "x[0]", "x[1]", "x[2]"],
     )
     known = {"mean": [9.0, 1, 2, 3], "sd": [9.0, 2, 3, 4]}
-    sd = np.array(known["sd"])
-    reference = pd.DataFrame(
-        known | {"mean_error": error * sd, "sd_error": error * sd}, index=labels
-    )
+    reference = pd.DataFrame(known | {"draws": draws, "squares": draws}, index=labels)
     line = compared(table, reference)
     assert line["verdict"] == verdict
     assert line["mean"] == f"{shift:.3f}"

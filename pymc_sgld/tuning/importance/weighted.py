@@ -33,6 +33,7 @@ LITTLE = 5e8
 """Rows that may be evaluated in any case, all points together."""
 
 _FEW, _ROUNDS = 500, 4  # points that say where others should be, and how often they may
+_ALIKE = 0.95  # share of the effective points of a Gaussian, from which the posterior is like one
 _ENOUGH = 3  # effective points for each number of a mean and covariance
 _CHECKED = 20  # points where all rows are read, to see that those that are read are enough
 _SLIPS, _SLIP = 6, 0.1  # errors, and log density, by which the rows that are read may be off
@@ -220,7 +221,10 @@ def _proposal(density: Expansion, gaussian: Gaussian) -> Proposal:
     size, rng = len(gaussian.mean), np.random.default_rng(_SEED)
     for _ in range(_ROUNDS):
         found = Weighted.at(proposal.points(_FEW, rng), density)
-        if found.effective < _ENOUGH * size * (size + 3) / 2:
+        by_gaussian = found.points.gaussian
+        of_gaussian = by_gaussian.sum() ** 2 / np.sum(by_gaussian**2)
+        enough = _ENOUGH * size * (size + 3) / 2
+        if found.effective < enough or found.effective > _ALIKE * of_gaussian:
             break
         proposal = proposal.fitted(found.points, found.weights)
         if found.effective > _FEW / 2:
