@@ -7,6 +7,7 @@ truth is that of all runs together.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -89,7 +90,7 @@ class Linear(NamedTuple):
 
 def lines(runs: int, **settings) -> Iterator[dict[str, object]]:
     """Give a line for so many runs of some exact draws, and a fifth as many of each other kind."""
-    linear, fewer = Linear.simulated(), -(-runs // 5)
+    linear, fewer, seeds = Linear.simulated(), -(-runs // 5), itertools.count()
     for name, count, draw, known in (
         ("exact", fewer, linear.off(), (0.0, 1.0)),
         ("exact, ESS 1,000", runs, linear.off(correlation=0.905), (0.0, 1.0)),
@@ -99,8 +100,8 @@ def lines(runs: int, **settings) -> Iterator[dict[str, object]]:
         ("plain minibatches", fewer, linear.by_minibatches(), None),
     ):
         tables, agree, moments = [], [], []
-        for seed in range(count):
-            draws = draw(seed)
+        for _ in range(count):
+            draws = draw(next(seeds))
             posterior = xr.Dataset({"b": (("chain", "draw", "i"), draws)})
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

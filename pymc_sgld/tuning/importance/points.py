@@ -163,7 +163,7 @@ def moments(values: np.ndarray, weights: np.ndarray, points: Points) -> Moments:
     shift, mean_error = _corrected(relative[:, None] * away, controls)
     variance = weights @ away**2
     more, error = _corrected(relative[:, None] * (away**2 - variance), controls)
-    sd = np.sqrt(np.maximum(variance + more, 0) - shift**2)
+    sd = np.sqrt(np.maximum(variance + more - shift**2, 0))
     with np.errstate(divide="ignore", invalid="ignore"):
         return Moments(mean + shift, sd, mean_error, error / (2 * sd))
 

@@ -48,7 +48,7 @@ def test_a_right_run_agrees_and_the_moments_are_exact(model):
         row = found.table.loc[label]
         assert abs(row["mean"] - factor * MEAN) < 4 * row["mean_error"] + 1e-3 * factor * SD
         assert abs(row["sd"] - factor * SD) < 4 * row["sd_error"] + 1e-3 * factor * SD
-        assert row["mean_error"] < 0.01 * factor * SD
+        assert row["mean_error"] < 1e-3 * factor * SD  # the posterior is its Gaussian
         # of 20,000 independent draws, and of the certificate; the former as ArviZ estimates it
         right = np.hypot(20_000**-0.5, row["mean_error"] / SD / factor)
         assert row["mean_shift_error"] == pytest.approx(right, rel=0.15)
@@ -98,16 +98,20 @@ def test_variables_can_be_chosen(model):
         certify(exact(), model, var_names="other")
 
 
-def test_too_little_to_spend_is_no_certificate(model, monkeypatch):
+def test_too_little_to_spend_is_no_certificate(monkeypatch):
     from pymc_sgld.tuning.importance import weighted
 
     monkeypatch.setattr(weighted, "LITTLE", 1)
-    found = certify(exact(), model, tolerance=1e-6, budget=1)
+    with pm.Model() as skewed:
+        pm.Gamma("x", 2, 1)
+        pm.Exponential("y", 1, observed=[1.0])
+    run = az.from_dict({"posterior": {"x": np.random.default_rng(1).gamma(2, size=(4, 1000))}})
+    found = quiet(run, skewed, tolerance=1e-6, budget=1)
     assert not found.certified and found.draws is None
     assert found.table[["mean", "sd_ratio"]].isna().all(axis=None)
     assert "Pass a larger tolerance=" in repr(found)
     with pytest.raises(SettingError, match="no draws"):
-        compare(exact(), found)
+        compare(run, found)
 
 
 def test_a_posterior_that_is_no_gaussian_is_refused():

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import scipy
 
-from pymc_sgld.tuning.importance.points import MOST_BY_STUDENT, Proposal, moments, smooth
+from pymc_sgld.tuning.importance.points import (
+    FREEDOM,
+    MOST_BY_STUDENT,
+    Proposal,
+    moments,
+    smooth,
+)
 from pymc_sgld.tuning.posterior.covariance import Full
 
 
@@ -31,7 +37,7 @@ def test_the_moments_of_the_gaussian_itself_have_no_error(size):
 def test_densities_are_those_of_the_distributions(size):
     points = proposal(size).points(10, np.random.default_rng(2))
     z = scipy.stats.multivariate_normal(cov=np.eye(size))
-    student = scipy.stats.multivariate_t(shape=np.eye(size), df=7)
+    student = scipy.stats.multivariate_t(shape=np.eye(size), df=FREEDOM)
     right = (z if size > MOST_BY_STUDENT else student).logpdf(points.z)
     constant = size / 2 * np.log(2 * np.pi)
     np.testing.assert_allclose(points.log_density, right + constant)
