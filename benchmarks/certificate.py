@@ -77,7 +77,8 @@ def certified(model: pm.Model, **settings) -> tuple[dict[str, object], pd.DataFr
         try:
             found = certify(idata, **settings)
         except SettingError as error:
-            return {"verdict": f"refused: {error}"}, pd.DataFrame()
+            reason = str(error).removeprefix("cannot certify: ").partition(". ")[0]
+            return {"verdict": f"refused: {reason}"}, pd.DataFrame()
         seconds = time.process_time() - start
     free, run = {rv.name for rv in model.free_RVs}, found.run
     parameters = sum(label.partition("[")[0] in free for label in found.table.index)
@@ -93,7 +94,7 @@ def certified(model: pm.Model, **settings) -> tuple[dict[str, object], pd.DataFr
     ]
     line = dict(zip(COSTS, figures, strict=True))
     if found.draws is None:
-        reason = found.judged.headline.removeprefix("No certificate: ")
+        reason = found.judged.headline.removeprefix("No certificate: ").removesuffix(".")
         return line | {"verdict": f"refused: {reason}"}, pd.DataFrame()
     draws = [each.to_numpy() for each in found.draws.posterior.data_vars.values()]
     entries = np.concatenate([each.reshape(each.shape[0] * each.shape[1], -1) for each in draws], 1)
