@@ -86,7 +86,7 @@ def certified(model: pm.Model, **settings) -> tuple[dict[str, object], pd.DataFr
     errors = [float(f"{run[name]:.2g}") for name in ("by_points", "by_rows")]
     figures = [
         parameters,
-        round(run["k"], 2),
+        round(run["k"], 2) + 0.0,
         *counts,
         *errors,
         round(run["passes"]),
