@@ -315,7 +315,7 @@ def test_the_mean_is_right_in_every_direction():
 
     begin = Gaussian(0 * mean, unit)
     found = sample.complete(begin, evaluate_sample, Constant(np.eye(100)), evaluate)
-    assert np.linalg.norm(found.mean - mean) < sample._RIGHT
+    assert np.linalg.norm(found.mean - mean) < sample.RIGHT
 
 
 def test_a_sample_of_another_posterior_is_left():

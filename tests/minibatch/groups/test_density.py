@@ -325,7 +325,8 @@ def test_unbiased_with_stored_gradients(batches):
 def test_a_run_stores_the_gradients_of_its_own_groups(batches):
     """At the center batches then have no noise; others would leave the mean right."""
     density, data, center, _ = batches
-    gaussian, search = SimpleNamespace(mean=center.position), SimpleNamespace(others=[], names=[])
+    gaussian = SimpleNamespace(mean=center.position, center=None)
+    search = SimpleNamespace(others=[], names=[])
     asked = SimpleNamespace(gradient="control_variate")
     noise = EstimatorNoise(data, gaussian, asked, search, None)
     stored = noise.with_rows_at_center("control_variate", density)
