@@ -11,8 +11,9 @@ verified: one pass evaluates the gradients of all rows at :math:`m` and at pairs
 
 More rows make all of it narrower: the growth :math:`c = \operatorname{tr} E / d` is taken into
 the width, the mean makes a step of Newton's method, and the rest :math:`E - c I` has to be small.
-Signs :math:`z_i = \pm 1` show it on average; the directions where it is greatest are looked for on
-a sample of the rows, where gradients are cheap. What the step leaves of the error of the mean is
+Signs :math:`z_i = \pm 1` show it on average, and what two of them agree on is that of a coordinate;
+the directions where it is greatest are looked for on a sample of the rows, where gradients are
+cheap. What the step leaves of the error of the mean is
 the share of it that :math:`E - c I` is.
 
 Where the width does not fit, its Hessian is taken again, of the sample if there is one, and where
@@ -78,7 +79,7 @@ class _Look:
     center: Center  # its mean
     signs: list[Pair]  # the width on average
     lacks: list[np.ndarray]  # ``(E - c) z`` of these, by the new width
-    worst: float  # the same in single directions, for ``z`` of the length one
+    worst: float  # the same in single directions and coordinates, for ``z`` of the length one
     growth: float  # ``c``
 
     @classmethod
@@ -113,7 +114,9 @@ class _Look:
 
         worst = [np.linalg.norm(lack(*each)) for each in zip(single, directions, strict=True)]
         lacks = [lack(*each) for each in zip(signs, z, strict=True)]
-        return cls(center, signs, lacks, float(max(worst)), growth)
+        one, other = z * lacks  # of a coordinate, and what the others add by chance
+        agreed = np.where(one * other > 0, np.minimum(np.abs(one), np.abs(other)), 0.0)
+        return cls(center, signs, lacks, float(max(*worst, agreed.max())), growth)
 
     @property
     def step(self) -> np.ndarray:

@@ -88,6 +88,21 @@ def test_a_direction_of_many_that_signs_hardly_see():
     assert found.shape.variances[7] == pytest.approx(0.25, rel=1e-6)
 
 
+def test_a_coordinate_that_a_sample_of_the_rows_is_wrong_about(monkeypatch):
+    """Rare rows of it have gone, and it is twice as wide: the sample, with none of them, is not."""
+
+    def of(width):
+        with pm.Model() as model:
+            pm.Normal("x", 0, np.append(np.ones(39), width), shape=40)
+        density = Minibatcher(model, model.value_vars, model.initial_point()).blocks(256)
+        return FullData(density)
+
+    at = Gaussian(np.zeros(40), Full(np.eye(40)))
+    monkeypatch.setattr("pymc_sgld.tuning.posterior.earlier.sample_of", lambda *_: of(1))
+    assert verified(of(2), at, []) is None
+    assert verified(of(1), at, []).by_sample
+
+
 def test_what_fits_as_well_as_it_did():
     """A skewed posterior is no worse than it was: where it is found does not hang on two pairs."""
     with pm.Model() as model:
