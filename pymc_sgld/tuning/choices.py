@@ -141,7 +141,7 @@ def choose(
     prediction, chosen = None, search.chosen
     before = None
     if chosen is not None and chosen.call == call and matrix.name == "laplace":
-        before = _as_before(rows, density, noise, chosen, rough)
+        before = _as_before(rows, density, noise, chosen, rough, asked.bias_target)
     if before is not None:
         density = before
     else:
@@ -181,11 +181,17 @@ def _in_words(asked: Asked, is_open: tuple[bool, bool], density: LogDensity) -> 
 
 
 def _as_before(
-    rows: Minibatcher, density: LogDensity, noise: EstimatorNoise, chosen: Chosen, rough: float
+    rows: Minibatcher,
+    density: LogDensity,
+    noise: EstimatorNoise,
+    chosen: Chosen,
+    rough: float,
+    target: float,
 ) -> LogDensity | None:
     """Return the density with the batches of an earlier step, where they have the same noise.
 
-    It is measured at a few positions. None for noise that is to be measured at many of them.
+    It is measured at a few positions, that of all coordinates together, and what it does to the
+    worst direction, which may be one of many. None for noise to be measured at many of them.
     """
     if density.full or not chosen.noise or chosen.batch_size >= rows.largest:
         return None
@@ -195,7 +201,10 @@ def _as_before(
     alike = max(_ROUGH, chosen.rough) >= rough and largest[0] > _ALIKE * largest[1]
     with progress("comparing the noise of gradients with that of settings="):
         ratio = noise.size_where_known(chosen.gradient, density) / chosen.noise if alike else 0.0
-    return density if _ALIKE < ratio < 1 / _ALIKE else None
+        if not _ALIKE < ratio < 1 / _ALIKE:
+            return None
+        inflation = noise.inflation_where_known(chosen.gradient, density, chosen.step_size)
+    return density if inflation < 1 + target / _ALIKE else None
 
 
 def _chosen(

@@ -261,6 +261,21 @@ class EstimatorNoise:
         estimator = ESTIMATORS[gradient]
         return estimator.noise * self._size(self._compared) / count
 
+    def inflation_where_known(self, gradient: str, density: LogDensity, step_size: float) -> float:
+        """Return how much the variance of the worst direction is inflated, by the same errors.
+
+        Where M is the covariance of the posterior, so that all directions have one rate.
+        """
+        middle, root = len(self._compared) // 2, np.sqrt(ESTIMATORS[gradient].noise)
+        noise = [
+            np.concatenate([self._preconditioner.whiten_gradient(each) for each in half])
+            for half in (self._compared[:middle], self._compared[middle:])
+        ]
+        noise = [root * half / np.sqrt(len(half)) for half in noise]
+        accumulated = slowest_order(density, self._asked.batching).accumulated
+        law = WideGaussianLaw(np.ones(2), noise, self._asked.dynamics, accumulated)
+        return law.inflation(step_size)
+
     def _compare(self, gradient: str, density: LogDensity, batches: int) -> list[np.ndarray]:
         gradients = self._gradients(gradient, density)
         return errors_where_known(self._data, gradients, self._gaussian, self._others, batches)

@@ -105,6 +105,36 @@ def test_what_was_chosen_is_taken_over_where_the_noise_is_the_same(monkeypatch):
     assert again.schedule.step_size == chosen.step_size
 
 
+def test_noise_in_one_direction_of_many():
+    """A column of 30 is now in a few rows: all noise together grows by half at most, its own more.
+
+    The posterior is as wide as it was.
+    """
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(3000, 30))
+    few = rng.choice(3000, 30, replace=False)
+    other = x.copy()
+    other[:, 0] = 0
+    other[few, 0] = rng.choice([-10, 10], size=30)
+
+    def of(x):
+        with pm.Model() as model:
+            slopes = pm.Normal("slopes", 0, 10, shape=30)
+            pm.Normal(
+                "y", pm.math.dot(x, slopes), 1, observed=x.sum(axis=1) + rng.normal(size=3000)
+            )
+        return model
+
+    settings = FAST | {"batch_size": 50}
+    first = SGLD(model=of(x), **settings)
+    assert SGLD(model=of(x), settings=first, **settings)._found.chosen == first._found.chosen
+    fresh, again = (
+        SGLD(model=of(other), settings=each, **settings).schedule.step_size
+        for each in (None, first)
+    )
+    assert again == pytest.approx(fresh, rel=0.3) and again < 0.7 * first.schedule.step_size
+
+
 @pytest.mark.parametrize(
     ("sampler", "settings"),
     [
