@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import scipy
 import xarray as xr
 from arviz_stats.base.array import array_stats
 from arviz_stats.utils import ELPDDataLOOSubsample
@@ -230,10 +231,35 @@ class _Sample:
                 values = values[:, np.arange(len(rows)), entry]
                 likelihood.check_finite(values.T, rows, "at a draw")
                 values = values.reshape(chains, draws, -1)
-                found = array_stats.loo(values, chain_axis=0, draw_axis=1, r_eff=reff)
-                parts.append((*map(np.atleast_1d, found), self._of_rows[place, entry]))
+                parts.append((*_left_out(values, reff), self._of_rows[place, entry]))
                 update()
         return _Found.together(parts)
+
+
+def _left_out(values: np.ndarray, reff: float) -> np.ndarray:
+    """Return elpd, Pareto k and p of entries, shape (3, entries).
+
+    A Pareto distribution cannot be fitted to a tail of equal draws. They are weighted as they are:
+    where all draws are equal there is nothing to weight, and else k is not known, and infinite.
+
+    Parameters
+    ----------
+    values : ndarray, shape (chains, draws, entries)
+        The log-likelihood.
+    reff : float
+        Effective draws over draws.
+    """
+    flat = values.reshape(-1, values.shape[-1])
+    count, lowest = len(flat), flat.min(axis=0)
+    tail = int(np.ceil(min(count / 5, 3 * np.sqrt(count / reff))))
+    equal = (flat == lowest).sum(axis=0) >= tail
+    density = scipy.special.logsumexp(flat, axis=0) - np.log(count)
+    elpd = np.log(count) - scipy.special.logsumexp(-flat, axis=0)
+    found = np.array([elpd, np.where(np.ptp(flat, axis=0) > 0, np.inf, -np.inf), density - elpd])
+    if not equal.all():
+        others = values[..., ~equal]
+        found[:, ~equal] = array_stats.loo(others, chain_axis=0, draw_axis=1, r_eff=reff)
+    return found
 
 
 def _relative_efficiency(posterior: xr.Dataset) -> float:

@@ -51,6 +51,22 @@ def test_all_rows_are_as_in_arviz(regression, in_blocks):
     assert found.elpd_i is None and found.elpd_loo_approx is None
 
 
+def test_draws_that_are_equal():
+    """In the first row all are, which tells nothing; in the second only the tail of the ratios."""
+    x = np.array([0.0, 1, 2, 3])
+    slope = np.where(np.arange(800) % 2, 0.0, np.linspace(0.5, 1.5, 800))
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("slope") * x, 1, observed=[0.7, 2, -1, 1])
+    idata = az.from_dict({"posterior": {"slope": slope.reshape(2, 400)}})
+    with pytest.warns(SGLDWarning, match="in 1 of the 4 rows"):
+        found = loo(idata, model, pointwise=True, draws=800)
+    at = np.log(2 * np.pi) / -2 - (np.array([0.7, 2, -1, 1]) - slope[:, None] * x) ** 2 / 2
+    raw = -np.log(np.mean(np.exp(-at), axis=0))
+    np.testing.assert_allclose(found.elpd_i[:2], raw[:2], rtol=1e-9)
+    assert found.pareto_k[0] == -np.inf and found.pareto_k[1] == np.inf
+    assert np.isfinite(found.pareto_k[2:]).all() and np.isfinite([found.p, found.se]).all()
+
+
 def test_rows_from_sources(regression, in_blocks):
     """The model has a few of them; the others are read once."""
     X, y = regression.X, regression.y
