@@ -29,6 +29,7 @@ from pymc_sgld.sources.bind import bind
 PURPOSE = "compute loo"
 SHARE, TOO_MUCH = 0.1, 0.15  # of the standard error, that the choice of rows adds
 FEWEST, MOST = 1000, 10_000  # rows that are picked where their number is not given
+LEAST = 25  # draws, of which ArviZ needs 5 in the tail
 _AT_THE_MEAN = "at the mean of the draws"
 
 
@@ -67,7 +68,7 @@ def loo(
         error.
     draws : int
         Draws of all chains together, evenly spaced, and as many in each chain; all of them if there
-        are fewer.
+        are fewer. At least 25.
     pointwise : bool
         Whether to keep numbers of all rows, which ``arviz.compare`` needs: 24 bytes a row. In the
         rows that were not in the sample, ``elpd_i`` and ``pareto_k`` are NaN.
@@ -147,6 +148,7 @@ def loo(
             at = Draws(posterior, model, sources, placing, purpose=PURPOSE)
             at.check_finite(PURPOSE)
             likelihood = RowLikelihood(at, name, stored.setting("total_size"))
+            _check_draws(len(likelihood.places))
             numbers = likelihood.rows * likelihood.entries
             most = min(numbers, MOST if asked is None else asked)
             sample = _Sample(likelihood, rng.choice(numbers, most, replace=False), keep)
@@ -159,6 +161,14 @@ def loo(
                 found = _Found.together([found, sample.loo(first, end, reff)])
                 estimate = sample.estimate(found)
     return _result(found, estimate, sample, model)
+
+
+def _check_draws(count: int) -> None:
+    if count < LEAST:
+        raise SettingError(
+            f"cannot {PURPOSE}: there would be {count} draws, and a Pareto distribution is fitted "
+            f"to a fifth of them. Pass {LEAST} draws at least."
+        )
 
 
 class _Found(NamedTuple):
@@ -251,7 +261,7 @@ def _left_out(values: np.ndarray, reff: float) -> np.ndarray:
     """
     flat = values.reshape(-1, values.shape[-1])
     count, lowest = len(flat), flat.min(axis=0)
-    tail = int(np.ceil(min(count / 5, 3 * np.sqrt(count / reff))))
+    tail = int(3 * np.sqrt(count / reff) if count * reff > 225 else count / 5)  # as ArviZ has it
     equal = (flat == lowest).sum(axis=0) >= tail
     density = scipy.special.logsumexp(flat, axis=0) - np.log(count)
     elpd = np.log(count) - scipy.special.logsumexp(-flat, axis=0)

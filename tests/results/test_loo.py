@@ -67,6 +67,11 @@ def test_draws_that_are_equal():
     assert np.isfinite(found.pareto_k[2:]).all() and np.isfinite([found.p, found.se]).all()
 
 
+def test_too_few_draws(regression):
+    with pytest.raises(SettingError, match="there would be 24 draws"):
+        loo(regression.idata, regression.model, draws=24)
+
+
 def test_rows_from_sources(regression, in_blocks):
     """The model has a few of them; the others are read once."""
     X, y = regression.X, regression.y
