@@ -48,7 +48,7 @@ class Full:
 
     def whiten(self, displacement: np.ndarray) -> np.ndarray:
         """Return the ``z`` that a displacement belongs to, ``W^-1 x``."""
-        return np.linalg.solve(self.whitener, displacement)
+        return np.linalg.cholesky(self.precision).T @ displacement
 
     @property
     def variances(self) -> np.ndarray:

@@ -35,6 +35,11 @@ def design():
     return precision, np.linalg.solve(precision, rows.T @ outcome)
 
 
+def test_a_width_that_a_search_has_lost():
+    """In the funnel of a scale it runs away to no width at all: infinitely far, and no error."""
+    assert Full(np.diag([np.inf, 1.0])).whiten(np.ones(2)).tolist() == [np.inf, 1.0]
+
+
 @pytest.fixture(scope="module")
 def step():
     with groups():
