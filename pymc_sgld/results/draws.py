@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from pymc.model import Model
 
 from pymc_sgld.diagnostics.chosen import doubts, some_of
-from pymc_sgld.diagnostics.matching import find_posterior, shorten
+from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, find_posterior, shorten
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.errors import SettingError, SGLDWarning
 
@@ -33,7 +34,23 @@ def posterior_of(
         raise SettingError(_without(missing, posterior, purpose))
     for doubt in doubts(idata, posterior, model):
         warnings.warn(doubt, SGLDWarning, stacklevel=3)
-    return some_of(posterior, count, purpose)
+    return _ordered(some_of(posterior, count, purpose), model, needed)
+
+
+def _ordered(posterior: xr.Dataset, model: Model, names: Collection[str]) -> xr.Dataset:
+    """Return draws whose dimensions and labels are in the order that they have in the model."""
+    named = {name: dims for name, dims in model.named_vars_to_dims.items() if name in names}
+    for dim in {dim for dims in named.values() for dim in dims}:
+        labels, index = model.coords.get(dim), posterior.indexes.get(dim)
+        if labels is None or index is None or not index.is_unique or len(index) != len(labels):
+            continue
+        order = index.get_indexer(list(labels))
+        if (order >= 0).all() and (np.diff(order) != 1).any():
+            posterior = posterior.isel({dim: order})
+    for name, dims in named.items():
+        if set(posterior[name].dims) == {*SAMPLE_DIMENSIONS, *dims}:
+            posterior[name] = posterior[name].transpose(*SAMPLE_DIMENSIONS, *dims)
+    return posterior
 
 
 def observed_of(model: Model, var_name: str | None, purpose: str) -> str:

@@ -2,6 +2,7 @@
 
 import arviz as az
 import numpy as np
+import pymc as pm
 import pytest
 import xarray as xr
 
@@ -38,3 +39,18 @@ def test_an_interrupt_leaves_nothing_behind(regression, monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         log_likelihood(regression.idata, regression.model, path=tmp_path / "found")
     assert not list(tmp_path.iterdir())
+
+
+def test_draws_in_another_order():
+    """Of dimensions, and of labels: both are known by name."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(9, 2))
+    with pm.Model(coords={"row": [1, 2], "column": ["b", "a"]}) as model:
+        slopes = pm.Normal("slopes", dims=("row", "column"))
+        pm.Normal("y", x @ slopes, 1, observed=x)
+    dims = ("chain", "draw", "row", "column")
+    draws = xr.DataArray(rng.normal(size=(1, 5, 2, 2)), {"row": [1, 2], "column": ["b", "a"]}, dims)
+    posterior = draws.to_dataset(name="slopes")
+    other = posterior.sortby("column").transpose("column", "row", "draw", "chain")
+    one, two = (log_likelihood(each, model)["y"] for each in (posterior, other))
+    np.testing.assert_array_equal(one, two)
