@@ -22,7 +22,7 @@ def draws_of(step, var_names=None):
         shape = tuple(model[name].shape.eval())
         sd = 0.007 if name == "beta" else 0.15
         center = np.array(CENTERS[name])[..., : shape[0]] if shape else CENTERS[name]
-        drawn[name] = center + sd * rng.normal(size=(2, 100, *shape))
+        drawn[name] = center + sd * rng.normal(size=(2, 1000, *shape))
     return az.from_dict({"posterior": drawn})
 
 
