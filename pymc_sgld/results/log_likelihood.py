@@ -18,7 +18,7 @@ from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.progress import progress
 from pymc_sgld.results.draws import observed_of, posterior_of
 from pymc_sgld.results.likelihood import RowLikelihood
-from pymc_sgld.results.output import names_of_dimensions, output
+from pymc_sgld.results.output import Layout, names_of_dimensions, output
 from pymc_sgld.sources.bind import bind
 
 PURPOSE = "compute the log-likelihood"
@@ -98,7 +98,7 @@ def log_likelihood(
         with output(path) as out, progress("reading all rows", -(-rows.rows // size)) as update:
             labels = [*SAMPLE_DIMENSIONS, *own] if rows.shape else [*SAMPLE_DIMENSIONS, "row"]
             shape = (*at.shape, *(rows.shape or (1,)))
-            out.add(name, shape, float, labels, 2, size)
+            out.add(name, Layout(shape, float, labels, 2, size))
             for block in rows.blocks():
                 found = np.array([rows.at(place, block.data)[block.new :] for place in places])
                 values = found.reshape(*at.shape, -1, *rows.shape[1:])

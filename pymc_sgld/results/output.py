@@ -7,7 +7,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -41,24 +41,35 @@ def names_of_dimensions(
     return found, fitting
 
 
+class Layout(NamedTuple):
+    """What an array is like, and how it is written."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    dimensions: Sequence[str]
+    axis: int  # along which it is written, block by block
+    block: int  # entries of that axis in a block
+
+
 class Output(ABC):
     """Arrays that are written block by block along one of their axes."""
 
-    @abstractmethod
-    def add(
-        self,
-        name: str,
-        shape: Sequence[int],
-        dtype: Any,
-        dimensions: Sequence[str],
-        axis: int,
-        block: int,
-    ) -> None:
-        """Make an array, which will be written in blocks of so many entries of that axis."""
+    def __init__(self) -> None:
+        self._arrays: dict[str, tuple[Any, Layout]] = {}
 
-    @abstractmethod
+    def add(self, name: str, layout: Layout) -> None:
+        """Make an array."""
+        self._arrays[name] = self._made(name, layout), layout
+
     def write(self, name: str, start: int, values: np.ndarray) -> None:
         """Write a block of an array."""
+        array, layout = self._arrays[name]
+        stop = start + values.shape[layout.axis]
+        array[(slice(None),) * layout.axis + (slice(start, stop),)] = values
+
+    @abstractmethod
+    def _made(self, name: str, layout: Layout) -> Any:
+        """Return an array that is to be written."""
 
     @abstractmethod
     def close(self, coords: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -92,27 +103,11 @@ def output(path: str | Path | None) -> Output:
 
 
 class _Memory(Output):
-    def __init__(self) -> None:
-        self._arrays: dict[str, tuple[Sequence[str], np.ndarray, int]] = {}
-
-    def add(
-        self,
-        name: str,
-        shape: Sequence[int],
-        dtype: Any,
-        dimensions: Sequence[str],
-        axis: int,
-        block: int,
-    ) -> None:
-        self._arrays[name] = dimensions, np.empty(shape, dtype), axis
-
-    def write(self, name: str, start: int, values: np.ndarray) -> None:
-        _, array, axis = self._arrays[name]
-        stop = start + values.shape[axis]
-        array[(slice(None),) * axis + (slice(start, stop),)] = values
+    def _made(self, name: str, layout: Layout) -> np.ndarray:
+        return np.empty(layout.shape, layout.dtype)
 
     def close(self, coords: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
-        arrays = {name: (dims, array) for name, (dims, array, _) in self._arrays.items()}
+        arrays = {name: (layout.dimensions, a) for name, (a, layout) in self._arrays.items()}
         return xr.Dataset(arrays, coords, attrs)
 
 
@@ -122,33 +117,22 @@ class _Zarr(Output):
     def __init__(self, path: Path) -> None:
         import zarr
 
+        super().__init__()
         self._path, self._partial = path, path.with_name(f"{path.name}.partial")
         try:
             self._group: Any = zarr.open_group(self._partial, mode="w", zarr_format=2)
         except OSError as error:
             raise SettingError(f"path={str(path)!r} cannot be written to: {error}.") from error
-        self._axes: dict[str, int] = {}
 
-    def add(
-        self,
-        name: str,
-        shape: Sequence[int],
-        dtype: Any,
-        dimensions: Sequence[str],
-        axis: int,
-        block: int,
-    ) -> None:
-        chunks = [block if i == axis else n for i, n in enumerate(shape)]
-        attributes: dict[str, Any] = {"_ARRAY_DIMENSIONS": list(dimensions)}
-        self._group.create_array(
-            name, shape=tuple(shape), dtype=dtype, chunks=tuple(chunks), attributes=attributes
+    def _made(self, name: str, layout: Layout) -> Any:
+        shape, dtype, dimensions, axis, block = layout
+        return self._group.create_array(
+            name,
+            shape=shape,
+            dtype=dtype,
+            chunks=(*shape[:axis], block, *shape[axis + 1 :]),
+            attributes={"_ARRAY_DIMENSIONS": list(dimensions)},
         )
-        self._axes[name] = axis
-
-    def write(self, name: str, start: int, values: np.ndarray) -> None:
-        axis = self._axes[name]
-        stop = start + values.shape[axis]
-        self._group[name][(slice(None),) * axis + (slice(start, stop),)] = values
 
     def close(self, coords: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
         own = xr.Dataset(coords=coords, attrs=attrs)

@@ -18,7 +18,7 @@ from pymc_sgld.errors import SettingError
 from pymc_sgld.progress import progress
 from pymc_sgld.results.draws import posterior_of
 from pymc_sgld.results.new_rows import NewRows
-from pymc_sgld.results.output import Output, names_of_dimensions, output
+from pymc_sgld.results.output import Layout, Output, names_of_dimensions, output
 from pymc_sgld.sources.bind import bind
 
 PURPOSE = "predict"
@@ -186,6 +186,7 @@ def _fill(
                     own, of_own = names_of_dimensions(model, name, shape, rows=False)
                     shape, coords = (*leading.values(), *shape), coords | of_own
                     labels = [*leading, *own]
-                    out.add(name, shape, block.dtype, labels, axis, rows.batch_size)
+                    layout = Layout(shape, block.dtype, labels, axis, rows.batch_size)
+                    out.add(name, layout)
                 out.write(name, start + old, block[(slice(None),) * axis + (slice(old, None),)])
     return coords

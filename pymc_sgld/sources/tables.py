@@ -234,7 +234,7 @@ def _matching(path: str) -> list[str]:
 def _dtype_of(path: str, column: str, schema: Any) -> np.dtype:
     """Return the dtype of a column of numbers."""
     kind = schema.field(column).type
-    with suppress(TypeError, NotImplementedError):
+    with suppress(TypeError, NotImplementedError):  # of columns of text, lists and dates
         found = np.dtype(kind.to_pandas_dtype())
         if found.kind in "biuf":
             return found

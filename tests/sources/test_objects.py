@@ -1,6 +1,7 @@
 """Rows in an object store: what is read of them, what is tried again, and what is an error."""
 
 import multiprocessing
+import os
 import pickle
 import threading
 import time
@@ -23,6 +24,7 @@ pa = pytest.importorskip("pyarrow", reason="reads Parquet")
 pq = pytest.importorskip("pyarrow.parquet", reason="reads Parquet")
 zarr = pytest.importorskip("zarr", reason="reads zarr")
 fsspec = pytest.importorskip("fsspec", reason="reads from URLs")
+obstore = pytest.importorskip("obstore", reason="another way of zarr to stores")
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 ROWS = np.random.default_rng(1).normal(1, 2, size=(3000, 4))
@@ -261,6 +263,19 @@ def test_a_file_system_that_tries_nothing_again(bucket):
 
 
 # other processes
+
+
+def test_obstore_after_a_fork(monkeypatch):
+    """It would wait for its threads, which are in the other process, for ever."""
+    store = zarr.storage.ObjectStore(obstore.store.MemoryStore())
+    array = zarr.create_array(store, shape=ROWS.shape, chunks=(64, 4), dtype="f8")
+    array[:] = ROWS
+    source = bound(array)
+    np.testing.assert_array_equal(source[:5], ROWS[:5])
+    here = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: here + 1)
+    with pytest.raises(DataError, match='obstore does not survive a fork: pass mp_ctx="forkserv'):
+        source[:5]
 
 
 def test_a_fork_in_the_middle_of_use(bucket):
