@@ -18,6 +18,7 @@ from pymc_sgld.equality import Comparable
 from pymc_sgld.errors import SettingError
 from pymc_sgld.samplers import refuse, sign
 from pymc_sgld.schedules import Schedule
+from pymc_sgld.setup.call import Traits
 from pymc_sgld.stats import OF_SOME
 from pymc_sgld.step import SGLD, SGLDState
 from pymc_sgld.storage.encoding import register
@@ -42,6 +43,7 @@ class ReplicaExchangeState(SGLDState):
     temperatures: tuple[float, ...] = field(metadata={"frozen": True})
 
 
+@sign
 class ReplicaExchange(SGLD):
     r"""Replica exchange stochastic gradient Langevin dynamics.
 
@@ -109,8 +111,16 @@ class ReplicaExchange(SGLD):
     """
 
     name = "replica_exchange"
-    _couples = False
-    _cannot_explore = "swaps are for temperatures above zero"
+    _traits = Traits(
+        lacks={
+            "temperature": "it has temperatures",
+            "integrator": "its update is Euler–Maruyama",
+            "subtract_noise": "each temperature would have another amount of noise to subtract",
+            "data": "its swaps read random rows, and sources read them in order only",
+        },
+        couples=False,
+        cannot_explore="swaps are for temperatures above zero",
+    )
     _state_class = ReplicaExchangeState
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = SGLD.stats_dtypes_shapes | {
         name: OF_SOME[name] for name in ("swap_rate", "swapped")
@@ -123,7 +133,7 @@ class ReplicaExchange(SGLD):
         temperatures: Sequence[float] = (1.0, 2.0, 4.0, 8.0),
         **settings: Any,
     ) -> None:
-        refuse(settings, REFUSED, self._called)
+        refuse(settings, type(self))
         self.temperatures = tuple(number("temperatures", each, 0) for each in temperatures)
         steps = np.diff(self.temperatures)
         if len(steps) < 1 or self.temperatures[0] != 1 or not (steps > 0).all():
@@ -151,7 +161,9 @@ class ReplicaExchange(SGLD):
         for replica in self.replicas:
             replica.chain.draws = draws
 
-    def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
+    def _dynamics(
+        self, integrator: str | None, schedule: Schedule | None, gradient: str
+    ) -> Dynamics:
         return EulerMaruyama()
 
     def _draw(
@@ -223,13 +235,3 @@ def swap_probability(differences: np.ndarray, tau: float, share: float) -> float
         variance = share * differences.var(ddof=1) if share and len(differences) > 1 else 0.0
         exponent = tau * differences.mean() - tau**2 * variance / 2
     return 0.0 if np.isnan(exponent) else float(np.exp(min(0.0, exponent)))
-
-
-REFUSED = {
-    "temperature": "it has temperatures",
-    "integrator": "its update is Euler–Maruyama",
-    "subtract_noise": "each temperature would have another amount of noise to subtract",
-    "data": "its swaps read random rows, and sources read them in order only",
-}
-
-sign(ReplicaExchange, list(REFUSED))

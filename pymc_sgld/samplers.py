@@ -16,9 +16,34 @@ from pymc_sgld.dynamics.mala import MetropolisAdjusted
 from pymc_sgld.dynamics.underdamped import BAOAB, Thermostat
 from pymc_sgld.errors import SettingError
 from pymc_sgld.schedules import Schedule
+from pymc_sgld.setup.call import Traits
 from pymc_sgld.stats import OF_SOME
 from pymc_sgld.step import SGLD, SGLDState
-from pymc_sgld.tuning.settings import Settings
+
+
+def refuse(settings: dict[str, Any], sampler: type[SGLD]) -> None:
+    """Refuse settings of SGLD that a sampler does not have, and those that SGLD has not."""
+    name = sampler.__name__
+    for setting in settings:
+        if setting not in inspect.signature(SGLD).parameters:
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {setting!r}: help({name}) lists "
+                "what it takes."
+            )
+    for setting, reason in sampler._traits.lacks.items():
+        if setting in settings:
+            raise SettingError(
+                f"{name} has no {setting}: {reason}. Leave it out, or use SGLD({setting}=...)."
+            )
+
+
+def sign[Sampler: SGLD](sampler: type[Sampler]) -> type[Sampler]:
+    """Show the arguments of SGLD that a sampler passes on, for `help` and editors."""
+    own = list(inspect.signature(sampler.__init__).parameters.values())[1:-1]
+    names = {parameter.name for parameter in own} | set(sampler._traits.lacks)
+    shared = [p for p in inspect.signature(SGLD).parameters.values() if p.name not in names]
+    sampler.__signature__ = inspect.signature(SGLD).replace(parameters=[*own, *shared])
+    return sampler
 
 
 @dataclass_state
@@ -28,6 +53,7 @@ class SGHMCState(SGLDState):
     friction: float = field(metadata={"frozen": True})
 
 
+@sign
 class SGHMC(SGLD):
     r"""Stochastic gradient Hamiltonian Monte Carlo: Langevin dynamics with a momentum.
 
@@ -73,6 +99,7 @@ class SGHMC(SGLD):
     """
 
     name = "sghmc"
+    _traits = Traits(lacks={"integrator": "its update is BAOAB"})
     _state_class = SGHMCState
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = SGLD.stats_dtypes_shapes | {
         "friction": OF_SOME["friction"]
@@ -85,17 +112,20 @@ class SGHMC(SGLD):
         friction: float = 1.0,
         **settings: Any,
     ) -> None:
-        refuse(settings, {"integrator": "its update is BAOAB"}, type(self).__name__)
+        refuse(settings, type(self))
         self.friction = positive("friction", friction)
         super().__init__(vars, **settings)
 
-    def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
+    def _dynamics(
+        self, integrator: str | None, schedule: Schedule | None, gradient: str
+    ) -> Dynamics:
         return BAOAB(self.friction)
 
     def _more(self) -> str:
         return f", friction={self.friction}"
 
 
+@sign
 class SGNHT(SGHMC):
     r"""The stochastic gradient Nosé–Hoover thermostat: gradient noise of unknown size is absorbed.
 
@@ -144,29 +174,20 @@ class SGNHT(SGHMC):
     """
 
     name = "sgnht"
-    _cannot_explore = "its friction holds the temperature even where nothing is injected"
+    _traits = Traits(
+        lacks=SGHMC._traits.lacks | {"subtract_noise": "its friction takes out the noise"},
+        cannot_explore="its friction holds the temperature even where nothing is injected",
+        needs_noise="SGNHT absorbs the noise of minibatch gradients, and here every update reads "
+        "all rows: use SGHMC, or pass a batch_size below the number of rows.",
+    )
 
-    def __init__(
-        self,
-        vars: Variable | Sequence[Variable] | None = None,
-        *,
-        friction: float = 1.0,
-        **settings: Any,
-    ) -> None:
-        refuse(settings, {"subtract_noise": "its friction takes out the noise"}, self._called)
-        super().__init__(vars, friction=friction, **settings)
-
-    def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
+    def _dynamics(
+        self, integrator: str | None, schedule: Schedule | None, gradient: str
+    ) -> Dynamics:
         return Thermostat(self.friction)
 
-    def _check(self, settings: Settings) -> None:
-        if settings.density.full:
-            raise SettingError(
-                "SGNHT absorbs the noise of minibatch gradients, and here every update reads all "
-                "rows: use SGHMC, or pass a batch_size below the number of rows."
-            )
 
-
+@sign
 class MALA(SGLD):
     r"""The Metropolis-adjusted Langevin algorithm: exact, with gradients of all rows.
 
@@ -209,60 +230,29 @@ class MALA(SGLD):
     """
 
     name = "mala"
-    _reads_all_rows = True
-    _cannot_explore = "its accept step is for the temperature above zero"
+    _traits = Traits(
+        lacks=dict.fromkeys(
+            ("batch_size", "gradient", "batching"), "it reads all rows at every update"
+        )
+        | {
+            "integrator": "its update is Euler–Maruyama with an accept step",
+            "bias_target": "its accept step leaves no bias",
+            "subtract_noise": "its gradients have none",
+        },
+        reads_all_rows=True,
+        cannot_explore="its accept step is for the temperature above zero",
+    )
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = SGLD.stats_dtypes_shapes | {
         "acceptance_rate": OF_SOME["acceptance_rate"]
     }
 
     def __init__(self, vars: Variable | Sequence[Variable] | None = None, **settings: Any) -> None:
-        all_rows = "it reads all rows at every update"
-        refuse(
-            settings,
-            {
-                "batch_size": all_rows,
-                "gradient": all_rows,
-                "batching": all_rows,
-                "integrator": "its update is Euler–Maruyama with an accept step",
-                "bias_target": "its accept step leaves no bias",
-                "subtract_noise": "its gradients have none",
-            },
-            type(self).__name__,
-        )
+        refuse(settings, type(self))
         if not number("temperature", settings.get("temperature", 1.0), 0):
             raise SettingError("temperature=0 cannot be used with an accept step: use SGLD.")
         super().__init__(vars, gradient="minibatch", **settings)
 
-    def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
+    def _dynamics(
+        self, integrator: str | None, schedule: Schedule | None, gradient: str
+    ) -> Dynamics:
         return MetropolisAdjusted()
-
-
-def refuse(settings: dict[str, Any], reasons: dict[str, str], sampler: str) -> None:
-    """Refuse settings of SGLD that another sampler does not have, and those that SGLD has not."""
-    for name in settings:
-        if name not in inspect.signature(SGLD).parameters:
-            raise TypeError(
-                f"{sampler}() got an unexpected keyword argument {name!r}: help({sampler}) lists "
-                "what it takes."
-            )
-    for name, reason in reasons.items():
-        if name in settings:
-            raise SettingError(
-                f"{sampler} has no {name}: {reason}. Leave it out, or use SGLD({name}=...)."
-            )
-
-
-def sign(sampler: type[SGLD], without: Sequence[str]) -> None:
-    """Show the arguments of SGLD that a sampler passes on, for `help` and editors."""
-    own = list(inspect.signature(sampler.__init__).parameters.values())[1:-1]
-    names = {parameter.name for parameter in own} | set(without)
-    shared = [p for p in inspect.signature(SGLD).parameters.values() if p.name not in names]
-    sampler.__signature__ = inspect.signature(SGLD).replace(parameters=[*own, *shared])
-
-
-sign(SGHMC, ["integrator"])
-sign(SGNHT, ["integrator", "subtract_noise"])
-sign(
-    MALA,
-    ["batch_size", "gradient", "batching", "integrator", "bias_target", "subtract_noise"],
-)

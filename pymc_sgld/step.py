@@ -4,85 +4,40 @@ from __future__ import annotations
 
 import inspect
 import os
-import time
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import field, replace
-from functools import cached_property
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pymc.blocking import PointType, StatsType
 from pymc.model import Model
-from pymc.stats.convergence import SamplerWarning, WarningType
 from pymc.step_methods.arraystep import BlockedStep
 from pymc.step_methods.compound import Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
-from pytensor.configdefaults import config
 from pytensor.graph.basic import Variable
 
-from pymc_sgld.arguments import (
-    choice,
-    compile_settings,
-    complete_point,
-    effects_named,
-    flag,
-    generator,
-    model_of,
-    names,
-    number,
-    placed,
-    positive,
-    schedule_or_none,
-    updates_of_draw,
-    value_variables,
-    whole_number,
-)
-from pymc_sgld.backends.backend import Backend
-from pymc_sgld.batching.epochs import ORDERS, FixedBlocks, independent, make_order
-from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
-from pymc_sgld.chain.effects import IntegratedOut
+from pymc_sgld.arguments import generator, model_of, value_variables
 from pymc_sgld.chain.failures import check_finite
-from pymc_sgld.chain.judge import Judge
-from pymc_sgld.chain.parameters import ParameterValues
 from pymc_sgld.chain.state import Chain, Draw
-from pymc_sgld.chain.verdict import Verdict
+from pymc_sgld.chain.stats import judged, measured
 from pymc_sgld.checkpoint import Checkpoint, Found
-from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.base import Dynamics
-from pymc_sgld.dynamics.gaussian_law import GaussianLaw
-from pymc_sgld.dynamics.known_noise import KnownNoise
-from pymc_sgld.errors import SettingError, SGLDWarning
-from pymc_sgld.gradients import ESTIMATORS
-from pymc_sgld.messages import LastWords, install
-from pymc_sgld.minibatch.checks import costs
-from pymc_sgld.minibatch.checks.guard import Guard
-from pymc_sgld.minibatch.checks.negative_indices import negative_indices
-from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.minibatch.placing import number_of
-from pymc_sgld.minibatch.position import moved
+from pymc_sgld.errors import SettingError
+from pymc_sgld.messages import install
+from pymc_sgld.minibatch.position import labels, moved, position_of
 from pymc_sgld.minibatch.selection.from_sources import check_moved
 from pymc_sgld.minibatch.selection.pm_minibatch import check_all_sampled
 from pymc_sgld.orphans import end_with_parent
-from pymc_sgld.preconditioners import LAPLACE
-from pymc_sgld.progress import progress
-from pymc_sgld.schedules import Schedule, check_horizon, constant, cycle_of, explores
-from pymc_sgld.sources.bind import bind
-from pymc_sgld.sources.source import Source
+from pymc_sgld.schedules import Schedule, check_horizon
+from pymc_sgld.setup.call import Call, Traits, checked
+from pymc_sgld.setup.prepare import Prepared, prepare
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of, settings_of
-from pymc_sgld.storage.earlier import NOTHING, Earlier
-from pymc_sgld.tuning.choices import choose, choose_integrator
-from pymc_sgld.tuning.quadrature import PoorIntegral
-from pymc_sgld.tuning.settings import Asked, Search, Settings
+from pymc_sgld.storage.earlier import Earlier
+from pymc_sgld.tuning.choices import choose_integrator
 
-DEFAULT_STEPS_PER_DRAW = 10
-MEASURED_AT, MEASURED_ROWS = 4, 50_000  # positions and rows: how effects are to be drawn
-EFFECTS_SEED = 20190715
-NEAR = 0.5  # variance of the log weights of points, about, up to which they are good ones
 TUNE = 200  # draws before those that count, where everything was chosen
 
 install()
@@ -290,9 +245,7 @@ class SGLD(BlockedStep):
 
     name = "sgld"
     default_blocked = True
-    _reads_all_rows: ClassVar[bool] = False
-    _couples: ClassVar[bool] = True  # whether half the step size can be compared
-    _cannot_explore: ClassVar[str] = ""  # the reason, where cycles without noise are refused
+    _traits: ClassVar[Traits] = Traits()
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = MEASURED | SETTINGS
     _state_class = SGLDState
 
@@ -339,121 +292,21 @@ class SGLD(BlockedStep):
         settings: str | os.PathLike[str] | SGLD | None = None,
     ) -> None:
         arguments = locals()
-        began = time.perf_counter()
-        model = model_of(model)
-        self.vars = value_variables(vars, model)
-        self._is_alone = set(self.vars) == set(model.value_vars)  # in its run
-        self.blocked = blocked
+        if isinstance(settings, SGLD):
+            arguments = arguments | {"settings": settings._found}
+        call = checked(arguments, self._called, self._traits, self._dynamics)
+        self.vars, self.blocked = list(call.vars), blocked
         self.rng = generator(rng)
-        # arguments are checked before the work begins
+        self._is_alone = set(self.vars) == set(call.model.value_vars)  # in its run
         self._checkpoint = None if checkpoint is None else Checkpoint(checkpoint)
-        self.temperature = number("temperature", temperature, 0)
-        self.gradient = choice("gradient", gradient, ESTIMATORS)
-        self.batching = choice("batching", batching, ORDERS)
-        compile_kwargs = compile_settings(compile_kwargs)
-        schedule = schedule_or_none(step_size, self.temperature)
-        explores_modes = bool(getattr(schedule, "exploration", 0.0))
-        if explores_modes and self._cannot_explore:
-            raise SettingError(
-                f"{self._called} cannot explore without noise: {self._cannot_explore}. Use SGLD or "
-                "SGHMC with this schedule, or exploration=0."
-            )
-        dynamics = self._dynamics(integrator, schedule)
-        self.integrator = dynamics.name
-        if isinstance(preconditioner, str) and preconditioner == "adaptive" and schedule is None:
-            raise SettingError(
-                'preconditioner="adaptive" is not known before a chain tunes, and no step size can '
-                'be chosen for it: pass step_size=, or use the default, preconditioner="laplace".'
-            )
-        self.bias_target = positive("bias_target", bias_target)
-        self.subtract_noise = bool(flag("subtract_noise", subtract_noise))
-        if self.subtract_noise and not self.temperature:
-            raise SettingError(
-                "subtract_noise=True takes off the noise that is injected, and there is none at "
-                "temperature=0: leave it out."
-            )
-        steps = None if steps_per_draw is None else updates_of_draw(steps_per_draw)
-        size = None if batch_size is None else whole_number("batch_size", batch_size)
-        sources = bind(data)
-        if sources and self.batching != "reshuffle":
-            raise SettingError(
-                f'batching="{self.batching}" picks single rows, and data= is read in blocks of '
-                'them: use batching="reshuffle", or put the data into the model.'
-            )
-        if self.gradient == "saga":  # of blocks; in epochs its gradients would be biased
-            self.batching = "with_replacement"
-        point = complete_point(initial_point, model)
-        place = None if center is None else complete_point(center, model, "center")
-        earlier = self._earlier(settings, place)
-
-        at_once, places = names("full", full), placed(potentials)
-        effects = self._effects(marginalize, preconditioner, schedule)
-        self.placing = number_of(model, places, at_once)
-        backend, target = Backend(compile_kwargs), self.bias_target
-        asked = Asked(
-            self.gradient,
-            preconditioner,
-            self.batching,
-            dynamics,
-            target,
-            backend,
-            self._called,
-            self.subtract_noise,
-        )
-        shown = flag("progressbar", progressbar) is not False
-        reporting = progress("checking the model", shown=shown, name=self._called)
-        # nobody reads where a node of a graph was made, and to note it takes a tenth of the time
-        quick = one_thread(), config.change_flags(traceback__limit=0)
-        with reporting as tell, quick[0], quick[1], self._open(arguments, model, sources) as found:
-            if found.fingerprint is not None:  # what was found with it is known
-                earlier = None
-            as_before = earlier is not None and effects is None and not earlier.effects
-            for integrated in (effects, False)[found.is_without_effects or as_before :]:
-                placed_as = places, at_once, sources, integrated, backend
-                rows = Minibatcher(model, self.vars, point, *placed_as)
-                doubts = [*costs.of_updates(rows, size), *costs.of_draws(model, point)]
-                if earlier is not None:
-                    earlier.check(model, rows)
-                    earlier.prepare(rows)
-                for sentence in [*negative_indices(rows.terms, rows.fixed), *doubts]:
-                    warnings.warn(sentence, SGLDWarning, stacklevel=2)
-                tell("comparing batches with all rows")
-                batch = (rows.largest or None) if self._reads_all_rows else size  # without rows
-                density = rows.density(batch, flag("audit", audit))
-                rows.check_sources()
-                self.coordinates = density.coordinates
-                self._others = {name: v.type.dtype for name, v in density.others.items()}
-                self._guard = Guard(model, density.sources)
-                search = self._search(point, place, earlier)
-                is_open = schedule is None, batch is None
-                try:
-                    known = found.settings(rows, density, asked)
-                    with found.noting():
-                        chosen = known or choose(rows, density, asked, search, *is_open)
-                except PoorIntegral as error:  # of effects that nobody asked to integrate out
-                    found.said.append(
-                        f"{self._called}: {error}. They are sampled as other variables are."
-                    )
-                    warnings.warn(found.said[-1], SGLDWarning, stacklevel=2)
-                    earlier = None  # it is of another posterior
-                else:
-                    break
-            left = {c.name for c in self.coordinates}
-            sampled = [v for v in self.vars if model.values_to_rvs[v].name in left]
-            self._check(chosen)
-            self._describe(chosen)
-            self._found = Earlier.of(model, rows, chosen.gaussian, chosen.chosen)
-            self._integral = "" if rows.groups is None else f"\n{rows.groups.sentence()}"
-            self.integrated_out = 0 if rows.groups is None else len(rows.groups.effects)
-            self._integrated = self._integrate_out(model, rows, chosen, point)
-            self._values = ParameterValues(model, sampled, point)
-            self._origin = self._inputs(model.initial_point())[0]
-            self._transition = self._compile(chosen, dynamics, schedule, steps, compile_kwargs)
-            self.chain = self._transition.start(self.rng, 0, 0)
-            tell("compiling the updates")
-            self._transition.check(*self._inputs(point))
-            self.setup_seconds = found.commit(chosen, rows, time.perf_counter() - began)
-        if schedule is None:
+        made = prepare(call, self._open(arguments, call))
+        self._found: Earlier = made.found
+        self._transition, self._guard = made.transition, made.guard
+        self._values, self._effects, self._others = made.values, made.effects, made.others
+        self.coordinates = self._transition.coordinates
+        self.chain = self._transition.start(self.rng, 0, 0)
+        self._describe(call, made)
+        if call.schedule is None:
             self.default_tune_steps = TUNE
 
     @property
@@ -474,7 +327,7 @@ class SGLD(BlockedStep):
     @property
     def coordinate_names(self) -> list[str]:
         """Names of the d entries of the position, in the order of ``preconditioner``."""
-        return [c.label(c.start + i) for c in self.coordinates for i in range(c.size)]
+        return labels(self.coordinates)
 
     def setup_chain(self, rng: RandomGenerator, tune: int, draws: int) -> None:
         """Start a new chain: its own random numbers, no updates yet."""
@@ -482,8 +335,8 @@ class SGLD(BlockedStep):
         self._transition.run.check_process()
         end_with_parent()
         self._guard.enter()
-        if self._integrated is not None:
-            self._integrated.begin()
+        if self._effects is not None:
+            self._effects.begin()
         check_horizon(self.schedule, (tune + draws) * self.steps_per_draw)
         super().setup_chain(rng, tune, draws)
         self._start(tune, draws)
@@ -520,20 +373,18 @@ class SGLD(BlockedStep):
         """Let a chain that has come to some positions have another number of draws."""
         self._transition.extend(self.chain, draws, positions)
 
-    def _open(
-        self, arguments: Mapping[str, Any], model: Model, sources: Mapping[str, Source]
-    ) -> AbstractContextManager[Found]:
+    def _open(self, arguments: Mapping[str, Any], call: Call) -> AbstractContextManager[Found]:
         """Return what was found when this call was made before, if it is known."""
         if self._checkpoint is None:
             return nullcontext(Found())
         names = ", ".join(value.name for value in self.vars)
         described = {"the sampler": f"{self._called}{self._more()}", "vars": names}
-        return self._checkpoint.setup(described, arguments, model, sources)
+        return self._checkpoint.setup(described, arguments, call.model, call.sources)
 
     @property
     def _recorded(self) -> list[str]:
         """Names of the values that the step gives: of the effects of groups, if they are drawn."""
-        drawn = [] if self._integrated is None else self._integrated.drawn_values
+        drawn = [] if self._effects is None else self._effects.drawn_values
         return [*[c.value_name for c in self.coordinates], *drawn]
 
     def _advance(self, point: PointType) -> tuple[PointType, StatsType]:
@@ -544,10 +395,8 @@ class SGLD(BlockedStep):
         check_finite(self.coordinates, position, self._called)
         draw = self._draw(position, others, parameters)
         new = moved(point, self.coordinates, draw.position)
-        if self._integrated is not None:
-            # numbers of their own: the others are the same whether effects are recorded or not
-            rng = np.random.default_rng((EFFECTS_SEED, self.chain.row_seed, self.chain.draw))
-            new = self._integrated.drawn(rng, draw.position, others, new)
+        if self._effects is not None:
+            new = self._effects.drawn(self.chain, draw.position, others, new)
         return new, [self._stats(draw)]
 
     def _draw(
@@ -558,219 +407,49 @@ class SGLD(BlockedStep):
     ) -> Draw:
         return self._transition.draw(self.chain, self.rng, position, others, parameters)
 
-    def _dynamics(self, integrator: str | None, schedule: Schedule | None) -> Dynamics:
+    def _dynamics(
+        self, integrator: str | None, schedule: Schedule | None, gradient: str
+    ) -> Dynamics:
         """Return the update: what the user named, or what goes with the other settings."""
-        return choose_integrator(integrator, schedule, self.gradient)
+        return choose_integrator(integrator, schedule, gradient)
 
-    def _check(self, settings: Settings) -> None:
-        """Refuse settings that the dynamics cannot run with."""
-
-    @cached_property
-    def _settings(self) -> dict[str, Any]:
-        return settings_of(self)
-
-    def _effects(self, marginalize: Any, preconditioner: Any, schedule: Schedule | None) -> Any:
-        """Return which effects of groups to integrate out: names, None for a choice, or False."""
-        chosen = effects_named(marginalize)
-        if chosen is None:
-            by_name = isinstance(preconditioner, str)
-            # else the posterior is not looked for, and nothing tells how many nodes are enough
-            is_known = by_name and (preconditioner in LAPLACE or schedule is None)
-            return None if is_known and self.temperature == 1 else False
-        if chosen is not False and self.temperature != 1:
-            raise SettingError(
-                "marginalize= integrates over the posterior, and temperature is not 1: pass "
-                "marginalize=False."
-            )
-        return chosen
-
-    def _integrate_out(
-        self, model: Model, rows: Minibatcher, settings: Settings, point: PointType
-    ) -> IntegratedOut | None:
-        """Return what draws the effects of groups that are integrated out."""
-        if rows.effects is None:
-            return None
-        position, others = self._inputs(point)
-        positions = [position]
-        if settings.gaussian is not None:
-            positions = settings.gaussian.sample(MEASURED_AT, position.dtype)
-        rows.effects.measure(positions, others, MEASURED_ROWS)
-        return IntegratedOut(rows.effects, model, bool(self._others), (positions[0], others))
-
-    def _earlier(self, settings: Any, center: PointType | None) -> Earlier | None:
-        """Return what another step found, if the user gave it."""
-        if settings is None:
-            return None
-        if center is not None:
-            raise SettingError(
-                "center= and settings= both say where the posterior is: leave one of them out."
-            )
-        found = settings._found if isinstance(settings, SGLD) else Earlier.read(settings)
-        if found.gaussian is None:
-            raise SettingError(NOTHING)
-        return found
-
-    def _search(
-        self, point: PointType, center: PointType | None, earlier: Earlier | None
-    ) -> Search:
-        """Return where to look for the posterior, or the point that the user has found."""
-        start, others = self._inputs(point)
-        place = None
-        if center is not None:
-            place, others = self._inputs(center)
-        search = Search(start, others, place, self.coordinate_names)
-        if earlier is None:
-            return search
-        return replace(search, earlier=earlier.gaussian, chosen=earlier.chosen)
-
-    def _describe(self, settings: Settings) -> None:
-        """Keep what was chosen, for stats and `repr`."""
-        tables = settings.density.tables
-        self.gradient, self.preconditioner = settings.gradient, settings.preconditioner.name
-        gaussian = settings.gaussian
-        self.fisher_divergence = np.nan if gaussian is None else gaussian.fisher_divergence
-        self.tables = {tuple(t.likelihoods): (t.batch_size, t.total_size) for t in tables}
-        self._batches = [
-            f"{t.batch_size} of {t.total_size} {'groups' if t.groups else 'rows'}" for t in tables
-        ]
+    def _describe(self, call: Call, made: Prepared) -> None:
+        """Keep what was asked for and chosen, for stats and `repr`."""
+        asked, settings, tables = call.asked, made.settings, made.settings.density.tables
         self.batch_size = round(sum(t.batch_size * t.rows_each for t in tables))
         self.total_size = round(sum(t.total_size * t.rows_each for t in tables))
-
-    def _compile(
-        self,
-        settings: Settings,
-        dynamics: Dynamics,
-        schedule: Schedule | None,
-        steps_per_draw: int | None,
-        compile_kwargs: Mapping[str, Any],
-    ) -> Transition:
-        """Return what runs draws with these settings."""
-        density, matrix, chosen = settings.density, settings.preconditioner, schedule is None
-        blocks = settings.estimate.blocks
-        orders = [
-            None
-            if t.full
-            else FixedBlocks(t.total_size, t.batch_size)
-            if blocks
-            else make_order(self.batching, t.total_size, t.batch_size)
-            for t in density.tables
-        ]
-        run = Updates(
-            density,
-            settings.estimate,
-            dynamics,
-            matrix,
-            self.temperature,
-            orders,
-            compile_kwargs,
-        )
-        is_covariance = matrix.name == "laplace"
-        law = settings.prediction
-        if is_covariance:  # one direction is like the other
-            accumulated = run.longest.accumulated if run.longest else independent
-            law = GaussianLaw.of_one_rate(dynamics, accumulated)
-            if settings.errors:
-                known = settings.errors, matrix, dynamics, accumulated, self.temperature
-                run.known = KnownNoise.of(*known)
-        judge = Judge(
-            self.coordinate_names,
-            self._values.names,
-            self.bias_target,
-            np.diag(matrix.arrays[0]) if is_covariance else None,
-            chosen,
-            law,
-            run.known,
-        )
-        variances = None
-        if settings.gaussian is not None:
-            variances = self.temperature * settings.gaussian.shape.variances
-        accepts, doubts = dynamics.acceptance, settings.doubts
-        verdict = Verdict(judge, self.temperature, variances, accepts, doubts)
-        if steps_per_draw is None:
-            apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
-            steps_per_draw = apart if chosen else DEFAULT_STEPS_PER_DRAW
-        return Transition(
-            run,
-            self.coordinates,
-            self._origin,
-            settings.gaussian,
-            constant(settings.step_size) if schedule is None else schedule,
-            steps_per_draw,
-            self.temperature,
-            verdict,
-            is_covariance,
-            self._called,
-            self._couples,
-        )
+        self.temperature, self.bias_target = call.temperature, asked.bias_target
+        self.batching, self.integrator = asked.batching, asked.dynamics.name
+        self.subtract_noise, self.placing = asked.subtract_noise, call.placing
+        self.gradient, self.preconditioner = settings.gradient, settings.preconditioner.name
+        groups = made.groups
+        self.fisher_divergence = settings.fisher_divergence
+        self.integrated_out = 0 if groups is None else len(groups.effects)
+        self.setup_seconds = made.seconds
+        self._batches = " + ".join(map(str, tables)) or "no rows"
+        self._notes = "".join(f"\n{sentence}" for sentence in made.notes)
+        self._settings = settings_of(self)
 
     def _inputs(self, point: PointType) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the position of a point, and the values of the variables of other steps."""
-        needed = [*[c.value_name for c in self.coordinates], *self._others]
-        missing = [name for name in needed if name not in point]
-        if missing:
-            raise SettingError(
-                f"the point has no values of {missing}: pass one of all value variables, as "
-                "model.initial_point() returns it."
-            )
-        position = np.concatenate([np.ravel(point[c.value_name]) for c in self.coordinates])
-        others = [np.asarray(point[name], dtype=dtype) for name, dtype in self._others.items()]
-        return position, others
+        return position_of(point, self.coordinates, self._others)
 
     def _verdict(self) -> dict[str, Any]:
-        """Return the stats that judge the chain."""
-        chain, messages = self.chain, self._transition.verdict.of(self.chain)
-        warning = None
-        if messages:
-            names = ", ".join(c.name for c in self.coordinates)
-            words = LastWords.of(messages, names, self._called)
-            warning = SamplerWarning(WarningType.BAD_PARAMS, words, "warn")
-        verdict = {"untrusted": int(chain.untrusted), "reasons": int(chain.reasons)}
-        return chain.findings._asdict() | verdict | {"warning": warning}
+        return judged(self._transition, self.chain)
 
     def _stats(self, draw: Draw) -> dict[str, Any]:
-        verdict, chain = self._verdict(), self.chain
-        cycle, cycle_position = cycle_of(self.schedule, chain.updates - 1)
-        without_noise = explores(self.schedule, chain.updates - 1, 1)
-        return (
-            self._settings
-            | draw.stats
-            | verdict
-            | {
-                "step_size": chain.last_step_size,
-                "gradient_norm": float(np.linalg.norm(draw.gradient)),
-                "sampling_threshold": draw.reading.threshold,
-                "rows_seen": chain.batches * self.batch_size,
-                "updates": chain.updates,
-                "cycle": cycle,
-                "cycle_position": cycle_position,
-                "explores": int(without_noise is not None and without_noise[0]),
-                "steps_per_draw": self._transition.updates_of_draw(chain),
-            }
-        )
+        rows = {"rows_seen": self.chain.batches * self.batch_size}
+        return self._settings | measured(self._transition, self.chain, draw) | rows
 
     def __repr__(self) -> str:
         """Return the settings as they were resolved."""
         names = ", ".join(c.name for c in self.coordinates)
-        rows = " + ".join(self._batches) or "no rows"
         return (
-            f"{self._called}(vars=[{names}], batch_size={rows}, "
+            f"{self._called}(vars=[{names}], batch_size={self._batches}, "
             f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
             f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r}, "
-            f"integrator={self.integrator!r}{self._more()}){self._integral}{self._nearness}"
-        )
-
-    @property
-    def _nearness(self) -> str:
-        """A sentence, where weighted points of a Gaussian give the posterior."""
-        size = sum(c.size for c in self.coordinates)
-        # a bound of the variance of the log weights, for a Gaussian (Poincare's inequality)
-        if self.temperature != 1 or not size * self.fisher_divergence < NEAR:
-            return ""
-        far = self.fisher_divergence
-        told = f"{far:.2g}" if far > 0.001 else "below 0.001"
-        return (
-            f"\nnear a Gaussian (Fisher divergence {told}): certify gives exact moments, and draws"
+            f"integrator={self.integrator!r}{self._more()}){self._notes}"
         )
 
     def _more(self) -> str:

@@ -87,12 +87,13 @@ MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
     "chain": "backends compiled dynamics minibatch tuning",
     "storage": "chain dynamics minibatch tuning",
     "checkpoint": "batching chain gradients minibatch sources storage tuning",
-    "step": """
+    "setup": """
         backends batching chain checkpoint compiled dynamics gradients minibatch sources storage
         tuning
     """,
-    "samplers": "dynamics step tuning",
-    "replica_exchange": "chain dynamics samplers step storage",
+    "step": "chain checkpoint dynamics minibatch setup storage tuning",
+    "samplers": "dynamics setup step",
+    "replica_exchange": "chain dynamics samplers setup step storage",
     "diagnostics": "backends chain compiled minibatch sources tuning",
     "results": "backends compiled diagnostics minibatch sources",
 }

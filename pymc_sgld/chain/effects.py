@@ -11,13 +11,14 @@ from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.graph.traversal import ancestors
 
+from pymc_sgld.chain.state import Chain
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.groups.conditional import Conditional
 from pymc_sgld.recorded import ALL, recorded_names
 
 MOST_EFFECTS = 50_000  # of all groups that a result may hold: 400 MB for 1000 draws
 MOST_SECONDS = 1.0  # that a draw of them may take
-_SEED = 20190714
+_SEED, _SEED_OF_DRAWS = 20190714, 20190715
 
 
 class IntegratedOut:
@@ -85,7 +86,7 @@ class IntegratedOut:
 
     def drawn(
         self,
-        rng: np.random.Generator,
+        chain: Chain,
         position: np.ndarray,
         others: list[np.ndarray],
         point: PointType,
@@ -94,6 +95,8 @@ class IntegratedOut:
         if not self._are_drawn:
             return point
         assert self._conditional is not None
+        # numbers of their own: the others are the same whether effects are recorded or not
+        rng = np.random.default_rng((_SEED_OF_DRAWS, chain.row_seed, chain.draw))
         found = self._conditional.draw(rng, position, others)
         return point | {self._values[name]: value for name, value in found.items()}
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from pymc_sgld.batching.epochs import independent
 from pymc_sgld.checkpoint.files import read, write
-from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.errors import SGLDWarning, warn
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.density import LogDensity
@@ -114,7 +114,7 @@ class Found:
         if self._stored is None:
             return None
         for sentence in self._stored["said"]:
-            warnings.warn(sentence, SGLDWarning, stacklevel=3)
+            warn(sentence)
         made = {"dynamics": asked.dynamics, "accumulated": independent}
         found = decode(self._stored["found"], self._arrays, made)
         if rows.groups is not None and found["nodes"] is not None:

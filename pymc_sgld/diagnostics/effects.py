@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +34,7 @@ from pymc_sgld.diagnostics.trust.unconstrained import (
     check_row_count,
     factors_at,
 )
-from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.graph.named_dimensions import lower
@@ -175,7 +174,7 @@ def group_effects(
             "are drawn from the posterior, temperature 1."
         )
     for doubt in doubts(idata, posterior, model):
-        warnings.warn(doubt, SGLDWarning, stacklevel=2)
+        warn(doubt)
     placing = stored.setting("placing") or 0
     picked = some_of(posterior, count, PURPOSE)
     working = progress("finding the groups", shown=shown is not False, name="group_effects")

@@ -38,6 +38,10 @@ class Table:
     # the gradient of each row at the center, shape (total_size, d), where it is stored
     at_center: Data | None = None
 
+    def __str__(self) -> str:
+        """Return the sizes of a batch and of the data."""
+        return f"{self.batch_size} of {self.total_size} {'groups' if self.groups else 'rows'}"
+
     @property
     def groups(self) -> bool:
         """Whether its rows are groups, whose effects are integrated out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from pymc.blocking import PointType
 from pymc.model import Model
 from pytensor.graph.basic import Variable
 
+from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.graph.rebuild import tensor
 
 
@@ -40,6 +41,29 @@ def moved(point: PointType, coordinates: Sequence[Coordinates], position: np.nda
         piece = position[c.start : c.start + c.size].reshape(c.shape)
         new[c.value_name] = np.asarray(piece, dtype=c.dtype)
     return new
+
+
+def position_of(
+    point: PointType, coordinates: Sequence[Coordinates], others: Mapping[str, str]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the position at a point of the model, shape (d,), and the values of other variables.
+
+    ``others``: names and dtypes of these.
+    """
+    needed = [*[c.value_name for c in coordinates], *others]
+    missing = [name for name in needed if name not in point]
+    if missing:
+        raise SettingError(
+            f"the point has no values of {missing}: pass one of all value variables, as "
+            "model.initial_point() returns it."
+        )
+    position = np.concatenate([np.ravel(point[c.value_name]) for c in coordinates])
+    return position, [np.asarray(point[name], dtype=dtype) for name, dtype in others.items()]
+
+
+def labels(coordinates: Sequence[Coordinates]) -> list[str]:
+    """Return the names of the entries of the position."""
+    return [c.label(c.start + i) for c in coordinates for i in range(c.size)]
 
 
 class Inputs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from pymc.model import Model
 from pymc_sgld.diagnostics.chosen import doubts, some_of
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, find_posterior, shorten
 from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.errors import SettingError, warn
 
 
 def posterior_of(
@@ -33,7 +32,7 @@ def posterior_of(
     if missing:
         raise SettingError(_without(missing, posterior, purpose))
     for doubt in doubts(idata, posterior, model):
-        warnings.warn(doubt, SGLDWarning, stacklevel=3)
+        warn(doubt)
     return _ordered(some_of(posterior, count, purpose), model, needed)
 
 

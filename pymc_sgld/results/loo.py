@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -18,7 +17,7 @@ from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
-from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.progress import progress
 from pymc_sgld.results.difference import Estimate, Sums, difference_estimator, rows_for
 from pymc_sgld.results.draws import observed_of, posterior_of
@@ -291,7 +290,7 @@ def _result(
     good_k = min(1 - 1 / np.log10(count), 0.7)
     high = int(np.sum(found.pareto_k > good_k))
     for text in _doubts(estimate, high, good_k, sampled, numbers):
-        warnings.warn(text, SGLDWarning, stacklevel=3)
+        warn(text)
     picked, nothing = sample.picked[:sampled], cast(Any, None)
     result = ELPDDataLOOSubsample(
         elpd=estimate.total,

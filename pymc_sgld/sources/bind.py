@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.sources.chunked import Hdf5, Zarr
 from pymc_sgld.sources.files import Mapped, memory_map_of
 from pymc_sgld.sources.source import Computed, Sliced, Source, Stored, is_computed, unmasked
@@ -59,7 +58,7 @@ def _bind(name: str, given: Any) -> Source:
     if not source.shape or not len(source):
         raise SettingError(f"{what}its shape is {source.shape}: it must have rows.")
     if source.unwritten:
-        warnings.warn(what + source.unwritten, SGLDWarning, stacklevel=4)
+        warn(what + source.unwritten)
     return source.named(name)
 
 

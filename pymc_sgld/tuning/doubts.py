@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.errors import warn
 from pymc_sgld.messages import Message, Reason
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.tuning.posterior.variational import Gaussian
@@ -39,7 +38,7 @@ def doubts_about(
         return []
     exact = asked.dynamics.acceptance is not None
     then = "Draws are exact all the same." if exact else "Chains are marked as untrusted."
-    warnings.warn(f"{asked.sampler}: {text} {then}", SGLDWarning, stacklevel=4)
+    warn(f"{asked.sampler}: {text} {then}")
     if exact:
         return []
     return [Message(Reason.GAUSSIAN, gaussian.fisher_divergence, text)]

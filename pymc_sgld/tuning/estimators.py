@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import cached_property
 
@@ -13,7 +12,7 @@ from pymc_sgld.batching.epochs import independent, make_order
 from pymc_sgld.batching.order import RowOrder
 from pymc_sgld.dynamics.base import Overdamped
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
-from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.errors import warn
 from pymc_sgld.gradients import ESTIMATORS
 from pymc_sgld.gradients.base import Estimate
 from pymc_sgld.minibatch.density import LogDensity
@@ -69,13 +68,11 @@ class EstimatorNoise:
         ratio = self._size(self._noise_of(asked, density)[0]) / self._size(plain)
         if ratio <= 1:
             return asked
-        warnings.warn(
+        warn(
             f'{self._asked.sampler}: the gradient with gradient="{asked}" has {ratio:.2g} times '
             "the variance of the plain minibatch gradient, which is used instead "
             '(gradient="minibatch"). The posterior is too wide for gradients at its center to '
-            "help: reparametrise the model, or pass center= with a point nearer to its mean.",
-            SGLDWarning,
-            stacklevel=5,
+            "help: reparametrise the model, or pass center= with a point nearer to its mean."
         )
         return "minibatch"
 
@@ -241,13 +238,11 @@ class EstimatorNoise:
         missing = missing_in_batches(found, self._gaussian)
         worst = int(np.argmax(missing))
         if missing[worst] > _MISSING:
-            warnings.warn(
+            warn(
                 f"{self._asked.sampler}: {self._names[worst]} depends on rows so rare that "
                 "batches hardly ever read them: its standard deviation may be far off, "
                 'and no diagnostic would see it. Pass gradient="taylor" or a larger batch_size, '
-                "and compare with NUTS.",
-                SGLDWarning,
-                stacklevel=4,
+                "and compare with NUTS."
             )
 
     def size(self, gradient: str, density: LogDensity) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pymc_sgld.backends.backend import Backend
-from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.errors import warn
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.progress import progress
@@ -33,11 +32,9 @@ def locate(
     top = {name for name in set().union(*above.values()) if not above.get(name)}
     gaussian = _verified(data, search) or approximate(data, search, top)
     if search.earlier is not None and gaussian.center is None:
-        warnings.warn(
+        warn(
             f"{sampler}: the posterior is not like the one that settings= has, "
-            f"{_apart(search.earlier, gaussian, search.names)}: it was searched as usual.",
-            SGLDWarning,
-            stacklevel=4,
+            f"{_apart(search.earlier, gaussian, search.names)}: it was searched as usual."
         )
     if rows.groups is None or rows.effects is None:
         return data, gaussian

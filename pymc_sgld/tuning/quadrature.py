@@ -13,12 +13,11 @@ given the other variables, there is no error.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.errors import warn
 from pymc_sgld.minibatch.groups.conditional import Conditional
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.tuning.posterior.variational import Gaussian
@@ -113,5 +112,5 @@ def settle_nodes(
         )
         if groups.by_default:
             raise PoorIntegral(found_out)
-        warnings.warn(f"{sampler}: {found_out}. Pass marginalize=False.", SGLDWarning, stacklevel=5)
+        warn(f"{sampler}: {found_out}. Pass marginalize=False.")
     return count, steps_to_modes(conditional, count, gaussian, others)

@@ -82,3 +82,8 @@ class Settings:
     errors: Sequence[np.ndarray] = ()
     center: Center | None = None  # where the estimate expands
     chosen: Chosen | None = None  # where it can be taken over
+
+    @property
+    def fisher_divergence(self) -> float:
+        """How far the posterior is from a Gaussian; NaN where it is not known."""
+        return np.nan if self.gaussian is None else self.gaussian.fisher_divergence

@@ -23,13 +23,12 @@ Cochran (1977), Sampling techniques, chapter 9: the variance of samples of clust
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import scipy
 
-from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.errors import warn
 from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.minibatch.full_data import Center, FullData
 from pymc_sgld.minibatch.model import Minibatcher
@@ -128,10 +127,8 @@ def _at_a_point(blocks: BatchGradients, random: BatchGradients, position: np.nda
 def _warn(table: Table, what: str, sampler: str) -> None:
     given = (source for source in table.sources if not isinstance(source, OfGroups))
     names = ", ".join(f'"{source.name}"' for source in given)
-    warnings.warn(
+    warn(
         f"{sampler}: the rows of {names} have an order, so that neighbouring rows are no random "
         f"batch: {what}. Write a shuffled copy with pymc_sgld.sources.shuffled, and sample "
-        "from that.",
-        SGLDWarning,
-        stacklevel=5,
+        "from that."
     )

@@ -7,7 +7,7 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import SGLD, SettingError, SGLDWarning
-from pymc_sgld import step as of_step
+from pymc_sgld.setup import prepare as of_step
 from tests.checkpoint.stopped import Stopped, different, model, sample
 from tests.models import EVEN, PASSED
 

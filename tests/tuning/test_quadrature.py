@@ -131,7 +131,7 @@ def test_effects_whose_integral_is_poor_are_sampled_as_other_variables(monkeypat
     }
     with pytest.warns(SGLDWarning, match=r"is not exact.*They are sampled as other variables are"):
         step = SGLD(**settings)
-    assert len(step.coordinate_names) == 61 and step._integrated is None
+    assert len(step.coordinate_names) == 61 and step._effects is None
     with pytest.warns(SGLDWarning, match=r"is not exact.*Pass marginalize=False"):
         step = SGLD(marginalize="effect", **settings)
     assert step.coordinate_names == ["mean"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.matching import find_posterior, shorten
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects
-from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.bind import bind
 
@@ -144,5 +143,5 @@ def certify(
         draws = Draws(*of_run, absent, PURPOSE)
         found = certificate_of(draws, stored, tolerance, passes, wanted=wanted, backend=backend)
     if found.judged.doubts:
-        warnings.warn(str(found.judged), SGLDWarning, stacklevel=2)
+        warn(str(found.judged))
     return found

@@ -1,6 +1,5 @@
 """Whether a run agrees with a reference: two results in, a table and a verdict out."""
 
-import warnings
 from collections.abc import Sequence
 
 import pandas as pd
@@ -15,7 +14,7 @@ from pymc_sgld.diagnostics.comparison.verdict import judge
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
 from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
 from pymc_sgld.diagnostics.weights import has_varying_steps
-from pymc_sgld.errors import SGLDWarning
+from pymc_sgld.errors import warn
 from pymc_sgld.tolerance import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance, Verdict
 
 
@@ -150,7 +149,7 @@ def compare(
         said = doubts_of_chains(Stored.of(run), role)
         if said:
             text = f"Do not rely on the means and standard deviations of {role}."
-            warnings.warn(str(Verdict(text, said)), SGLDWarning, stacklevel=2)
+            warn(str(Verdict(text, said)))
         doubts += said
         if has_varying_steps(run):
             notes.append(

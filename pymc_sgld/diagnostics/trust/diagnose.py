@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from pymc_sgld.diagnostics.trust.doubts import doubts_of_mixing
 from pymc_sgld.diagnostics.trust.mixing import mixing_table
 from pymc_sgld.diagnostics.trust.report import TrustReport, headline
 from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects
-from pymc_sgld.errors import SettingError, SGLDWarning
+from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.tolerance import Doubt, Verdict
@@ -186,7 +185,7 @@ def diagnose(
     table["trusted"] = [label not in in_doubt for label in table.index]
     judged = Verdict(headline(table, bias.figures, doubts), doubts, [*notes, *bias.notes])
     if doubts:
-        warnings.warn(str(judged), SGLDWarning, stacklevel=2)
+        warn(str(judged))
     numbers = pd.Series({**run, **bias.run}, dtype=float)
     return TrustReport(table, bias.coordinates, numbers, judged, stored.settings, bias.certificate)
 

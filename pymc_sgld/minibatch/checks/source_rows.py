@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +10,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
-from pymc_sgld.errors import DataError, SGLDWarning
+from pymc_sgld.errors import DataError, warn
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.checks.negative_indices import explain_negative, indices_into_parameters
 from pymc_sgld.minibatch.density import LogDensity, Table
@@ -51,7 +50,7 @@ def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> No
             sample.keep()
             for name, row in first.items():
                 sentence = explain_negative("a source", name, row, negative[name])
-                warnings.warn(sentence, SGLDWarning, stacklevel=4)
+                warn(sentence)
 
 
 class _Sample:

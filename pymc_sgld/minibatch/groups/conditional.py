@@ -6,14 +6,13 @@ What is done with a block of groups, and why draws are exact, is in ``block``.
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import scipy
 
-from pymc_sgld.errors import NonFiniteError, SGLDWarning
+from pymc_sgld.errors import NonFiniteError, warn
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.groups.block import ITERATIONS, MOST_ROUNDS, NEAR, GroupBlock, OfClass
 from pymc_sgld.minibatch.groups.groups import Effect
@@ -102,11 +101,9 @@ class Conditional:
         found = float(left[self._rounds - 1])
         if not len(enough):
             names = " and ".join(f'"{name}"' for name in self.names)
-            warnings.warn(
+            warn(
                 f"draws of {names} given the other variables are not exact: in the worst group "
-                f"they may be {found:.2g} off in total variation. Pass marginalize=False.",
-                SGLDWarning,
-                stacklevel=4,
+                f"they may be {found:.2g} off in total variation. Pass marginalize=False."
             )
         return found
 

@@ -1,0 +1,89 @@
+"""The transition from draw to draw, from the settings that were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder, independent, make_order
+from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
+from pymc_sgld.chain.judge import Judge
+from pymc_sgld.chain.verdict import Verdict
+from pymc_sgld.compiled.updates import Updates
+from pymc_sgld.dynamics.gaussian_law import GaussianLaw
+from pymc_sgld.dynamics.known_noise import KnownNoise
+from pymc_sgld.minibatch.density import Table
+from pymc_sgld.minibatch.position import labels
+from pymc_sgld.schedules import constant
+from pymc_sgld.setup.call import Call
+from pymc_sgld.tuning.settings import Settings
+
+DEFAULT_STEPS_PER_DRAW = 10
+
+
+def make_transition(
+    call: Call, settings: Settings, origin: np.ndarray, parameters: Sequence[str]
+) -> Transition:
+    """Return what runs draws with some settings.
+
+    Parameters
+    ----------
+    call : Call
+    settings : Settings
+        What was chosen for it.
+    origin : ndarray, shape (d,)
+        Where a chain begins that was not told where to.
+    parameters : sequence of str
+        Names of what a coupled difference compares.
+    """
+    asked, density, matrix = call.asked, settings.density, settings.preconditioner
+    dynamics, temperature, chosen = asked.dynamics, call.temperature, call.schedule is None
+    by_blocks = settings.estimate.blocks is not None
+    orders = [_order(table, asked.batching, by_blocks) for table in density.tables]
+    run = Updates(
+        density, settings.estimate, dynamics, matrix, temperature, orders, call.compile_kwargs
+    )
+    is_covariance = matrix.name == "laplace"
+    law = settings.prediction
+    if is_covariance:  # one direction is like the other
+        accumulated = run.longest.accumulated if run.longest else independent
+        law = GaussianLaw.of_one_rate(dynamics, accumulated)
+        if settings.errors:
+            run.known = KnownNoise.of(settings.errors, matrix, dynamics, accumulated, temperature)
+    judge = Judge(
+        labels(density.coordinates),
+        parameters,
+        asked.bias_target,
+        np.diag(matrix.arrays[0]) if is_covariance else None,
+        chosen,
+        law,
+        run.known,
+    )
+    gaussian, steps_per_draw = settings.gaussian, call.steps_per_draw
+    variances = None if gaussian is None else temperature * gaussian.shape.variances
+    if steps_per_draw is None:
+        apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
+        steps_per_draw = apart if chosen else DEFAULT_STEPS_PER_DRAW
+    return Transition(
+        run,
+        density.coordinates,
+        origin,
+        gaussian,
+        constant(settings.step_size) if call.schedule is None else call.schedule,
+        steps_per_draw,
+        temperature,
+        Verdict(judge, temperature, variances, dynamics.acceptance, settings.doubts),
+        is_covariance,
+        asked.sampler,
+        call.traits.couples,
+    )
+
+
+def _order(table: Table, batching: str, by_blocks: bool) -> StoredOrder | None:
+    """Return the order of the rows of a table; None where every update reads them all."""
+    if table.full:
+        return None
+    if by_blocks:
+        return FixedBlocks(table.total_size, table.batch_size)
+    return make_order(batching, table.total_size, table.batch_size)
