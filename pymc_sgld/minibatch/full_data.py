@@ -6,21 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
-from pytensor.graph.basic import Variable
-from pytensor.graph.utils import MethodNotDefined
 
-from pymc_sgld.backends.backend import NUMPY, Backend, is_compiled, is_worthwhile, seconds
-from pymc_sgld.errors import SettingError
+from pymc_sgld.backends.backend import NUMPY, Backend
+from pymc_sgld.minibatch.block_functions import Block, BlockFunctions, Product, counts
 from pymc_sgld.minibatch.blocks import picked, read_blocks, sampled
-from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Place, Table, gradient_of
+from pymc_sgld.minibatch.density import LogDensity, Place
 from pymc_sgld.minibatch.position import Coordinates
 
 PASSES, PASSES_A_COORDINATE = 400, 30  # that a search takes, about
-_FASTER = 10  # times as fast as by NumPy a compiled function is, at least
 
 
 @dataclass(frozen=True)
@@ -33,18 +29,6 @@ class Center:
     gradients: np.ndarray
     # shape (parts, d, d): their Hessians, which only the second order needs
     hessians: np.ndarray | None = None
-
-
-class _Block(NamedTuple):
-    """Rows of a table that are evaluated at once."""
-
-    rows: Sequence[np.ndarray]  # their data
-    # shape (batch_size,): how often each row counts; an empty list for the prior alone
-    counted: list[np.ndarray]
-    is_first: bool = True  # whether no block of the table comes before
-
-
-_Product = Callable[[Place, np.ndarray, _Block], np.ndarray]
 
 
 class FullData:
@@ -63,30 +47,7 @@ class FullData:
     ) -> None:
         self.density, self._backend = density, backend
         self._weights: list[float | np.ndarray] = [1.0] * len(density.tables)
-        position = density.position
-        self._tangent = position.type("tangent")
-        self._counted = [
-            pt.vector("counted", dtype=position.dtype, shape=(table.batch_size,))
-            for table in density.tables
-        ]
-        self._sums = [density.log_prior]
-        for table, counted in zip(density.tables, self._counted, strict=True):
-            terms = [
-                pt.sum(graph.reshape((table.batch_size, -1)).sum(axis=1) * counted)
-                if _counts(table)
-                else pt.sum(graph)
-                for graph in table.likelihoods.values()
-            ]
-            self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
-        self._gradients = [gradient_of([graph], density) for graph in self._sums]
-        # the parts that are evaluated on the way through a table, or alone (0): the prior comes
-        # along with the first table, one function less to compile
-        tables = range(1, len(self._sums))
-        self._parts = {i: [0, i] if i == 1 else [i] for i in tables} or {0: [0]}
-        self._calls = calls
-        self._functions: dict[int, DensityFunction] = {}
-        self._rows: dict[int, DensityFunction] = {}
-        self._products: dict[int, _Product] = {}
+        self._functions, self._calls = BlockFunctions(density, backend), calls
 
     @property
     def rows(self) -> int:
@@ -96,7 +57,7 @@ class FullData:
     @property
     def seconds(self) -> float:
         """How long NumPy takes for the gradient of all rows, about; a compiled function less."""
-        return sum(seconds(self._outputs(i)) * self._blocks_of(i) for i in self._parts)
+        return sum(self._functions.seconds(i) * self._blocks_of(i) for i in self._functions.parts)
 
     @property
     def dtype(self) -> Any:
@@ -109,8 +70,8 @@ class FullData:
         Where to evaluate so many blocks is less work than to compile, a batch is a block of which
         the other rows do not count.
         """
-        compiled = any(is_compiled(each.function) for each in self._functions.values())
-        if compiled and self._holds(density) and not self._is_long(calls):
+        compiled = self._functions.are_compiled
+        if compiled and self._holds(density) and not self._functions.is_long(calls):
             new = copy(self)
             new.density = density
             return new
@@ -119,12 +80,7 @@ class FullData:
     def _holds(self, density: LogDensity) -> bool:
         """Whether the rows of blocks are counted, of all tables that are read in batches."""
         pairs = zip(self.density.tables, density.tables, strict=True)
-        return all(each.full or _counts(table) for table, each in pairs)
-
-    def _is_long(self, calls: float) -> bool:
-        """Whether so many blocks take longer than to compile a function for batches."""
-        each = calls / len(self._parts) / _FASTER
-        return any(is_worthwhile(self._outputs(i), each) for i in self._parts)
+        return all(each.full or counts(table) for table, each in pairs)
 
     @property
     def coordinates(self) -> tuple[Coordinates, ...]:
@@ -176,9 +132,9 @@ class FullData:
         self, positions: Sequence[np.ndarray], others: Sequence[np.ndarray]
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return `gradients` at several positions, by one pass: the rows are read once."""
-        values = np.zeros((len(positions), len(self._sums)))
+        values = np.zeros((len(positions), self._functions.count))
         gradients = np.zeros((*values.shape, len(positions[0])))
-        for i, parts in self._parts.items():
+        for i, parts in self._functions.parts.items():
             sums = self._sum(i, partial(self._of_block_at, i, positions, others))
             values[:, parts], gradients[:, parts] = sums[..., 0], sums[..., 1:]
         return list(zip(values, gradients, strict=True))
@@ -206,7 +162,7 @@ class FullData:
     ) -> np.ndarray:
         """Return the gradient of each row of a table, shape (total_size, d), by differences."""
         table = self.density.tables[i - 1]
-        values = self._of_each_row(i, calls=len(position) * self._blocks_of(i))
+        values = self._functions.of_rows(i, calls=len(position) * self._blocks_of(i))
         scale = np.sqrt(np.finfo(position.dtype).eps) * np.maximum(1.0, np.abs(position))
         found = np.empty((table.total_size, len(position)))
         for start, data in read_blocks(table):
@@ -223,7 +179,7 @@ class FullData:
 
         Minus infinity where a condition of the likelihood does not hold.
         """
-        table, values = self.density.tables[i - 1], self._of_each_row(i, calls=np.inf)
+        table, values = self.density.tables[i - 1], self._functions.of_rows(i, calls=np.inf)
         found = np.empty((len(positions), table.total_size))
         for start, data in read_blocks(table):
             for k, position in enumerate(positions):
@@ -235,25 +191,7 @@ class FullData:
 
         Minus infinity where a condition of it does not hold.
         """
-        if 0 not in self._rows:
-            of_tables = {name for table in self.density.tables for name in table.likelihoods}
-            conditions = self.density.conditions.items()
-            own = [c for name, of_term in conditions if name not in of_tables for c in of_term]
-            self._rows[0] = self._make(0, [inside(self._sums[0], own)], calls=np.inf)
-        return float(self._rows[0](position, others)[0])
-
-    def _of_each_row(self, i: int, calls: float) -> DensityFunction:
-        """Return a function that gives the log-likelihood of each row of a block."""
-        if i not in self._rows:
-            table = self.density.tables[i - 1]
-            graphs = [
-                inside(graph, self.density.conditions.get(name, ()))
-                for name, graph in table.likelihoods.items()
-            ]
-            rows = [graph.reshape((table.batch_size, -1)).sum(axis=1) for graph in graphs]
-            make = partial(self._backend.function, calls=calls)
-            self._rows[i] = self.density.function([pt.add(*rows, 0)], table, make=make)
-        return self._rows[i]
+        return self._functions.log_prior((position, others))
 
     def without_rows(
         self,
@@ -266,7 +204,7 @@ class FullData:
         ``rows``: any block of each of the other tables, which it has no part in.
         """
         found = np.zeros(len(position))
-        for i in self._parts:
+        for i in self._functions.parts:
             block = rows.get(i) or [item.whole for item in self.density.tables[i - 1].data]
             gradients = self._gradients_of(i, (position, others), block)
             found += sum(part for k, part in gradients.items() if k not in rows)
@@ -276,12 +214,12 @@ class FullData:
         self, i: int, place: Place, rows: Sequence[np.ndarray]
     ) -> dict[int, np.ndarray]:
         """Return the gradients of the parts that are evaluated with some rows."""
-        size, length = self.density.tables[i - 1].batch_size, self._counted[i - 1].type.shape[0]
+        size, length = self.density.tables[i - 1].batch_size, self._functions.size(i)
         place_of = np.arange(length)
         if size < length:  # a batch, filled up with rows that do not count
             rows = [array[place_of % size] for array in rows]
         counted = (place_of < size).astype(self.dtype)
-        found = self._evaluate(i, place, _Block(rows, [counted]))
+        found = self._evaluate(i, place, Block(rows, [counted]))
         return {part: gradient for part, (_, gradient) in found.items()}
 
     def _of_block_at(
@@ -289,12 +227,12 @@ class FullData:
         i: int,
         positions: Sequence[np.ndarray],
         others: Sequence[np.ndarray],
-        block: _Block,
+        block: Block,
     ) -> np.ndarray:
         """Return what a block adds at each position, shape (positions, parts, 1 + d)."""
         return np.array([self._of_block(i, (position, others), block) for position in positions])
 
-    def _of_block(self, i: int, place: Place, block: _Block) -> np.ndarray:
+    def _of_block(self, i: int, place: Place, block: Block) -> np.ndarray:
         """Return what a block adds to the values and gradients of parts, shape (parts, 1 + d)."""
         found = self._evaluate(i, place, block)
         added = np.array([np.append(*pair) for pair in found.values()], dtype=float)
@@ -302,44 +240,22 @@ class FullData:
             added[[part == 0 for part in found]] = 0  # the prior counts once
         return added
 
-    def _evaluate(self, i: int, place: Place, block: _Block) -> dict[int, list[Any]]:
+    def _evaluate(
+        self, i: int, place: Place, block: Block
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Return the value and the gradient of the parts that are evaluated with a block."""
-        found = self._function(i)(*place, block.rows, block.counted)
-        return {part: found[2 * k : 2 * k + 2] for k, part in enumerate(self._parts[i])}
+        calls = self._calls
+        if calls is None:
+            size = self.density.position.type.shape[0]
+            calls = (PASSES + PASSES_A_COORDINATE * size) * self._blocks_of(i)
+        return self._functions.gradients(i, place, block, calls)
 
-    def _sum(self, i: int, function: Callable[[_Block], np.ndarray]) -> np.ndarray:
+    def _sum(self, i: int, function: Callable[[Block], np.ndarray]) -> np.ndarray:
         """Return the sum over the blocks of a table, or of the prior alone (0), in their order."""
         total: Any = 0.0
         for block in self._blocks(i):
             total = total + function(block)
         return total
-
-    def _function(self, i: int) -> DensityFunction:
-        """Return a function that gives the value and the gradient of parts for a block."""
-        if i not in self._functions:
-            calls = self._calls
-            if calls is None:
-                size = self.density.position.type.shape[0]
-                calls = (PASSES + PASSES_A_COORDINATE * size) * self._blocks_of(i)
-            self._functions[i] = self._make(i, self._outputs(i), calls)
-        return self._functions[i]
-
-    def _make(
-        self,
-        i: int,
-        outputs: Sequence[Variable],
-        calls: float,
-        more: Sequence[Variable] = (),
-    ) -> DensityFunction:
-        """Return a function of blocks of a table, or of the prior alone (0)."""
-        table = self.density.tables[i - 1] if i else None
-        counted = self._counted[i - 1 : i] if i else []
-        make = partial(self._backend.function, calls=calls)
-        return self.density.function(outputs, table, extra=[*counted, *more], make=make)
-
-    def _outputs(self, i: int) -> list[Variable]:
-        """Return the values and the gradients of parts."""
-        return [graph for k in self._parts[i] for graph in (self._sums[k], self._gradients[k])]
 
     def _blocks_of(self, i: int) -> int:
         """Return how many blocks a pass over a table has, or the prior alone (0)."""
@@ -354,24 +270,11 @@ class FullData:
         By differences of gradients where an operation of the model has no second derivative.
         """
         size = len(position)
-        hessians = np.zeros((len(self._sums), size, size))
-        for i in range(len(self._sums)):
-            hessians[i] = self._sum(i, partial(_hessian, self._product(i), (position, others)))
+        hessians = np.zeros((self._functions.count, size, size))
+        for i in range(self._functions.count):
+            product = self._functions.product(i, calls=size * self._blocks_of(i))
+            hessians[i] = self._sum(i, partial(_hessian, product, (position, others)))
         return (hessians + hessians.swapaxes(1, 2)) / 2
-
-    def _product(self, i: int) -> _Product:
-        """Return a function that multiplies the Hessian of a part with a vector."""
-        if i not in self._products:
-            try:
-                graph = pt.sum(self._gradients[i] * self._tangent)
-                product = self.density.gradient(graph, self.density.position)
-                calls = self._blocks_of(i) * self.density.position.type.shape[0]
-                evaluate = self._make(i, [product], calls, [self._tangent])
-                self._products[i] = partial(_exact, evaluate)
-            except (MethodNotDefined, SettingError):
-                gradient = self._make(i, [self._gradients[i]], calls=0)
-                self._products[i] = partial(_by_difference, gradient)
-        return self._products[i]
 
     def center(
         self, position: np.ndarray, others: Sequence[np.ndarray], second_order: bool = True
@@ -381,10 +284,10 @@ class FullData:
         hessians = self.hessians(position, others) if second_order else None
         return Center(position, list(others), gradients, hessians)
 
-    def _blocks(self, i: int) -> Iterator[_Block]:
+    def _blocks(self, i: int) -> Iterator[Block]:
         """Give the blocks of a table, or one without rows for the prior alone (0)."""
         if not i:
-            yield _Block([], [])
+            yield Block([], [])
             return
         table = self.density.tables[i - 1]
         seen = 0
@@ -392,49 +295,11 @@ class FullData:
             new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
             weights = np.broadcast_to(self._weights[i - 1], table.total_size)
             counted = new * weights[start : start + table.batch_size].astype(self.dtype)
-            yield _Block(rows, [counted], is_first=not seen)
+            yield Block(rows, [counted], is_first=not seen)
             seen = start + table.batch_size
 
 
-def _counts(table: Table) -> bool:
-    """Whether it is told of each row of a block how often it counts."""
-    return table.groups or not table.full
-
-
-def inside(graph: Variable, conditions: Sequence[Variable]) -> Variable:
-    """Return a log density that is minus infinity where a condition does not hold.
-
-    What has an entry for each of its entries says which; the others speak for all.
-    """
-    for condition in conditions:
-        shapes = graph.type.shape, condition.type.shape
-        alike = None not in shapes[1] and shapes[0] == shapes[1]
-        holds = condition if alike else pt.all(condition)
-        graph = pt.switch(holds, graph, np.asarray(-np.inf, graph.dtype))
-    return graph
-
-
-def _hessian(product: _Product, place: Place, block: _Block) -> np.ndarray:
+def _hessian(product: Product, place: Place, block: Block) -> np.ndarray:
     """Return the Hessian for a block, one column after the other."""
     tangents = np.eye(len(place[0]), dtype=place[0].dtype)
     return np.array([product(place, tangent, block) for tangent in tangents], dtype=float).T
-
-
-def _exact(
-    product: DensityFunction, place: Place, tangent: np.ndarray, block: _Block
-) -> np.ndarray:
-    """Return the Hessian for a block times a vector."""
-    return product(*place, block.rows, [*block.counted, tangent])[0]
-
-
-def _by_difference(
-    gradient: DensityFunction, place: Place, tangent: np.ndarray, block: _Block
-) -> np.ndarray:
-    """Return the Hessian for a block times a vector, by a difference of gradients."""
-    position, others = place
-    scale = np.cbrt(np.finfo(position.dtype).eps) * max(1.0, np.abs(position @ tangent))
-    above, below = (
-        gradient(position + s * tangent, others, block.rows, block.counted)[0]
-        for s in (scale, -scale)
-    )
-    return (above - below) / (2 * scale)

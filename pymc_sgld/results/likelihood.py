@@ -9,9 +9,9 @@ import numpy as np
 
 from pymc_sgld.diagnostics.trust.unconstrained import Draws, check_row_count
 from pymc_sgld.errors import MinibatchError, NonFiniteError, SettingError
+from pymc_sgld.minibatch.block_functions import inside
 from pymc_sgld.minibatch.blocks import BLOCK, read_blocks
 from pymc_sgld.minibatch.density import Place
-from pymc_sgld.minibatch.full_data import inside
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.model import Minibatcher
 

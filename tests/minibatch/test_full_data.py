@@ -4,7 +4,7 @@ import numpy as np
 import pymc as pm
 import pytest
 
-from pymc_sgld.minibatch import full_data
+from pymc_sgld.minibatch import block_functions
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
 
@@ -41,7 +41,7 @@ def test_batches_in_blocks(rows, monkeypatch):
     data, calls = FullData(rows.blocks(64)), 1.0
     data.gradients(at, [])
     own = data.batches(batches, calls)
-    monkeypatch.setattr(full_data, "is_compiled", lambda function: True)
+    monkeypatch.setattr(block_functions, "is_compiled", lambda function: True)
     shared = data.batches(batches, calls)
     assert shared._functions is data._functions
     assert own._functions is not data._functions
