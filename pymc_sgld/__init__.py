@@ -1,4 +1,44 @@
-"""Stochastic gradient Langevin dynamics as a step method for PyMC."""
+"""Stochastic gradient Langevin dynamics as a step method for PyMC.
+
+What users import:
+
+``step``              SGLD
+``samplers``          SGHMC, SGNHT, MALA
+``replica_exchange``  ReplicaExchange
+``schedules``         step sizes that change
+``minibatch``         a PyMC model in, a log density of batches of rows out; ``report``
+``sources``           rows that stay on disk
+``diagnostics``       how far a run is from the posterior
+``results``           cross-validation and predictions from a run, at any number of rows
+
+What a step does before it samples, and what it samples with, in this order:
+
+``setup``            all of it, from the arguments to the transition from draw to draw
+``batching``         the order in which rows are read
+``gradients``        estimators of the gradient
+``dynamics``         updates
+``preconditioners``  their matrix
+``tuning``           where the posterior is, and what is chosen by that
+``compiled``         updates in compiled code
+``backends``         how graphs are run
+``chain``            from draw to draw, and the bias that is measured on the way
+``storage``          values that go to files
+``checkpoint``       a run that is interrupted and resumed
+
+What all of them use:
+
+``arguments``  what users pass, checked
+``errors``     exceptions, and the warning
+``tolerance``  what counts as a bias
+``messages``   what chains say at their end
+``stats``      the stats of a draw
+``progress``   the line that says what is being done
+``wording``    numbers in sentences
+``equality``   equality of states
+``recorded``   which variables a run records
+``orphans``    worker processes that end with their parent
+``version``    the version
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -415,16 +415,15 @@ class SGLD(BlockedStep):
 
     def _describe(self, call: Call, made: Prepared) -> None:
         """Keep what was asked for and chosen, for stats and `repr`."""
-        asked, settings, tables = call.asked, made.settings, made.settings.density.tables
+        settings, tables = made.settings, made.settings.density.tables
         self.batch_size = round(sum(t.batch_size * t.rows_each for t in tables))
         self.total_size = round(sum(t.total_size * t.rows_each for t in tables))
-        self.temperature, self.bias_target = call.temperature, asked.bias_target
-        self.batching, self.integrator = asked.batching, asked.dynamics.name
-        self.subtract_noise, self.placing = asked.subtract_noise, call.placing
+        self.temperature, self.bias_target = call.temperature, call.bias_target
+        self.batching, self.integrator = call.batching, call.dynamics.name
+        self.subtract_noise, self.placing = call.subtract_noise, call.placing
         self.gradient, self.preconditioner = settings.gradient, settings.preconditioner.name
-        groups = made.groups
         self.fisher_divergence = settings.fisher_divergence
-        self.integrated_out = 0 if groups is None else len(groups.effects)
+        self.integrated_out = 0 if made.groups is None else len(made.groups.effects)
         self.setup_seconds = made.seconds
         self._batches = " + ".join(map(str, tables)) or "no rows"
         self._notes = "".join(f"\n{sentence}" for sentence in made.notes)

@@ -1,9 +1,14 @@
 """Rules that the files of the repository keep."""
 
 import ast
+import re
 from pathlib import Path
 
-TESTS = Path(__file__).parent
+import pytest
+
+import pymc_sgld
+
+TESTS, PACKAGE, INIT = Path(__file__).parent, Path(pymc_sgld.__file__).parent, "__init__.py"
 
 
 def imported(code):
@@ -45,3 +50,13 @@ from tests.models import X
 import numpy
 """
     assert len(of_test_modules(imported(code))) == 6
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in PACKAGE.rglob(INIT)))
+def test_a_folder_says_what_is_in_it(folder):
+    """Its docstring has a line for each module and folder in it, and for nothing else."""
+    text = ast.get_docstring(ast.parse((folder / INIT).read_text()))
+    told = re.findall(r"^``(\w+)``", text, re.MULTILINE)
+    modules = [path.stem for path in folder.glob("*.py") if path.name != INIT]
+    folders = [path.parent.name for path in folder.glob(f"*/{INIT}")]
+    assert sorted(told) == sorted(modules + folders)

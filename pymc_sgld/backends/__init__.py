@@ -5,5 +5,6 @@
 ``products_as_sums``  products with vectors, as loops
 ``quick_operations``  sums, shapes and moved axes that Numba compiles sooner
 ``numba_linker``      functions that Numba compiles once
+``numba_libraries``   one piece of machine code for each of them
 ``function_cache``    the same graph is not compiled twice
 """

@@ -7,6 +7,8 @@
 ``mixing``         effective sample size, and the width of the draws
 ``judge``          from the readings of a chain to words
 ``verdict``        all that is said of a chain at its end
+``stats``          the stats of a draw
+``effects``        effects of groups that are integrated out, drawn for each draw
 ``failures``       what is not finite, explained
 ``parameters``     the parameters of the model at a position
 """

@@ -1,4 +1,18 @@
-"""Measure how far a run is from the posterior."""
+"""Measure how far a run is from the posterior.
+
+``trust``        one run, without a reference
+``comparison``   two runs
+``certificate``  exact moments
+``plots``        what to look at
+``effects``      effects of groups that were integrated out
+``stored``       what a run stored of itself
+``thinning``     draws of decreasing step sizes that count alike
+``weights``      what a draw of a decreasing step size counts
+``matching``     two posteriors, parameter by parameter
+``chosen``       draws that something is computed from
+``statistics``   mean, standard deviation and interval of draws
+``shown``        a table and a verdict, as text and HTML
+"""
 
 from pymc_sgld.diagnostics.certificate.certify import certify
 from pymc_sgld.diagnostics.certificate.report import Certificate

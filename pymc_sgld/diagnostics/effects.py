@@ -38,6 +38,7 @@ from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.graph.named_dimensions import lower
+from pymc_sgld.minibatch.groups.conditional import MEASURED_AT
 from pymc_sgld.minibatch.groups.find import Factor
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import UNKNOWN
@@ -46,7 +47,6 @@ from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.source import Source
 
 PURPOSE = "compute the effects of groups"
-MEASURED_AT, MEASURED_ROWS = 4, 50_000  # positions and rows: how effects are to be drawn
 _NEAR = 0.1  # standard deviations from a mode that a search for it may begin
 
 
@@ -282,7 +282,7 @@ class _Given:
         others = at.values(self._others, *places[0])
         self._conditional.settle(self._position.mean(axis=(0, 1)), others, near=_NEAR)
         positions = [self._position[place] for place in places]
-        self._conditional.measure(positions, others, MEASURED_ROWS)
+        self._conditional.measure(positions, others)
 
     def draw(self, rng: np.random.Generator, chain: int, draw: int) -> PointType:
         """Return a point of the model with a draw of the effects given the others."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import numpy as np
 import pandas as pd
 
@@ -39,6 +41,23 @@ def shown_table(table: pd.DataFrame, flag: str) -> tuple[pd.DataFrame, str]:
         shown[name] = texts
     shown[flag] = np.where(table[flag], "yes", "NO")
     return shown, left_out
+
+
+def as_text(table: pd.DataFrame, flag: str, verdict: str) -> str:
+    """Return a table of parameters and a verdict as text."""
+    shown, left_out = shown_table(table, flag)
+    return "\n\n".join(part for part in (shown.to_string(), left_out, verdict) if part)
+
+
+def as_html(table: pd.DataFrame, flag: str, verdict: str) -> str:
+    """Return a table of parameters and a verdict for a notebook."""
+    shown, left_out = shown_table(table, flag)
+    return shown.to_html(border=0) + paragraphs(left_out, *verdict.split("\n"))
+
+
+def paragraphs(*sentences: str) -> str:
+    """Return what there is of sentences for a notebook."""
+    return "".join(f"<p>{escape(each)}</p>" for each in sentences if each)
 
 
 def _number(name: str, value: float) -> str:

@@ -111,9 +111,8 @@ class Minibatcher:
         """Search the modes of the effects, and see whether these are normal."""
         values = self.inputs.values
         groups.start_from(values)
-        others = [values[other] for other in self.others.values()]
         self.effects = self.conditional(backend)
-        self.effects.settle(values[self.inputs.position], others, near=_NEAR)
+        self.effects.settle(values[self.inputs.position], self.values_of_others, near=_NEAR)
         if self.effects.normal:
             groups.use_nodes(1)
 
@@ -122,6 +121,11 @@ class Minibatcher:
         """Inputs for the variables that the step does not move, but for effects of groups."""
         effects = self.groups.variables if self.groups is not None else []
         return {name: other for name, other in self.inputs.others.items() if other not in effects}
+
+    @property
+    def values_of_others(self) -> list[np.ndarray]:
+        """Their values at the initial point."""
+        return [self.inputs.values[other] for other in self.others.values()]
 
     @property
     def parents(self) -> dict[str, set[str]]:

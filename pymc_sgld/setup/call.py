@@ -52,11 +52,10 @@ class Traits:
     needs_noise: str = ""  # why batches of all rows are refused
 
 
-@dataclass(frozen=True)
-class Call:
+@dataclass(frozen=True, kw_only=True)
+class Call(Asked):
     """The arguments of a step method, checked."""
 
-    asked: Asked
     traits: Traits
     model: Model
     vars: Sequence[Variable]
@@ -136,18 +135,15 @@ def checked(
     if gradient == "saga":  # of blocks; in epochs its gradients would be biased
         batching = "with_replacement"
     center = None if given.center is None else complete_point(given.center, model, "center")
-    backend = Backend(compile_kwargs)
     return Call(
-        asked=Asked(
-            gradient,
-            preconditioner,
-            batching,
-            update,
-            bias_target,
-            backend,
-            sampler,
-            subtract_noise,
-        ),
+        gradient=gradient,
+        preconditioner=preconditioner,
+        batching=batching,
+        dynamics=update,
+        bias_target=bias_target,
+        backend=Backend(compile_kwargs),
+        sampler=sampler,
+        subtract_noise=subtract_noise,
         traits=traits,
         model=model,
         vars=value_variables(given.vars, model),

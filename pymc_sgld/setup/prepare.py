@@ -21,6 +21,7 @@ from pymc_sgld.minibatch.checks import costs
 from pymc_sgld.minibatch.checks.guard import Guard
 from pymc_sgld.minibatch.checks.negative_indices import negative_indices
 from pymc_sgld.minibatch.density import LogDensity
+from pymc_sgld.minibatch.groups.conditional import MEASURED_AT
 from pymc_sgld.minibatch.groups.groups import Groups
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.position import labels, position_of
@@ -32,7 +33,6 @@ from pymc_sgld.tuning.choices import choose
 from pymc_sgld.tuning.quadrature import PoorIntegral
 from pymc_sgld.tuning.settings import Search, Settings
 
-MEASURED_AT, MEASURED_ROWS = 4, 50_000  # positions and rows: how effects are to be drawn
 NEAR = 0.5  # variance of the log weights of points, about, up to which they are good ones
 
 
@@ -75,7 +75,7 @@ def prepare(call: Call, opened: AbstractContextManager[Found]) -> Prepared:
         Gives what was found when this call was made before, if it is known.
     """
     began = time.perf_counter()
-    sampler, model = call.asked.sampler, call.model
+    sampler, model = call.sampler, call.model
     reporting = progress("checking the model", shown=call.shows, name=sampler)
     # nobody reads where a node of a graph was made, and to note it takes a tenth of the time
     quick = config.change_flags(traceback__limit=0)
@@ -120,13 +120,11 @@ def _settings_for(
         search = _search(call, density, earlier)
         is_open = call.schedule is None, size is None
         try:
-            known = found.settings(rows, density, call.asked)
+            known = found.settings(rows, density, call)
             with found.noting():
-                settings = known or choose(rows, density, call.asked, search, *is_open)
+                settings = known or choose(rows, density, call, search, *is_open)
         except PoorIntegral as error:
-            found.said.append(
-                f"{call.asked.sampler}: {error}. They are sampled as other variables are."
-            )
+            found.said.append(f"{call.sampler}: {error}. They are sampled as other variables are.")
             warn(found.said[-1])
             earlier = None  # it is of another posterior
         else:
@@ -137,7 +135,7 @@ def _settings_for(
 def _rows(call: Call, effects: Any, earlier: Earlier | None) -> Minibatcher:
     """Return the model in batches, with a look at what may be wrong with it."""
     model, placed = call.model, (call.potentials, call.full, call.sources)
-    rows = Minibatcher(model, call.vars, call.point, *placed, effects, call.asked.backend)
+    rows = Minibatcher(model, call.vars, call.point, *placed, effects, call.backend)
     doubts = [*costs.of_updates(rows, call.batch_size), *costs.of_draws(model, call.point)]
     if earlier is not None:
         earlier.check(model, rows)
@@ -170,7 +168,7 @@ def _effects(
     positions: list[np.ndarray] = [position]
     if settings.gaussian is not None:
         positions = settings.gaussian.sample(MEASURED_AT, position.dtype)
-    rows.effects.measure(positions, others, MEASURED_ROWS)
+    rows.effects.measure(positions, others)
     return IntegratedOut(rows.effects, call.model, bool(others), (positions[0], others))
 
 

@@ -37,10 +37,10 @@ def make_transition(
     parameters : sequence of str
         Names of what a coupled difference compares.
     """
-    asked, density, matrix = call.asked, settings.density, settings.preconditioner
-    dynamics, temperature, chosen = asked.dynamics, call.temperature, call.schedule is None
+    density, matrix = settings.density, settings.preconditioner
+    dynamics, temperature, chosen = call.dynamics, call.temperature, call.schedule is None
     by_blocks = settings.estimate.blocks is not None
-    orders = [_order(table, asked.batching, by_blocks) for table in density.tables]
+    orders = [_order(table, call.batching, by_blocks) for table in density.tables]
     run = Updates(
         density, settings.estimate, dynamics, matrix, temperature, orders, call.compile_kwargs
     )
@@ -54,7 +54,7 @@ def make_transition(
     judge = Judge(
         labels(density.coordinates),
         parameters,
-        asked.bias_target,
+        call.bias_target,
         np.diag(matrix.arrays[0]) if is_covariance else None,
         chosen,
         law,
@@ -75,7 +75,7 @@ def make_transition(
         temperature,
         Verdict(judge, temperature, variances, dynamics.acceptance, settings.doubts),
         is_covariance,
-        asked.sampler,
+        call.sampler,
         call.traits.couples,
     )
 

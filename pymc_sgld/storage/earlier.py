@@ -135,8 +135,8 @@ class Earlier:
         assert self.gaussian is not None
         if self.nodes[0] > 1:
             groups.use_nodes(*self.nodes)
-        others = [rows.inputs.values[other] for other in rows.others.values()]
-        effects.settle(self.gaussian.mean.astype(rows.inputs.position.dtype), others)
+        mean = self.gaussian.mean.astype(rows.inputs.position.dtype)
+        effects.settle(mean, rows.values_of_others)
 
 
 def _place(path: Any) -> Path:

@@ -11,8 +11,7 @@ from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import Draws, check_row_count
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.full_data import FullData
-from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.minibatch.placing import UNKNOWN, places_of
+from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.tuning.importance.expansion import FEW
 from pymc_sgld.tuning.locate import locate
 from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full
@@ -39,13 +38,8 @@ class Place(NamedTuple):
         """Look for the posterior of a model, from where the draws of a run are."""
         draws.check_finite(draws.purpose)
         rows = None if draws.placing == UNKNOWN else stored.setting("total_size")
-        model = draws.model
         for effects in [list(draws.integrated) or marginalize, False]:
-            point, places = draws.point(0, -1), places_of(model, draws.placing)
-            where = model, model.continuous_value_vars, point, *places
-            batches = Minibatcher(
-                *where, sources=draws.sources, marginalize=effects, backend=backend
-            )
+            batches = draws.minibatcher(backend, effects)
             batches.check_sources()
             block = FEW if batches.largest <= FEW else BLOCK
             data = FullData(batches.blocks(block), backend, CALLS)
@@ -57,11 +51,7 @@ class Place(NamedTuple):
                     f"than {FULL_SIZE}: too many for weights of points around one Gaussian. "
                     "diagnose(idata, model) measures the bias by gradients."
                 )
-            others = [
-                batches.inputs.values[v]
-                for v in batches.inputs.others.values()
-                if batches.groups is None or v not in batches.groups.variables
-            ]
+            others = batches.values_of_others
             search = Search(
                 draws.at(data.coordinates).mean(axis=(0, 1)).astype(data.dtype), others, None, []
             )

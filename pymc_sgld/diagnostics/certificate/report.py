@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 import pandas as pd
 import xarray as xr
 
-from pymc_sgld.diagnostics.shown import shown_table
+from pymc_sgld.diagnostics.shown import as_html, as_text, paragraphs
 from pymc_sgld.errors import SettingError
 from pymc_sgld.tolerance import Verdict
 
@@ -67,16 +66,12 @@ class Certificate:
         """Return the certificate as text."""
         if not self.certified:
             return self.verdict
-        shown, left_out = shown_table(self._figures, "agrees")
-        return "\n\n".join(part for part in (shown.to_string(), left_out, self.verdict) if part)
+        return as_text(self._figures, "agrees", self.verdict)
 
     def _repr_html_(self) -> str:
-        words = self.verdict.split("\n")
-        table = ""
-        if self.certified:
-            shown, left_out = shown_table(self._figures, "agrees")
-            table, words = shown.to_html(border=0), [left_out, *words]
-        return table + "".join(f"<p>{escape(each)}</p>" for each in words if each)
+        if not self.certified:
+            return paragraphs(*self.verdict.split("\n"))
+        return as_html(self._figures, "agrees", self.verdict)
 
 
 def draws_of(reference: Certificate | xr.DataTree | xr.Dataset) -> xr.DataTree | xr.Dataset:

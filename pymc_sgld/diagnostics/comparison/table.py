@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 import pandas as pd
 
 from pymc_sgld.diagnostics.comparison.marginal import Comparison
+from pymc_sgld.diagnostics.shown import paragraphs
 from pymc_sgld.wording import with_error
 
 _REFERENCE = ("r_hat", "ess_bulk", "ess_sd")
@@ -36,8 +35,7 @@ class ComparisonTable(pd.DataFrame):
         if not self._is_whole:
             return super()._repr_html_()
         table = self._shown.to_html(border=0, max_rows=pd.get_option("display.max_rows"))
-        lines = self.attrs.get("verdict", "").split("\n")
-        return table + "".join(f"<p>{escape(line)}</p>" for line in lines)
+        return table + paragraphs(*self.attrs.get("verdict", "").split("\n"))
 
     @property
     def _is_whole(self) -> bool:

@@ -5,6 +5,7 @@
 ``gradient_regression``  means and standard deviations, by a regression of gradients on draws
 ``stein_identities``     what would be zero in the posterior
 ``kernel_stein``         the kernel Stein discrepancy
+``gradients``            gradients of all rows at the draws
 ``mixing``               R-hat and effective sample sizes
 ``unconstrained``        draws in unconstrained coordinates, and gradients there
 ``whitened``             draws in coordinates of variance one

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import pandas as pd
 
 from pymc_sgld.diagnostics.certificate.report import Certificate
-from pymc_sgld.diagnostics.shown import shown_table
+from pymc_sgld.diagnostics.shown import as_html, as_text
 from pymc_sgld.tolerance import Doubt, Tolerance, Verdict
 
 
@@ -73,14 +72,10 @@ class TrustReport:
 
     def __repr__(self) -> str:
         """Return the report as text."""
-        shown, left_out = shown_table(self.table, "trusted")
-        return "\n\n".join(part for part in (shown.to_string(), left_out, self.verdict) if part)
+        return as_text(self.table, "trusted", self.verdict)
 
     def _repr_html_(self) -> str:
-        shown, left_out = shown_table(self.table, "trusted")
-        words = [left_out, *self.verdict.split("\n")]
-        paragraphs = "".join(f"<p>{escape(each)}</p>" for each in words if each)
-        return f"{shown.to_html(border=0)}{paragraphs}"
+        return as_html(self.table, "trusted", self.verdict)
 
 
 def headline(table: pd.DataFrame, measured: pd.DataFrame, doubts: Sequence[Doubt]) -> str:

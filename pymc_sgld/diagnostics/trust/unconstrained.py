@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -131,15 +131,19 @@ class Draws:
         point = self.point(chain, draw)
         return [np.asarray(point[name], v.type.dtype) for name, v in variables.items()]
 
-    def minibatcher(self, backend: Backend = NUMPY) -> Minibatcher:
-        """Return the model at the last draw, for batches of its rows."""
+    def minibatcher(self, backend: Backend = NUMPY, marginalize: Any = ()) -> Minibatcher:
+        """Return the model at the last draw, for batches of its rows.
+
+        ``marginalize``: as for `Minibatcher`; by default the effects that the run integrated out.
+        """
+        effects = (list(self.integrated) or False) if marginalize == () else marginalize
         return Minibatcher(
             self.model,
             self.model.continuous_value_vars,
             self.point(0, -1),
             *places_of(self.model, self.placing),
             sources=self.sources,
-            marginalize=list(self.integrated) or False,
+            marginalize=effects,
             backend=backend,
         )
 

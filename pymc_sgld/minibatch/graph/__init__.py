@@ -4,6 +4,7 @@
 ``simplified``        graphs that are simplified before their gradients are taken
 ``named_dimensions``  named dimensions (``pymc.dims``) as plain tensors
 ``integers``          constants that must not overflow
+``factors``           covariances by their Cholesky factor
 ``fixed``             what does not depend on the position, and its values
 ``sparse``            products with a sparse matrix, by dense arrays
 ``support``           the conditions under which the log density is not minus infinity

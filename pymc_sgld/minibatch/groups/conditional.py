@@ -18,6 +18,7 @@ from pymc_sgld.minibatch.groups.block import ITERATIONS, MOST_ROUNDS, NEAR, Grou
 from pymc_sgld.minibatch.groups.groups import Effect
 from pymc_sgld.minibatch.groups.quadrature import Nodes
 
+MEASURED_AT, MEASURED_ROWS = 4, 50_000  # positions and rows: how effects are to be drawn
 _WRONG = 1e-3  # total variation
 _BESIDE = 0.5  # from a position: where the other variables have values that are not special
 _SEED = 20190712  # fixed: what is measured is a property of the model, not of a chain
@@ -76,24 +77,21 @@ class Conditional:
         self,
         positions: Sequence[np.ndarray],
         others: Sequence[np.ndarray],
-        most_rows: float = np.inf,
     ) -> float:
         """Choose how many steps a draw takes, and return the total variation in the worst group.
 
         Parameters
         ----------
         positions : sequence of ndarray, shape (d,)
-            Where it is measured: the worst of them counts.
-        most_rows : float
-            Of more, the first blocks of each class are measured.
-
+            Where it is measured: the worst of them counts. Of more than `MEASURED_ROWS` rows, the
+            first blocks of each class are.
         """
         if self.normal:
             return 0.0
         rng = np.random.default_rng(_SEED)
         left = np.zeros(MOST_ROUNDS)
         for position, each in itertools.product(positions, self._classes):
-            for _, block in self._blocks(each, position, others, most_rows):
+            for _, block in self._blocks(each, position, others, MEASURED_ROWS):
                 with np.errstate(all="ignore"):
                     left = np.maximum(left, np.nan_to_num(block.left(rng), nan=1.0).max(axis=1))
         enough = np.flatnonzero(left < _WRONG)

@@ -9,6 +9,7 @@ group effects share, for instance.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,11 @@ class Full:
 
     def __init__(self, precision: np.ndarray) -> None:
         self.precision = precision
-        self.whitener = np.linalg.inv(np.linalg.cholesky(precision)).T
+        self.whitener = np.linalg.inv(self._factor).T
+
+    @cached_property
+    def _factor(self) -> np.ndarray:
+        return np.linalg.cholesky(self.precision)
 
     @classmethod
     def at(cls, curvature: Curvature, position: np.ndarray) -> Full:
@@ -48,7 +53,7 @@ class Full:
 
     def whiten(self, displacement: np.ndarray) -> np.ndarray:
         """Return the ``z`` that a displacement belongs to, ``W^-1 x``."""
-        return np.linalg.cholesky(self.precision).T @ displacement
+        return self._factor.T @ displacement
 
     @property
     def variances(self) -> np.ndarray:
@@ -66,8 +71,7 @@ class Full:
 
     def updated(self, bend: np.ndarray) -> Full:
         """Return more precision along each ``z``, by a share: ``W'^-1 (I + D) W^-1``."""
-        factor = np.linalg.cholesky(self.precision)
-        return Full((factor * (1 + bend)) @ factor.T)
+        return Full((self._factor * (1 + bend)) @ self._factor.T)
 
     def rescaled(
         self, curvature: Curvature, position: np.ndarray, rate: float, rng: np.random.Generator
