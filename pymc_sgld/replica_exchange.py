@@ -16,7 +16,6 @@ from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.equality import Comparable
 from pymc_sgld.errors import SettingError
-from pymc_sgld.samplers import refuse, sign
 from pymc_sgld.schedules import Schedule
 from pymc_sgld.setup.call import Traits
 from pymc_sgld.stats import OF_SOME
@@ -43,7 +42,6 @@ class ReplicaExchangeState(SGLDState):
     temperatures: tuple[float, ...] = field(metadata={"frozen": True})
 
 
-@sign
 class ReplicaExchange(SGLD):
     r"""Replica exchange stochastic gradient Langevin dynamics.
 
@@ -133,7 +131,6 @@ class ReplicaExchange(SGLD):
         temperatures: Sequence[float] = (1.0, 2.0, 4.0, 8.0),
         **settings: Any,
     ) -> None:
-        refuse(settings, type(self))
         self.temperatures = tuple(number("temperatures", each, 0) for each in temperatures)
         steps = np.diff(self.temperatures)
         if len(steps) < 1 or self.temperatures[0] != 1 or not (steps > 0).all():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, ClassVar
@@ -21,31 +20,6 @@ from pymc_sgld.stats import OF_SOME
 from pymc_sgld.step import SGLD, SGLDState
 
 
-def refuse(settings: dict[str, Any], sampler: type[SGLD]) -> None:
-    """Refuse settings of SGLD that a sampler does not have, and those that SGLD has not."""
-    name = sampler.__name__
-    for setting in settings:
-        if setting not in inspect.signature(SGLD).parameters:
-            raise TypeError(
-                f"{name}() got an unexpected keyword argument {setting!r}: help({name}) lists "
-                "what it takes."
-            )
-    for setting, reason in sampler._traits.lacks.items():
-        if setting in settings:
-            raise SettingError(
-                f"{name} has no {setting}: {reason}. Leave it out, or use SGLD({setting}=...)."
-            )
-
-
-def sign[Sampler: SGLD](sampler: type[Sampler]) -> type[Sampler]:
-    """Show the arguments of SGLD that a sampler passes on, for `help` and editors."""
-    own = list(inspect.signature(sampler.__init__).parameters.values())[1:-1]
-    names = {parameter.name for parameter in own} | set(sampler._traits.lacks)
-    shared = [p for p in inspect.signature(SGLD).parameters.values() if p.name not in names]
-    sampler.__signature__ = inspect.signature(SGLD).replace(parameters=[*own, *shared])
-    return sampler
-
-
 @dataclass_state
 class SGHMCState(SGLDState):
     """That of SGLD, and the friction."""
@@ -53,7 +27,6 @@ class SGHMCState(SGLDState):
     friction: float = field(metadata={"frozen": True})
 
 
-@sign
 class SGHMC(SGLD):
     r"""Stochastic gradient Hamiltonian Monte Carlo: Langevin dynamics with a momentum.
 
@@ -112,7 +85,6 @@ class SGHMC(SGLD):
         friction: float = 1.0,
         **settings: Any,
     ) -> None:
-        refuse(settings, type(self))
         self.friction = positive("friction", friction)
         super().__init__(vars, **settings)
 
@@ -125,7 +97,6 @@ class SGHMC(SGLD):
         return f", friction={self.friction}"
 
 
-@sign
 class SGNHT(SGHMC):
     r"""The stochastic gradient Nosé–Hoover thermostat: gradient noise of unknown size is absorbed.
 
@@ -187,7 +158,6 @@ class SGNHT(SGHMC):
         return Thermostat(self.friction)
 
 
-@sign
 class MALA(SGLD):
     r"""The Metropolis-adjusted Langevin algorithm: exact, with gradients of all rows.
 
@@ -247,7 +217,6 @@ class MALA(SGLD):
     }
 
     def __init__(self, vars: Variable | Sequence[Variable] | None = None, **settings: Any) -> None:
-        refuse(settings, type(self))
         if not number("temperature", settings.get("temperature", 1.0), 0):
             raise SettingError("temperature=0 cannot be used with an accept step: use SGLD.")
         super().__init__(vars, gradient="minibatch", **settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -251,6 +250,7 @@ class SGLD(BlockedStep):
 
     def __new__(cls, vars: Any = None, **kwargs: Any) -> Any:
         """Check the variables, and make a step for each of them where ``blocked=False``."""
+        cls._traits.refuse(cls, kwargs)
         model = model_of(kwargs.get("model"))
         vars = value_variables(vars, model)
         check_all_sampled(vars, model)
@@ -261,6 +261,11 @@ class SGLD(BlockedStep):
                 "leave blocked=False out, or make a step for each variable, with a folder each."
             )
         return super().__new__(cls, vars, **kwargs)
+
+    def __init_subclass__(cls) -> None:
+        """Show the arguments that a sampler passes on to SGLD, for `help` and editors."""
+        super().__init_subclass__()
+        cls.__signature__ = cls._traits.signature(cls.__init__, SGLD.__init__)
 
     def __init__(
         self,
@@ -475,8 +480,4 @@ class SGLD(BlockedStep):
         return (progress_of,)
 
 
-# ``__new__`` would hide the arguments from ``help`` and from editors
-SGLD.__signature__ = inspect.signature(SGLD.__init__).replace(
-    parameters=list(inspect.signature(SGLD.__init__).parameters.values())[1:],
-    return_annotation=inspect.Signature.empty,
-)
+SGLD.__signature__ = SGLD._traits.signature(SGLD.__init__)  # ``__new__`` would hide it

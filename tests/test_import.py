@@ -93,7 +93,7 @@ MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
     """,
     "step": "chain checkpoint dynamics minibatch setup storage tuning",
     "samplers": "dynamics setup step",
-    "replica_exchange": "chain dynamics samplers setup step storage",
+    "replica_exchange": "chain dynamics setup step storage",
     "diagnostics": "backends chain compiled minibatch sources tuning",
     "results": "backends compiled diagnostics minibatch sources",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +51,30 @@ class Traits:
     couples: bool = True  # whether half the step size can be compared
     cannot_explore: str = ""  # why cycles without noise are refused
     needs_noise: str = ""  # why batches of all rows are refused
+
+    def refuse(self, sampler: type, arguments: Iterable[str]) -> None:
+        """Refuse arguments that a sampler does not have."""
+        name, known = sampler.__name__, inspect.signature(sampler).parameters
+        for argument in arguments:
+            if argument in self.lacks:
+                raise SettingError(
+                    f"{name} has no {argument}: {self.lacks[argument]}. Leave it out, or use "
+                    f"SGLD({argument}=...)."
+                )
+            if argument not in known:
+                raise TypeError(
+                    f"{name}() got an unexpected keyword argument {argument!r}: help({name}) lists "
+                    "what it takes."
+                )
+
+    def signature(self, *inits: Callable[..., None]) -> inspect.Signature:
+        """Return the arguments of ``__init__``, then others of a parent, but for those it lacks."""
+        found: dict[str, inspect.Parameter] = {}
+        for init in inits:
+            for name, parameter in inspect.signature(init).parameters.items():
+                if name not in (*self.lacks, "self") and parameter.kind != parameter.VAR_KEYWORD:
+                    found.setdefault(name, parameter)
+        return inspect.Signature(list(found.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
