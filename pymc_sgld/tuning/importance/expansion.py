@@ -27,7 +27,7 @@ the difference estimator.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -42,11 +42,12 @@ PARTS = 8
 """Estimates from different rows."""
 
 FEW = 20_000
-"""Rows of a table that are all read, at each point."""
+"""Rows of a table that are all read, at each point; of groups, the rows of all of them."""
 
 FOR_HESSIAN = 128
 """Times the rows of the remainder that the second order is taken of."""
 
+_ROWS_A_GROUP = 4  # that count as one group, where groups are picked: a group tells more
 _PAIRS, _FAR = 4, 3  # in how many directions rows are looked at, and how many times as far too
 _SEED = 20190716  # fixed: what is found is a property of the model, not of a chain
 
@@ -63,7 +64,7 @@ class Expansion:
     others : sequence of ndarray
         Values of the variables that the step does not move.
     rows : int
-        How many are read at each point, of large tables.
+        How many are read at each point, of large tables; of groups, a quarter as many.
 
     Attributes
     ----------
@@ -81,7 +82,12 @@ class Expansion:
         self.passes = 0.0
         size = len(self._center)
         tables = dict(enumerate(data.density.tables, start=1))
-        large = [i for i, t in tables.items() if t.total_size > max(FEW, 2 * rows)]
+        picked = {i: rows // _ROWS_A_GROUP if t.groups else rows for i, t in tables.items()}
+        large = {
+            i: picked[i] // PARTS
+            for i, table in tables.items()
+            if table.total_size * table.rows_each > FEW and table.total_size > 2 * picked[i]
+        }
         self.is_exact = not large
         parts = 1 if self.is_exact else PARTS
         self._some = self._together = data
@@ -90,7 +96,7 @@ class Expansion:
         self._level, self._slope = np.zeros(parts), np.zeros((parts, size))
         self._bend = np.zeros((parts, size, size))
         if large:
-            self._expand(gaussian, large, rows // PARTS)
+            self._expand(gaussian, large)
 
     def __call__(self, positions: np.ndarray) -> np.ndarray:
         """Return estimates of the log density at positions (S, d), shape (S, parts)."""
@@ -138,8 +144,11 @@ class Expansion:
         self._count(self._some)
         return found
 
-    def _expand(self, gaussian: Gaussian, large: Collection[int], each: int) -> None:
-        """Take derivatives at the center: of all rows, of many and of some."""
+    def _expand(self, gaussian: Gaussian, large: Mapping[int, int]) -> None:
+        """Take derivatives at the center: of all rows, of many and of some.
+
+        ``large``: the tables of which rows are picked, and how many for each part.
+        """
         rng = np.random.default_rng(_SEED)
         assert isinstance(gaussian.shape, Full)
         deviations = 1 / np.sqrt(np.diag(gaussian.shape.precision))
@@ -150,9 +159,9 @@ class Expansion:
             level += here.sum()
             if i in large:
                 second, remainder = self._sizes(i, here, gaussian, rng)
-                some.add(i, remainder, each, rng)
-                if 2 * PARTS * FOR_HESSIAN * each < table.total_size:
-                    many.add(i, second, FOR_HESSIAN * each, rng)
+                some.add(i, remainder, large[i], rng)
+                if 2 * PARTS * FOR_HESSIAN * large[i] < table.total_size:
+                    many.add(i, second, FOR_HESSIAN * large[i], rng)
         self._some, weights = some.of(self._data)
         self._weights |= weights
         all_rows = self._gradient(self._data, self._center)

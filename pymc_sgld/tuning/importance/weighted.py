@@ -186,7 +186,7 @@ def weigh(
         if density.is_exact or by_rows <= error or not found.k <= LARGEST_K:
             break
         more = min(rows * max(4.0, 1.2 * (by_rows / error) ** 2), data.rows)
-        if passes + 2 * FIRST * more / data.rows > allowed:
+        if passes + 2 * FIRST * min(1.0, density.share * more / rows) > allowed:
             break
         rows = int(more)
     density.passes = passes

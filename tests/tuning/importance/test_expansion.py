@@ -24,8 +24,8 @@ def few_rows_are_many(monkeypatch):
     monkeypatch.setattr(expansion, "FOR_HESSIAN", 2)
 
 
-def located(model, block=100):
-    rows = Minibatcher(model, model.continuous_value_vars, model.initial_point())
+def located(model, block=100, **settings):
+    rows = Minibatcher(model, model.continuous_value_vars, model.initial_point(), **settings)
     data = FullData(rows.blocks(block), NUMPY)
     return data, find_gaussian(data, rows.inputs.values[rows.inputs.position], [])
 
@@ -91,6 +91,32 @@ def test_a_quadratic_log_likelihood_needs_no_rows():
     np.testing.assert_allclose(density(places).mean(axis=1), exact, rtol=0, atol=0.05)
     apart = density(places) - np.array(exact)[:, None]
     assert np.ptp(apart) < 0.5  # of the Hessian of some rows
+
+
+GROUPS, EACH = 500, 12
+
+
+def test_some_groups_stand_for_all(monkeypatch):
+    """Of as many groups as there may be rows that are all read: their rows are too many."""
+    monkeypatch.setattr(expansion, "FEW", 2 * GROUPS)
+    monkeypatch.setattr(expansion, "FOR_HESSIAN", 128)  # all groups
+    rng = np.random.default_rng(8)
+    group, x = np.repeat(np.arange(GROUPS), EACH), rng.normal(size=GROUPS * EACH)
+    y = 1 + 0.5 * x + rng.normal(size=GROUPS)[group] + rng.normal(size=len(x))
+    with pm.Model() as model:
+        a, b, spread = pm.Normal("a", 0, 5), pm.Normal("b", 0, 5), pm.HalfNormal("spread", 2)
+        effect = pm.Normal("effect", 0, spread, shape=GROUPS)
+        pm.Normal("y", a + b * x + effect[group], 1, observed=y)
+    data, gaussian = located(model, 1200, marginalize=["effect"])
+    assert not Expansion(data, gaussian, [], GROUPS).is_exact
+    density = Expansion(data, gaussian, [], ROWS)
+    assert density.share < 0.3
+    places = far(gaussian)
+    exact = density.of_all_rows(places)
+    estimates = density(places)
+    error = estimates.std(axis=1, ddof=1) / np.sqrt(PARTS)
+    assert (np.abs(estimates.mean(axis=1) - exact) < 6 * error + 1e-6).all()
+    assert 0 < error.max() < np.ptp(exact) / 10
 
 
 def test_small_tables_are_read_whole(logistic, monkeypatch):
