@@ -103,7 +103,7 @@ class BlockFunctions:
                 inside(graph, density.conditions.get(name, ()))
                 for name, graph in table.likelihoods.items()
             ]
-            rows = [graph.reshape((table.batch_size, -1)).sum(axis=1) for graph in graphs]
+            rows = [_of_each(graph, table) for graph in graphs]
             make = partial(self._backend.function, calls=calls)
             self._rows[i] = density.function([pt.add(*rows, 0)], table, make=make)
         return self._rows[i]
@@ -150,6 +150,13 @@ class BlockFunctions:
 def counts(table: Table) -> bool:
     """Whether it is told of each row of a block how often it counts."""
     return table.groups or not table.full
+
+
+def _of_each(graph: Variable, table: Table) -> Variable:
+    """Return a log-likelihood by the row, shape (batch_size,); even shares of what is of all."""
+    if table.full and graph.type.shape[:1] != (table.batch_size,):
+        return pt.full((table.batch_size,), pt.sum(graph) / table.batch_size)
+    return graph.reshape((table.batch_size, -1)).sum(axis=1)
 
 
 def inside(graph: Variable, conditions: Sequence[Variable]) -> Variable:

@@ -55,6 +55,7 @@ def unfit(model: Model, stored: Stored) -> str:
     return ""
 
 
+@np.errstate(all="ignore")  # outside the support, and of draws that do not vary
 def certificate_of(
     draws: Draws,
     stored: Stored,
@@ -82,7 +83,7 @@ def certificate_of(
     backend : Backend, optional
         What compiles the log density.
     """
-    with one_thread(), np.errstate(all="ignore"):
+    with one_thread():
         place = Place.of(draws, stored, marginalize, backend or Backend({}))
         values = Values(draws, place.data.coordinates, place.effects)
         kept = _kept(values, wanted)
@@ -212,18 +213,17 @@ def _table(weighted: Weighted, own: np.ndarray, values: Values, tolerance: float
                 figures[p] = np.nan
     run = values.draws
     errors = np.array([[array_stats.mcse(e, method=m) for m in ("mean", "sd")] for e in run])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = run.std(axis=(1, 2), ddof=1) / exact.sd
-        columns = [
-            exact.mean,
-            exact.mean_error,
-            exact.sd,
-            exact.sd_error,
-            (run.mean(axis=(1, 2)) - exact.mean) / exact.sd,
-            np.hypot(errors[:, 0], exact.mean_error) / exact.sd,
-            ratio,
-            np.hypot(errors[:, 1], ratio * exact.sd_error) / exact.sd,
-        ]
+    ratio = run.std(axis=(1, 2), ddof=1) / exact.sd
+    columns = [
+        exact.mean,
+        exact.mean_error,
+        exact.sd,
+        exact.sd_error,
+        (run.mean(axis=(1, 2)) - exact.mean) / exact.sd,
+        np.hypot(errors[:, 0], exact.mean_error) / exact.sd,
+        ratio,
+        np.hypot(errors[:, 1], ratio * exact.sd_error) / exact.sd,
+    ]
     table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), index=values.labels)
     few = ~(effective_of_each(np.moveaxis(run, 0, 2)) >= FEWEST_INDEPENDENT)
     table.loc[constant | few, table.columns[4:]] = np.nan

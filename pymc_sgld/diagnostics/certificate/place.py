@@ -9,7 +9,7 @@ import numpy as np
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import Draws, check_row_count
-from pymc_sgld.errors import SettingError
+from pymc_sgld.errors import MinibatchError, SettingError
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.tuning.importance.expansion import FEW
@@ -42,7 +42,12 @@ class Place(NamedTuple):
             batches = draws.minibatcher(backend, effects)
             batches.check_sources()
             block = FEW if batches.largest <= FEW else BLOCK
-            data = FullData(batches.blocks(block), backend, CALLS)
+            try:
+                density = batches.blocks(block)
+            except MinibatchError:  # all rows at once needs no blocks
+                block = batches.largest
+                density = batches.blocks(block)
+            data = FullData(density, backend, CALLS)
             check_row_count(data.rows, batches, rows, draws.purpose)
             size = data.density.position.type.shape[0]
             if size > FULL_SIZE:

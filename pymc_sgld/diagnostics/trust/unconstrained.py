@@ -81,7 +81,8 @@ class Draws:
         ]
         if not self.moved:
             raise SettingError(
-                f"cannot {purpose}: the model has no continuous free variable. Leave model out."
+                f"cannot {purpose}: the model has no continuous free variable. "
+                f"{'Leave model out' if purpose == GRADIENTS else 'Pass the sampled model'}."
             )
         self.coordinates = [
             coordinate

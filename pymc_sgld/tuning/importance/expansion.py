@@ -86,7 +86,9 @@ class Expansion:
         large = {
             i: picked[i] // PARTS
             for i, table in tables.items()
-            if table.total_size * table.rows_each > FEW and table.total_size > 2 * picked[i]
+            if not table.full
+            and table.total_size * table.rows_each > FEW
+            and table.total_size > 2 * picked[i]
         }
         self.is_exact = not large
         parts = 1 if self.is_exact else PARTS

@@ -7,7 +7,8 @@ the weights of first points say. With the log density of the posterior, their we
 .. math:: \log w(\theta) = \log p(\theta) - \log r(\theta),
 
 the largest of them smoothed by a Pareto distribution. Its shape :math:`\hat k` says whether that
-works: up to 0.7 it does.
+works: up to 0.7 it does. Points of the Student distribution reach so far that weights of which the
+largest are all about the same have no tail, whatever a fit to their small differences says.
 
 Where the posterior is nearly :math:`q`, most of the error of a weighted mean is that of the points.
 It is known: with :math:`w_0 = q / r` and :math:`y` standard normal under :math:`q`, the means of
@@ -18,7 +19,8 @@ either side of the mean.
 References
 ----------
 Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling.
-Owen and Zhou (2000), Safe and effective importance sampling: control variates.
+Owen and Zhou (2000), Safe and effective importance sampling: control variates. Hill (1975), A
+simple general approach to inference about the tail of a distribution.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ MOST_BY_STUDENT = 12
 """Coordinates up to which it serves: beyond, hardly any of its points is where the mass is."""
 
 _TAIL, _ALIKE = 0.95, 1e-9  # of log weights, whose largest are smoothed
+_BOUNDED = np.log(2.0)  # by which the largest of a tail exceeds the least, if it is none
 LARGEST_K = 0.7
 """Of the Pareto distribution, up to which weights can be relied on (Vehtari et al. 2024)."""
 
@@ -120,17 +123,26 @@ class Points:
         return np.exp(-self._squares / 2 - self.log_density)
 
 
-def smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return weights with a sum of 1, shape (S,), and the shape k of their tail."""
+def smooth(log_weights: np.ndarray, far: bool = False) -> tuple[np.ndarray, float]:
+    """Return weights with a sum of 1, shape (S,), and the shape k of their tail.
+
+    ``far``: whether points reach into the tails of the posterior, so that bounds may be seen.
+    """
     log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
     if not np.isfinite(log_weights).any():
         return np.full(len(log_weights), 1 / len(log_weights)), np.inf
     log_weights = log_weights - log_weights.max()
     k = -np.inf  # no tail: the largest weights are alike
-    if np.quantile(log_weights, _TAIL, method="lower") < -_ALIKE:
-        log_weights, k = array_stats.psislw(-log_weights)
+    least = np.quantile(log_weights, _TAIL, method="lower")
+    if least < -_ALIKE:
+        smoothed, fitted = array_stats.psislw(-log_weights)
+        k = np.inf if np.isnan(fitted) else float(fitted)
+        if far and k > LARGEST_K and least > -_BOUNDED:
+            k = float(np.mean(log_weights[log_weights > least]) - least)  # Hill's estimate
+        else:
+            log_weights = smoothed
     weights = np.exp(log_weights - log_weights.max())
-    return weights / weights.sum(), float(k)
+    return weights / weights.sum(), k
 
 
 class Moments(NamedTuple):

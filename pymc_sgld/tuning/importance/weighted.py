@@ -69,7 +69,8 @@ class Weighted:
 
     @classmethod
     def _of(cls, density: Expansion, points: Points, estimates: np.ndarray) -> Weighted:
-        weights, k = smooth(estimates.mean(axis=1) - points.log_density)
+        log_weights = estimates.mean(axis=1) - points.log_density
+        weights, k = smooth(log_weights, far=points.proposal.by_student)
         return cls(density, points, estimates, weights, k)
 
     def and_more(self, count: int, rng: np.random.Generator) -> Weighted:

@@ -171,6 +171,33 @@ def test_discrete_variables_are_refused():
         certify(draws, model)
 
 
+@pytest.mark.parametrize("has_blocks", [True, False])
+def test_outcomes_that_are_no_rows_are_read_whole(has_blocks, monkeypatch):
+    """A log-likelihood that is one number; of long data it cannot be read by blocks."""
+    if not has_blocks:
+        monkeypatch.setattr(place, "FEW", 20)
+        monkeypatch.setattr(place, "BLOCK", 20)
+    y = np.zeros(40)
+    for t, noise in enumerate(np.random.default_rng(7).normal(size=39)):
+        y[t + 1] = 0.5 * y[t] + noise
+    with pm.Model() as model:
+        share = pm.Flat("share")
+        pm.AR("y", share, sigma=1, init_dist=pm.Normal.dist(), observed=y)
+    right, sd = y[1:] @ y[:-1] / (y[:-1] @ y[:-1]), (y[:-1] @ y[:-1]) ** -0.5
+    draws = right + sd * np.random.default_rng(2).normal(size=(4, 5000))
+    found = certify(az.from_dict({"posterior": {"share": draws}}), model)
+    assert found.agrees
+    assert found.table.loc["share", "mean"] == pytest.approx(right, abs=0.01 * sd)
+    assert found.table.loc["share", "sd"] == pytest.approx(sd, rel=0.01)
+
+
+def test_draws_that_do_not_vary_are_told(model):
+    constant = az.from_dict({"posterior": {"mean": np.full((4, 100), MEAN)}})
+    found = quiet(constant, model)
+    assert found.certified and not found.agrees
+    assert found.table.loc["mean", "sd_ratio"] < 1e-9
+
+
 def test_another_model_is_refused(model):
     other = az.from_dict({"posterior": {"mean": np.zeros((2, 10, 3))}})
     with pytest.raises(SettingError, match="shape"):

@@ -33,6 +33,24 @@ def test_the_moments_of_the_gaussian_itself_have_no_error(size):
     assert (found.sd_error / sd).max() < 2e-3
 
 
+def test_weights_that_are_bounded_have_no_tail():
+    """The logit of Beta(1/2, 101/2), whose weights have two hills, one hardly above the other."""
+    a, b = 0.5, 50.5
+    points = Proposal(np.array([-5.6]), Full(np.array([[1 / 3.0]]))).points(
+        8000, np.random.default_rng(3)
+    )
+    x = points.positions[:, 0]
+    log_weights = a * x - (a + b) * np.log1p(np.exp(x)) - points.log_density
+    assert smooth(log_weights)[1] > 0.7
+    weights, k = smooth(log_weights, far=True)
+    assert 0 < k < 0.1
+    found = moments(points.positions, weights, points)
+    digamma, polygamma = scipy.special.digamma, scipy.special.polygamma
+    sd = np.sqrt(polygamma(1, a) + polygamma(1, b))
+    assert abs(found.mean[0] - digamma(a) + digamma(b)) < 4 * found.mean_error[0] < 0.1 * sd
+    assert abs(found.sd[0] - sd) < 4 * found.sd_error[0] < 0.1 * sd
+
+
 @pytest.mark.parametrize("size", [2, MOST_BY_STUDENT + 1])
 def test_densities_are_those_of_the_distributions(size):
     points = proposal(size).points(10, np.random.default_rng(2))
