@@ -1,4 +1,4 @@
-"""The table of certificates: what is off by more than errors is wrong, whatever else is right."""
+"""The tables of certificates: what is off by more than errors is wrong, whatever else is right."""
 
 from pathlib import Path
 
@@ -39,3 +39,12 @@ def test_a_certificate_is_compared_with_what_the_reference_has(shift, width, dra
     line = compared(table, reference)
     assert line["verdict"] == verdict
     assert line["mean"] == f"{shift:.3f}"
+
+
+def test_a_kind_of_runs_is_certified_alone():
+    import certificate_of_runs as runs
+
+    [line] = runs.lines(5, [runs.WIDE], progressbar=False)
+    assert line["runs"] == "sd + 25 %" and line["differ"] == "1 of 1"
+    assert line["sd_ratio"] == "1.2500" and line["mean_shift"] == "0.0000"
+    assert float(line["sd_ratio told"].split(" ± ")[0]) == pytest.approx(1.25, abs=0.04)
