@@ -27,9 +27,10 @@ from pytensor.tensor.elemwise import Elemwise
 
 from pymc_sgld.backends.function_cache import cached
 from pymc_sgld.backends.numba_linker import CompileOnce
-from pymc_sgld.backends.numpy_mode import QUICK
+from pymc_sgld.backends.numpy_mode import AGAIN
 from pymc_sgld.backends.products_as_sums import with_sums
 from pymc_sgld.backends.quick_operations import with_quick_operations
+from pymc_sgld.backends.remembered import remembering
 
 # seconds, measured on the models of benchmarks/first_draw.py
 _COMPILE_NODE = 0.02  # from 0.005, where all is in the caches, to 0.06
@@ -49,7 +50,7 @@ class Backend:
         self, inputs: Sequence[Variable], outputs: Sequence[Variable], calls: float
     ) -> Callable[..., Any]:
         """Return a function that will be called about so many times."""
-        mode = self.mode if self.compiles and is_worthwhile(outputs, calls) else QUICK
+        mode = self.mode if self.compiles and is_worthwhile(outputs, calls) else AGAIN
 
         def make() -> Callable[..., Any]:
             return pytensor.function(
@@ -62,7 +63,8 @@ class Backend:
 @cache
 def _of_numba(mode: Mode) -> Mode:
     """Return the same mode again for the same mode."""
-    return Mode(CompileOnce(), with_quick_operations(with_sums(mode)).provided_optimizer)
+    rewrites = with_quick_operations(with_sums(mode)).provided_optimizer
+    return remembering(CompileOnce(), rewrites)
 
 
 NUMPY = Backend({"mode": "FAST_COMPILE"})
@@ -71,7 +73,7 @@ NUMPY = Backend({"mode": "FAST_COMPILE"})
 
 def is_compiled(function: Callable[..., Any]) -> bool:
     """Whether a function was compiled, and is not run by NumPy."""
-    return function.maker.mode is not QUICK  # type: ignore[attr-defined]
+    return function.maker.mode is not AGAIN  # type: ignore[attr-defined]
 
 
 def is_worthwhile(outputs: Sequence[Variable], calls: float) -> bool:

@@ -29,6 +29,8 @@ from pytensor.scalar import math as scalar_math
 from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.type import TensorType
 
+from pymc_sgld.backends.remembered import remembering
+
 _LAST = {"stabilize": 1.50000005}  # positions of the rewrite after all others of a mode
 _FEW = 256  # entries that Python may visit one by one: less than compiling takes by far
 
@@ -70,7 +72,10 @@ class ByArrays(Op):
 
     def __init__(self, elemwise: Elemwise) -> None:
         self.elemwise = elemwise
-        self._function = _FUNCTIONS.get(type(elemwise.scalar_op))
+
+    @property
+    def _function(self) -> Arrays | None:
+        return _FUNCTIONS.get(type(self.elemwise.scalar_op))
 
     def make_node(self, *inputs: Variable) -> Apply:
         """Return a node with the outputs that the operation has."""
@@ -152,6 +157,9 @@ def _mode(rewrites: str | None) -> Mode:
 
 QUICK = _mode("fast_compile")
 """For graphs that run a few times to some thousand times."""
+
+AGAIN = remembering(QUICK.linker, QUICK.provided_optimizer)
+"""The same for graphs without data: another process will have the same ones."""
 
 STABLE = _mode("stabilize")
 """The same, with what keeps numbers from overflowing where they need not."""

@@ -24,17 +24,17 @@ def read_blocks(table: Table) -> Iterator[tuple[int, list[np.ndarray]]]:
     """
     size, rows = table.batch_size, table.total_size
     starts = [*range(0, rows - size, size), rows - size]
-    if not table.data:
-        yield from ((start, []) for start in starts)
+    if not table.sources:
+        for start in starts:
+            yield start, [np.asarray(item.array[start : start + size]) for item in table.data]
         return
-    chunk = max((source.chunk for source in table.sources), default=1)
+    chunk = max(source.chunk for source in table.sources)
     length = chunk * -(-size // chunk)
 
     def read(start: int) -> list[np.ndarray]:
         return [item.array[start : start + length] for item in table.data]
 
-    calls = [partial(read, start) for start in range(0, rows, length)]
-    parts = read_ahead(calls) if table.sources else (call() for call in calls)
+    parts = read_ahead([partial(read, start) for start in range(0, rows, length)])
     yield from zip(starts, _cut(parts, starts, size), strict=True)
 
 

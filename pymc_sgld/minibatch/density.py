@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.gradient import NullTypeGradError, grad
 from pytensor.graph.basic import Variable
 
-from pymc_sgld.backends.numpy_mode import run_by_numpy
+from pymc_sgld.backends.numpy_mode import AGAIN, run_by_numpy
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.sources.source import Source, Stored
+
+_run_by_numpy = partial(run_by_numpy, mode=AGAIN)
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class LogDensity:
         table: Table | None = None,
         *,
         extra: Sequence[Variable] = (),
-        make: Callable[[list[Variable], list[Variable]], Callable[..., Any]] = run_by_numpy,
+        make: Callable[[list[Variable], list[Variable]], Callable[..., Any]] = _run_by_numpy,
     ) -> DensityFunction:
         """Return a function of graphs of this density: the one place that orders their inputs.
 

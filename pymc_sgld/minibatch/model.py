@@ -111,10 +111,12 @@ class Minibatcher:
         """Search the modes of the effects, and see whether these are normal."""
         values = self.inputs.values
         groups.start_from(values)
+        nodes = groups.nodes_each, groups.newton
+        groups.use_nodes(1)  # the effects given the other variables need no integral
         self.effects = self.conditional(backend)
         self.effects.settle(values[self.inputs.position], self.values_of_others, near=_NEAR)
-        if self.effects.normal:
-            groups.use_nodes(1)
+        if not self.effects.normal:
+            groups.use_nodes(*nodes)
 
     @property
     def others(self) -> dict[str, Variable]:

@@ -15,6 +15,7 @@ from pymc_sgld.chain.draw import Transition
 from pymc_sgld.chain.effects import IntegratedOut
 from pymc_sgld.chain.parameters import ParameterValues
 from pymc_sgld.checkpoint.found import Found
+from pymc_sgld.compiled.garbage import old_objects_remain
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.minibatch.checks import costs
@@ -79,7 +80,7 @@ def prepare(call: Call, opened: AbstractContextManager[Found]) -> Prepared:
     reporting = progress("checking the model", shown=call.shows, name=sampler)
     # nobody reads where a node of a graph was made, and to note it takes a tenth of the time
     quick = config.change_flags(traceback__limit=0)
-    with reporting as tell, one_thread(), quick, opened as found:
+    with reporting as tell, one_thread(), quick, old_objects_remain(), opened as found:
         rows, settings, guard = _settings_for(call, found, tell)
         density = settings.density
         if call.traits.needs_noise and density.full:

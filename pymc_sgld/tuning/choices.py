@@ -122,8 +122,9 @@ def choose(
         return Settings(density, asked.gradient, estimate, given)
     check_size(len(search.start), asked.gradient)
     data = FullData(density if density.full else rows.blocks(BLOCK), asked.backend)
+    nodes = _nodes(rows)
     data, gaussian = locate(rows, data, BLOCK, asked.backend, search, asked.sampler)
-    if rows.effects is not None:  # there may be other nodes
+    if _nodes(rows) != nodes:
         density = rows.density(density.batch_size)
     parents = set().union(*rows.parents.values())
     doubts = doubts_about(gaussian, data.coordinates, search, parents, asked)
@@ -170,6 +171,11 @@ def choose(
         None if density.full or gradient == "minibatch" else noise.center,
         chosen,
     )
+
+
+def _nodes(rows: Minibatcher) -> tuple[int, int] | None:
+    """Return by how many nodes effects of groups are integrated out, and steps to their modes."""
+    return None if rows.groups is None else (rows.groups.nodes_each, rows.groups.newton)
 
 
 def _in_words(asked: Asked, is_open: tuple[bool, bool], density: LogDensity) -> str:

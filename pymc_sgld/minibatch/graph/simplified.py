@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
-from pytensor.compile.mode import optdb
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.graph.traversal import graph_inputs
 
+from pymc_sgld.backends.remembered import Remembered
 from pymc_sgld.minibatch.graph.rebuild import rebuild
 
-
-@cache
-def _rewrites() -> Any:
-    # what has a gradient of its own, such as ``disconnected_grad``, would become its input
-    keep = ["local_view_op"]
-    return optdb.query(RewriteDatabaseQuery(include=["canonicalize", "stabilize"], exclude=keep))
+# what has a gradient of its own, such as ``disconnected_grad``, would become its input
+_KEPT = ["local_view_op"]
+_REWRITES = Remembered(RewriteDatabaseQuery(include=["canonicalize", "stabilize"], exclude=_KEPT))
 
 
 def simplified(outputs: Sequence[Variable], kept: Sequence[Variable]) -> list[Variable]:
@@ -33,5 +28,5 @@ def simplified(outputs: Sequence[Variable], kept: Sequence[Variable]) -> list[Va
     found = dict.fromkeys([*kept, *graph_inputs(outputs, blockers=kept)])
     inputs = [variable for variable in found if not isinstance(variable, Constant)]
     graph = FunctionGraph(inputs, list(outputs), clone=True)
-    _rewrites().rewrite(graph)
+    _REWRITES.rewrite(graph)
     return rebuild(list(graph.outputs), dict(zip(graph.inputs, inputs, strict=True)))

@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 
 import numpy as np
 
@@ -39,6 +38,7 @@ from pymc_sgld.tuning.settings import Search
 _LOOKING = "looking for the center of the posterior"
 _CHEAP = 2e6  # rows times coordinates of a pass up to which more of them are worth their time
 _POOR = 0.02  # fisher_divergence from which on another start may do better
+_SAME = 1.0  # standard deviations, within which another start leads to the same Gaussian
 SECONDS = 60.0  # after which a search ends with what it has; to compile does not count
 
 
@@ -114,17 +114,21 @@ def _search(
     cheap = curvature.data.rows * len(start) <= _CHEAP
     effort = THOROUGH if cheap or kind is Stretched else SPARING
 
-    def search(find: Callable[[Evaluate, np.ndarray, float], np.ndarray], until: float) -> Gaussian:
-        begin = find(evaluate, start.astype("float64"), until)
+    def search(begin: np.ndarray, until: float) -> Gaussian:
         shape = kind.at(curvature, begin)
         return settle(begin, shape, evaluate, curvature, effort._replace(until=until))
 
+    start = start.astype("float64")
     evaluate(start)  # compiles what is to be compiled, which takes none of the time to search
     began = time.monotonic()
-    found = search(climb, began + SECONDS / 2)
+    until = began + SECONDS / 2
+    found = search(climb(evaluate, start, until), until)
     is_hierarchical = hyper is not None and hyper.any()
     has_groups = is_hierarchical or curvature.may_have_groups
     if found.settled and found.fisher_divergence < _POOR and not has_groups:
         return found
-    other = search(partial(mean_field, hyper=hyper), began + SECONDS)
-    return max(found, other, key=lambda gaussian: gaussian.elbo)
+    until = began + SECONDS
+    begin = mean_field(evaluate, start, until, hyper)
+    if found.settled and np.abs(found.shape.whiten(begin - found.mean)).max() < _SAME:
+        return found
+    return max(found, search(begin, until), key=lambda gaussian: gaussian.elbo)
