@@ -7,4 +7,6 @@
 ``numba_linker``      functions that Numba compiles once
 ``numba_libraries``   one piece of machine code for each of them
 ``function_cache``    the same graph is not compiled twice
+``remembered``        nor is it simplified twice, in another process either
+``flat_graph``        graphs as they are kept on disk
 """

@@ -15,6 +15,7 @@ import pickle
 import re
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
@@ -38,6 +39,7 @@ from pymc_sgld.backends.flat_graph import FlatGraph
 MOST = 1000  # graphs that are kept, the latest
 _PACKAGES = "pytensor", "pymc", "pymc_sgld"
 _LARGEST = 1_000_000  # bytes of constants in a graph
+_of_thread = threading.local()
 
 
 class Remembered(GraphRewriter):
@@ -45,7 +47,6 @@ class Remembered(GraphRewriter):
 
     def __init__(self, query: RewriteDatabaseQuery) -> None:
         self._query = query
-        self._is_busy = False
 
     def __reduce__(self) -> Any:
         """Pickle the query alone."""
@@ -72,13 +73,14 @@ class Remembered(GraphRewriter):
 
     def apply(self, fgraph: FunctionGraph) -> Any:
         """Rewrite a graph, or take what became of it."""
-        if self._is_busy or not config.numba__cache:  # a graph within another
+        is_within_another = getattr(_of_thread, "is_busy", False)
+        if is_within_another or not config.numba__cache:
             return self._rewriter.rewrite(fgraph)
-        self._is_busy = True
+        _of_thread.is_busy = True
         try:
             return self._apply(fgraph)
         finally:
-            self._is_busy = False
+            _of_thread.is_busy = False
 
     @cached_property
     def _rewriter(self) -> GraphRewriter:

@@ -1,5 +1,7 @@
 """Where a search starts, and what is said of one that does not end well."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from pymc_sgld import SGLD, SGLDWarning
 from pymc_sgld.messages import Reason
 from pymc_sgld.tuning.posterior import search as center
+from pymc_sgld.tuning.posterior import variational
 from pymc_sgld.tuning.posterior.starts import climb, mean_field
 
 QUICK = {"compile_kwargs": {"mode": "FAST_COMPILE"}, "audit": False, "rng": 1}
@@ -78,3 +81,38 @@ def test_a_search_ends_in_time(monkeypatch):
         idata = pm.sample(30, tune=5, step=step, chains=1, progressbar=False, quiet=True)
     assert idata.sample_stats["untrusted"][0, -1] == 1
     assert idata.sample_stats["reasons"][0, -1] & Reason.GAUSSIAN
+
+
+def searches(density, start, hyper, monkeypatch):
+    """Return what a search ends with, and what it moved Gaussians to."""
+
+    def matrix(position, deviations=None):
+        share = 1e-5 * np.eye(len(position))
+        found = [density(position - each)[1] - density(position + each)[1] for each in share]
+        return np.array(found) / 2e-5
+
+    moved = []
+
+    def settle(*arguments):
+        moved.append(variational.settle(*arguments))
+        return moved[-1]
+
+    monkeypatch.setattr(center, "settle", settle)
+    data = SimpleNamespace(rows=10)
+    curvature = SimpleNamespace(data=data, may_have_groups=False, matrix=matrix)
+    return center._search(curvature, density, start, hyper), moved
+
+
+def test_another_start_within_the_same_gaussian_is_not_searched(monkeypatch):
+    hyper = np.array([True, False])
+    found, moved = searches(correlated, np.zeros(2), hyper, monkeypatch)
+    assert len(moved) == 1
+    np.testing.assert_allclose(found.mean, [1, -2], atol=0.2)
+
+
+def test_another_start_elsewhere_is_searched(monkeypatch):
+    far = np.array([1.0, 2.0])  # nine standard deviations away in one coordinate
+    monkeypatch.setattr(center, "mean_field", lambda *arguments: far)
+    found, moved = searches(correlated, np.zeros(2), np.array([True, False]), monkeypatch)
+    assert len(moved) == 2
+    assert found.elbo == max(each.elbo for each in moved)
