@@ -6,4 +6,5 @@
 ``data``     the data of a model, as inputs of compiled code
 ``normals``  normal numbers, by several threads
 ``threads``  one thread for small products
+``garbage``  fewer searches for garbage while graphs are made
 """
