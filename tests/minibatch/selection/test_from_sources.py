@@ -86,7 +86,7 @@ def test_a_source_of_one_batch_is_read_in_full(audit):
     assert updates.orders == []
     np.testing.assert_allclose(mean_gradient(updates, POSITION, 1), full, rtol=1e-6)
     step = SGLD(model=template(), data=ROWS, batch_size=N, step_size=1e-9, audit=audit, **QUICK)
-    assert step.tables == {("y",): (N, N)}
+    assert (step.batch_size, step.total_size) == (N, N)
     for settings in ({"gradient": "taylor"}, {"gradient": "control_variate"}):
         kwargs = {"center": POINT, "compile_kwargs": {"mode": "FAST_COMPILE"}} | settings
         assert SGLD(model=template(), data=ROWS, batch_size=N, **kwargs).batch_size == N
@@ -151,9 +151,9 @@ def test_several_tables_and_data_in_memory():
 
     model, data = build(long[:9], short[:9]), {"long": long, "short": short}
     step = SGLD(model=model, data=data, batch_size=100, step_size=1e-9, **QUICK)
-    assert step.tables == {
-        ("long",): (100, 900), ("short",): (100, 500), ("inside",): (60, 60)
-    }  # fmt: skip
+    assert step.total_size == 900 + 500 + 60
+    for sizes in ("100 of 900 rows", "100 of 500 rows", "60 of 60 rows"):
+        assert sizes in repr(step)
     full = build(long, short).compile_dlogp(mode="FAST_COMPILE")({"mean": np.array(0.7)})
     found = mean_gradient(updates_of(model, 100, data), np.array([0.7]), 900)
     np.testing.assert_allclose(found, full, rtol=1e-10)
