@@ -229,12 +229,12 @@ def test_search_that_does_not_settle():
 def test_a_poor_gaussian_is_looked_for_again(fisher_divergence, searches, monkeypatch):
     """Also where it settled: from another start, and the one of more evidence is taken."""
     unit = Full(np.eye(2))
-    poor = Gaussian(np.ones(2), unit, True, fisher_divergence, elbo=-3.0)
+    poor = Gaussian(np.full(2, 3.0), unit, True, fisher_divergence, elbo=-3.0)
     better = Gaussian(np.zeros(2), unit, True, 0.1, elbo=-2.0)
     found = iter([poor, better])
     monkeypatch.setattr(center, "settle", lambda *arguments: next(found))
     for start in ("climb", "mean_field"):
-        monkeypatch.setattr(center, start, lambda evaluate, start, until, **hyper: start)
+        monkeypatch.setattr(center, start, lambda evaluate, start, until, *hyper: start)
     curvature = SimpleNamespace(
         data=SimpleNamespace(rows=10**7), matrix=lambda position: np.eye(2), may_have_groups=False
     )
