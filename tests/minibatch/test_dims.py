@@ -213,6 +213,7 @@ def named_and_plain():
     return named, plain
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # of JAX, where another test has imported it
 def test_samples_of_a_named_model_are_those_of_the_plain_one():
     """In processes of their own, and with the dimensions and coordinates of the model."""
     draws = []
