@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large bias-target accuracy certificate hierarchical samplers package clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large distributed bias-target accuracy certificate hierarchical samplers package clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -22,6 +22,7 @@ help:
 	@echo 'make groups      seconds as the number of groups grows, beside NUTS'
 	@echo 'make first-draw  seconds to the first draw of twelve models, beside NUTS and nutpie; takes hours'
 	@echo 'make large       8 GB of data on disk: seconds, memory, and the posterior (size=GB)'
+	@echo 'make distributed set-up on 2 GB by one and by two workers, and a model of its time on more'
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
 	@echo 'make accuracy    posteriors with a known answer, from default settings'
 	@echo 'make certificate exact moments of the same posteriors, and what they cost (ARGUMENTS=--large)'
@@ -93,6 +94,10 @@ size = 8
 large:
 	@$(environment) plots
 	$(python) benchmarks/large.py --gigabytes $(size)
+
+distributed:
+	@$(environment) dask objects
+	$(python) benchmarks/distributed_setup.py
 
 bias-target:
 	@$(environment) plots

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from pymc_sgld.diagnostics.thinning import thin_by_step_size
     from pymc_sgld.diagnostics.trust.diagnose import diagnose
     from pymc_sgld.diagnostics.trust.report import TrustReport
+    from pymc_sgld.distributed.sampling import sample_on
     from pymc_sgld.results.log_likelihood import log_likelihood
     from pymc_sgld.results.loo import loo
     from pymc_sgld.results.predict import predict
@@ -90,18 +91,23 @@ __all__ = [
     "plot_comparison",
     "predict",
     "run_settings",
+    "sample_on",
     "schedules",
     "thin_by_step_size",
 ]
+
+_FOLDERS = dict.fromkeys(["log_likelihood", "loo", "predict"], "results") | {
+    "sample_on": "distributed"
+}
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of this package
 
     def __getattr__(name):
         """Import what judges and uses runs where it is used: it takes longer than PyMC."""
-        if name in ("diagnostics", "results"):
+        if name in ("diagnostics", "distributed", "results"):
             return import_module(f"pymc_sgld.{name}")
         if name in __all__:
-            folder = "results" if name in ("log_likelihood", "loo", "predict") else "diagnostics"
+            folder = _FOLDERS.get(name, "diagnostics")
             return getattr(import_module(f"pymc_sgld.{folder}"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

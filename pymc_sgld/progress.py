@@ -31,7 +31,8 @@ def progress(
     Yields
     ------
     callable
-        To be called after each part, with another message if there is news.
+        To be called after each part, with another message if there is news; or with
+        ``completed=``, how many parts are done.
     """
     outer = _shown.get()
     if outer is not None:
@@ -54,7 +55,8 @@ def progress(
 
 
 def _updates(bar: Progress, task: TaskID) -> Callable[..., None]:
-    def update(news: str | None = None) -> None:
-        bar.update(task, advance=1, description=news)
+    def update(news: str | None = None, completed: int | None = None) -> None:
+        advance = 1 if completed is None else None
+        bar.update(task, advance=advance, completed=completed, description=news)
 
     return update

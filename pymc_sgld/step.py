@@ -197,6 +197,10 @@ class SGLD(BlockedStep):
         search where it fits these data: one pass over all rows verifies it, and makes it that of
         these data, which may have become more. Where it does not fit, there is a warning and a
         search. The noise of gradients is measured anew. See the page on reuse.
+    executor : dask.distributed.Client or concurrent.futures.Executor, optional
+        Whose processes share the passes over all rows before sampling. They read the sources of
+        ``data`` themselves, and are sent data in memory (1 GB at most). What is found is the same
+        to the bit for any number of them, and without. See the page on distributed runs.
 
     Raises
     ------
@@ -295,6 +299,7 @@ class SGLD(BlockedStep):
         progressbar: bool = True,
         checkpoint: str | os.PathLike[str] | None = None,
         settings: str | os.PathLike[str] | SGLD | None = None,
+        executor: Any = None,
     ) -> None:
         arguments = locals()
         if isinstance(settings, SGLD):

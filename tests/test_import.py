@@ -56,12 +56,13 @@ PUBLIC = {
         Certificate DataError MALA MinibatchError NonFiniteError ReplicaExchange SGHMC SGLD
         SGLDWarning SGNHT SettingError TrustReport __version__ certify compare diagnose
         group_effects log_likelihood loo minibatch plot_bias plot_comparison predict
-        run_settings schedules thin_by_step_size
+        run_settings sample_on schedules thin_by_step_size
     """,
     "pymc_sgld.diagnostics": """
         Certificate TrustReport certify compare diagnose group_effects plot_bias plot_comparison
         run_settings thin_by_step_size
     """,
+    "pymc_sgld.distributed": "sample_on",
     "pymc_sgld.minibatch": "Report report",
     "pymc_sgld.results": "log_likelihood loo predict",
     "pymc_sgld.schedules": "constant cyclical polynomial",
@@ -87,15 +88,17 @@ MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
     "chain": "backends compiled dynamics minibatch tuning",
     "storage": "chain dynamics minibatch tuning",
     "checkpoint": "batching chain gradients minibatch sources storage tuning",
+    "workers": "compiled minibatch sources",
     "setup": """
         backends batching chain checkpoint compiled dynamics gradients minibatch sources storage
-        tuning
+        tuning workers
     """,
     "step": "chain checkpoint dynamics minibatch setup storage tuning",
     "samplers": "dynamics setup step",
     "replica_exchange": "chain dynamics setup step storage",
-    "diagnostics": "backends chain compiled minibatch sources tuning",
+    "diagnostics": "backends chain compiled minibatch sources tuning workers",
     "results": "backends compiled diagnostics minibatch sources",
+    "distributed": "checkpoint step workers",
 }
 MODULES = "modules"  # those that are in no folder
 

@@ -39,9 +39,14 @@ _LOOP = 3e-5
 
 
 class Backend:
-    """The backend of a step."""
+    """The backend of a step.
 
-    def __init__(self, compile_kwargs: Mapping[str, Any]) -> None:
+    ``workers``: other processes that passes over the rows are divided among; see
+    ``pymc_sgld.workers``. They are no part of a pickle.
+    """
+
+    def __init__(self, compile_kwargs: Mapping[str, Any], workers: Any = None) -> None:
+        self.workers, self._given = workers, compile_kwargs.get("mode")
         mode = get_mode(compile_kwargs.get("mode"))
         self.compiles = not (isinstance(mode.linker, VMLinker) and not mode.linker.c_thunks)
         self.mode: Mode = _of_numba(mode) if isinstance(mode.linker, NumbaLinker) else mode
@@ -58,6 +63,10 @@ class Backend:
             )
 
         return cached(inputs, outputs, mode, make)
+
+    def __reduce__(self) -> Any:
+        """Pickle the mode as it was given: what it becomes is the same again there."""
+        return Backend, ({"mode": self._given},)
 
 
 @cache

@@ -9,6 +9,6 @@
 """
 
 from pymc_sgld.checkpoint.found import Found
-from pymc_sgld.checkpoint.run import Checkpoint
+from pymc_sgld.checkpoint.run import Checkpoint, committed
 
-__all__ = ["Checkpoint", "Found"]
+__all__ = ["Checkpoint", "Found", "committed"]

@@ -10,6 +10,7 @@ import multiprocessing.util
 import os
 import time
 import zlib
+from contextlib import suppress
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from pymc_sgld.chain.judge import Findings
 from pymc_sgld.checkpoint.files import Lock, append, damaged, make_folder, read, write
 from pymc_sgld.checkpoint.fingerprint import of_array
 from pymc_sgld.checkpoint.interrupts import Interrupts
-from pymc_sgld.errors import SettingError
+from pymc_sgld.errors import DataError, SettingError
 from pymc_sgld.orphans import Parent
 from pymc_sgld.storage.encoding import decode, encode
 
@@ -280,6 +281,13 @@ class ChainFiles:
                 self._commit()
         finally:
             self._lock.release()
+
+
+def count_of(states: Path) -> int:
+    """Return how many draws a chain has committed, for one who only looks; 0 if none is known."""
+    with suppress(OSError, DataError):
+        return read(states)[0]["count"]
+    return 0
 
 
 def _columns(rows: np.ndarray, names: list[str]) -> np.ndarray:

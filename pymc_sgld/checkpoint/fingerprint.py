@@ -29,7 +29,7 @@ _PACKAGES = ("pymc", "pytensor", "numpy", "scipy", "numba")
 _COUNTS = (0, 1, 2, 5, 10, 100, 1000, 10_000, 100_000)  # where a schedule is looked at
 _BLOCKS, _ROWS = 64, 64  # of a source, that are looked at
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
-_OF_THE_RUN = "progressbar", "checkpoint", "audit", "settings"
+_OF_THE_RUN = "progressbar", "checkpoint", "audit", "settings", "executor"
 _LEFT_OUT = {"self", "vars", "model", "data", "rng", "blocked", *_OF_THE_RUN}
 """Arguments that are described otherwise, or change nothing."""
 

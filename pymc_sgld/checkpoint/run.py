@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pymc.blocking import PointType, StatsType
 from pymc.model import Model
 
-from pymc_sgld.checkpoint.chain import ChainFiles
+from pymc_sgld.checkpoint.chain import ChainFiles, count_of
 from pymc_sgld.checkpoint.files import Lock, make_folder
 from pymc_sgld.checkpoint.fingerprint import differences, fingerprint
 from pymc_sgld.checkpoint.found import Found
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 EVERY = 5.0  # seconds between two commits
 _OWN_FILES = {"settings.npz", "settings.new", "lock"}
+
+
+def committed(folder: Path, chains: int) -> list[int]:
+    """Return how many draws of each chain of a run are on disk, tuning included."""
+    return [count_of(folder / f"chain-{k}" / "state.npz") for k in range(chains)]
 
 
 class Checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ class Block(NamedTuple):
     rows: Sequence[np.ndarray]  # their data
     # shape (batch_size,): how often each row counts; an empty list for the prior alone
     counted: list[np.ndarray]
-    is_first: bool = True  # whether no block of the table comes before
+    first: int = 0  # of its rows, as they are numbered in the table
 
 
 Product = Callable[[Place, np.ndarray, Block], np.ndarray]
@@ -62,6 +63,12 @@ class BlockFunctions:
         self._functions: dict[int, DensityFunction] = {}
         self._rows: dict[int, DensityFunction] = {}
         self._products: dict[int, Product] = {}
+
+    def portable(self, density: LogDensity) -> BlockFunctions:
+        """Return the same for another process, with its density: nothing is compiled."""
+        new = copy(self)
+        new._density, new._functions, new._rows, new._products = density, {}, {}, {}
+        return new
 
     @property
     def count(self) -> int:

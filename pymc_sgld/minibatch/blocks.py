@@ -5,37 +5,97 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
+from math import prod
+from typing import Any, Protocol
 
 import numpy as np
 
-from pymc_sgld.minibatch.density import Table
+from pymc_sgld.minibatch.density import LogDensity, Table
 from pymc_sgld.sources.background import read_ahead
 from pymc_sgld.sources.source import Source
 
 BLOCK = 4096  # rows: what a block costs is arithmetic, in arrays that stay near the processor
+_PART_ROWS, _PART_BYTES = 2**18, 2**26  # of a part, about: whole chunks of as many
+_MOST_PARTS = 4096  # of a table: the parts of longer ones are longer
 _SEED = 20190706  # fixed: what is found is a property of the model, not of a chain
 
+Part = tuple[int, int]
+"""The first row of a part of a table, and the row behind its last."""
 
-def read_blocks(table: Table) -> Iterator[tuple[int, list[np.ndarray]]]:
+
+def parts_of(table: Table) -> list[Part]:
+    """Return the parts of a table whose sums are computed apart, and added in their order.
+
+    They depend on the table alone, so that the sum is the same wherever each of them is computed.
+    """
+    size, rows = table.batch_size, table.total_size
+    arrays = [item.array for item in table.data]
+    row_bytes = sum(prod(array.shape[1:]) * array.dtype.itemsize for array in arrays)
+    least = min(_PART_ROWS, _PART_BYTES // max(1, row_bytes))
+    least = max(least, -(-rows // _MOST_PARTS), 1)
+    unit = _read_at_once(table)
+    starts = range(0, rows - size + 1, unit * -(-least // unit))
+    return list(pairwise([*starts, rows]))
+
+
+def read_blocks(
+    table: Table, parts: Sequence[Part] | None = None
+) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Give the rows of a table in blocks, each with its first row.
 
     All blocks are as long as a batch of the table: the last two may overlap. Sources are read by
     whole chunks, while the caller computes.
+
+    ``parts``: by default all rows are one. Of several, the last two blocks of each may overlap.
     """
-    size, rows = table.batch_size, table.total_size
-    starts = [*range(0, rows - size, size), rows - size]
+    size, length = table.batch_size, _read_at_once(table)
+    parts = [(0, table.total_size)] if parts is None else parts
+    starts = [
+        start for first, end in parts for start in [*range(first, end - size, size), end - size]
+    ]
     if not table.sources:
         for start in starts:
             yield start, [np.asarray(item.array[start : start + size]) for item in table.data]
         return
-    chunk = max(source.chunk for source in table.sources)
-    length = chunk * -(-size // chunk)
 
-    def read(start: int) -> list[np.ndarray]:
-        return [item.array[start : start + length] for item in table.data]
+    def read(start: int, end: int) -> list[np.ndarray]:
+        return [item.array[start:end] for item in table.data]
 
-    parts = read_ahead([partial(read, start) for start in range(0, rows, length)])
-    yield from zip(starts, _cut(parts, starts, size), strict=True)
+    calls = [
+        partial(read, start, min(start + length, end))
+        for first, end in parts
+        for start in range(first, end, length)
+    ]
+    yield from zip(starts, _cut(read_ahead(calls), starts, size), strict=True)
+
+
+def _read_at_once(table: Table) -> int:
+    """Return how many rows are read at once: whole chunks, and a block at least."""
+    chunk = max((source.chunk for source in table.sources), default=1)
+    return chunk * -(-table.batch_size // chunk)
+
+
+class Job(Protocol):
+    """What is computed of the parts of tables, here or by other processes."""
+
+    density: LogDensity
+
+    def portable(self) -> Job:
+        """Return what another process can compute with."""
+
+
+def over_parts(
+    job: Job, i: int, parts: Sequence[Part], method: str, *arguments: Any, workers: Any = None
+) -> Iterator[Any]:
+    """Give what a method of a job gives for each part of a table (1 for the first), in order.
+
+    It is called with ``i``, parts and the arguments: here with all of them, or by ``workers`` with
+    one at a time. What has to be read is read by the process that computes.
+    """
+    if workers is None or len(parts) == 1 or job.density.tables[i - 1].groups:
+        return getattr(job, method)(i, parts, *arguments)
+    return workers.run(job, method, i, parts, arguments)
 
 
 def picked(table: Table, rows: np.ndarray) -> Table:
@@ -87,8 +147,8 @@ def _cut(
 ) -> Iterator[list[np.ndarray]]:
     """Cut blocks of ``size`` rows out of parts that follow each other."""
     parts = iter(parts)
-    arrays, first = next(parts), 0
-    end = len(arrays[0])
+    arrays, first = next(parts), starts[0]
+    end = first + len(arrays[0])
     for start in starts:
         while end < start + size:
             kept = [array[start - first :] for array in arrays]

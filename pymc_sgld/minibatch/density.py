@@ -18,6 +18,7 @@ from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.minibatch.selection.rows import Data
+from pymc_sgld.sources.shared import check_sent
 from pymc_sgld.sources.source import Source, Stored
 
 _run_by_numpy = partial(run_by_numpy, mode=AGAIN)
@@ -192,6 +193,31 @@ class LogDensity:
             data = [*tables[i].data, stored]
             tables[i] = replace(tables[i], data=data, at_center=stored)
         return replace(self, tables=tuple(tables))
+
+    def portable(self) -> LogDensity:
+        """Return what can be pickled for another machine.
+
+        Rows in memory go along, but for those of groups: their tables are not evaluated elsewhere.
+
+        Raises
+        ------
+        SettingError
+            If there are very many of them.
+        """
+
+        def of(item: Data, left_out: bool = False) -> Data:
+            return replace(item, array=np.empty(0) if left_out else item.array, template=None)
+
+        tables = [
+            replace(t, data=[of(item, t.groups) for item in t.data], members=None)
+            for t in self.tables
+        ]
+        whole = [of(item) for item in self.whole]
+        new = replace(self, tables=tuple(tables), whole=whole, sources={})
+        sent = [item for item in new.data if isinstance(item.array, np.ndarray | Stored)]
+        names = sorted({name for item in sent for name in item.names})
+        check_sent(sum(item.array.size * item.array.dtype.itemsize for item in sent), str(names))
+        return new
 
     def without_data(self) -> LogDensity:
         """Return the graphs alone: no tables, and no data that are read in full."""

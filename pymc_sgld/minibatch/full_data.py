@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from pymc_sgld.backends.backend import NUMPY, Backend
-from pymc_sgld.minibatch.block_functions import Block, BlockFunctions, Product, counts
-from pymc_sgld.minibatch.blocks import picked, read_blocks, sampled
+from pymc_sgld.minibatch.block_functions import Block, BlockFunctions, counts
+from pymc_sgld.minibatch.blocks import Part, over_parts, parts_of, picked, read_blocks, sampled
 from pymc_sgld.minibatch.density import LogDensity, Place
 from pymc_sgld.minibatch.position import Coordinates
 
@@ -46,6 +48,7 @@ class FullData:
         calls: float | None = None,
     ) -> None:
         self.density, self._backend = density, backend
+        self._is_whole = True  # not some of the rows, which are in memory
         self._weights: list[float | np.ndarray] = [1.0] * len(density.tables)
         self._functions, self._calls = BlockFunctions(density, backend), calls
 
@@ -96,6 +99,7 @@ class FullData:
         than twice as many stays whole.
         """
         new = copy(self)
+        new._is_whole = False
         tables = tuple(sampled(table, rows) for table in self.density.tables)
         new.density = replace(self.density, tables=tables)
         new._weights = [
@@ -111,6 +115,7 @@ class FullData:
         The other tables stay as they are.
         """
         new, tables = copy(self), list(self.density.tables)
+        new._is_whole = False
         for i, own in rows.items():
             tables[i - 1] = picked(tables[i - 1], own)
         new.density = replace(self.density, tables=tuple(tables))
@@ -119,6 +124,7 @@ class FullData:
     def weighted(self, weights: Mapping[int, np.ndarray]) -> FullData:
         """Return the same, where each row of some tables counts as often as it is said."""
         new = copy(self)
+        new._is_whole = False
         new._weights = [weights.get(i, old) for i, old in enumerate(self._weights, start=1)]
         return new
 
@@ -135,7 +141,7 @@ class FullData:
         values = np.zeros((len(positions), self._functions.count))
         gradients = np.zeros((*values.shape, len(positions[0])))
         for i, parts in self._functions.parts.items():
-            sums = self._sum(i, partial(self._of_block_at, i, positions, others))
+            sums = self._sum(i, "_of_block_at", positions, others)
             values[:, parts], gradients[:, parts] = sums[..., 0], sums[..., 1:]
         return list(zip(values, gradients, strict=True))
 
@@ -179,12 +185,31 @@ class FullData:
 
         Minus infinity where a condition of the likelihood does not hold.
         """
-        table, values = self.density.tables[i - 1], self._functions.of_rows(i, calls=np.inf)
+        table = self.density.tables[i - 1]
         found = np.empty((len(positions), table.total_size))
-        for start, data in read_blocks(table):
-            for k, position in enumerate(positions):
-                found[k, start : start + table.batch_size] = values(position, others, data)[0]
+        parts = parts_of(table)
+        of_parts = self._of_parts(i, parts, "values_of_parts", positions, others)
+        for (first, end), values in zip(parts, of_parts, strict=True):
+            found[:, first:end] = values
         return found
+
+    def values_of_parts(
+        self,
+        i: int,
+        parts: Sequence[Part],
+        positions: Sequence[np.ndarray],
+        others: Sequence[np.ndarray],
+    ) -> Iterator[np.ndarray]:
+        """Give `values_of_rows` for each of some parts of a table."""
+        values = self._functions.of_rows(i, calls=np.inf)
+        size = self.density.tables[i - 1].batch_size
+        for (first, end), blocks in self._blocks(i, parts):
+            found = np.empty((len(positions), end - first))
+            for block in blocks:
+                start = block.first - first
+                for k, position in enumerate(positions):
+                    found[k, start : start + size] = values(position, others, block.rows)[0]
+            yield found
 
     def log_prior(self, position: np.ndarray, others: Sequence[np.ndarray]) -> float:
         """Return the part of the log density that no table has.
@@ -236,7 +261,7 @@ class FullData:
         """Return what a block adds to the values and gradients of parts, shape (parts, 1 + d)."""
         found = self._evaluate(i, place, block)
         added = np.array([np.append(*pair) for pair in found.values()], dtype=float)
-        if not block.is_first:
+        if block.first:
             added[[part == 0 for part in found]] = 0  # the prior counts once
         return added
 
@@ -250,12 +275,40 @@ class FullData:
             calls = (PASSES + PASSES_A_COORDINATE * size) * self._blocks_of(i)
         return self._functions.gradients(i, place, block, calls)
 
-    def _sum(self, i: int, function: Callable[[Block], np.ndarray]) -> np.ndarray:
-        """Return the sum over the blocks of a table, or of the prior alone (0), in their order."""
+    def _sum(self, i: int, of_block: str, *arguments: Any) -> np.ndarray:
+        """Return the sum over the blocks of a table, or of the prior alone (0): part by part.
+
+        ``of_block``: the method that gives it for one, called with ``i`` and these arguments.
+        """
+        parts = parts_of(self.density.tables[i - 1]) if i else [(0, 0)]
         total: Any = 0.0
-        for block in self._blocks(i):
-            total = total + function(block)
+        for found in self._of_parts(i, parts, "sums_of_parts", of_block, *arguments):
+            total = total + found
         return total
+
+    def sums_of_parts(
+        self, i: int, parts: Sequence[Part], of_block: str, *arguments: Any
+    ) -> Iterator[np.ndarray]:
+        """Give the sum over the blocks of each of some parts."""
+        function = partial(getattr(self, of_block), i, *arguments)
+        for _, blocks in self._blocks(i, parts):
+            total: Any = 0.0
+            for block in blocks:
+                total = total + function(block)
+            yield total
+
+    def _of_parts(
+        self, i: int, parts: Sequence[Part], method: str, *arguments: Any
+    ) -> Iterator[np.ndarray]:
+        workers = self._backend.workers if self._is_whole else None
+        return over_parts(self, i, parts, method, *arguments, workers=workers)
+
+    def portable(self) -> FullData:
+        """Return what another process can evaluate, without what is compiled."""
+        new = copy(self)
+        new.density = self.density.portable()
+        new._functions = self._functions.portable(new.density)
+        return new
 
     def _blocks_of(self, i: int) -> int:
         """Return how many blocks a pass over a table has, or the prior alone (0)."""
@@ -272,9 +325,14 @@ class FullData:
         size = len(position)
         hessians = np.zeros((self._functions.count, size, size))
         for i in range(self._functions.count):
-            product = self._functions.product(i, calls=size * self._blocks_of(i))
-            hessians[i] = self._sum(i, partial(_hessian, product, (position, others)))
+            hessians[i] = self._sum(i, "_hessian_of_block", (position, others))
         return (hessians + hessians.swapaxes(1, 2)) / 2
+
+    def _hessian_of_block(self, i: int, place: Place, block: Block) -> np.ndarray:
+        """Return the Hessian for a block, one column after the other."""
+        tangents = np.eye(len(place[0]), dtype=place[0].dtype)
+        product = self._functions.product(i, calls=len(tangents) * self._blocks_of(i))
+        return np.array([product(place, tangent, block) for tangent in tangents], dtype=float).T
 
     def center(
         self, position: np.ndarray, others: Sequence[np.ndarray], second_order: bool = True
@@ -284,22 +342,21 @@ class FullData:
         hessians = self.hessians(position, others) if second_order else None
         return Center(position, list(others), gradients, hessians)
 
-    def _blocks(self, i: int) -> Iterator[Block]:
-        """Give the blocks of a table, or one without rows for the prior alone (0)."""
+    def _blocks(self, i: int, parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[Block]]]:
+        """Give the blocks of each part of a table, or one without rows for the prior alone (0)."""
+        firsts = [first for first, _ in parts]
+        grouped = groupby(self._in_order(i, parts), lambda block: bisect(firsts, block.first))
+        yield from ((parts[place - 1], blocks) for place, blocks in grouped)
+
+    def _in_order(self, i: int, parts: Sequence[Part]) -> Iterator[Block]:
         if not i:
             yield Block([], [])
             return
         table = self.density.tables[i - 1]
-        seen = 0
-        for start, rows in read_blocks(table):
+        seen = parts[0][0]
+        for start, rows in read_blocks(table, parts):
             new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
             weights = np.broadcast_to(self._weights[i - 1], table.total_size)
             counted = new * weights[start : start + table.batch_size].astype(self.dtype)
-            yield Block(rows, [counted], is_first=not seen)
+            yield Block(rows, [counted], start)
             seen = start + table.batch_size
-
-
-def _hessian(product: Product, place: Place, block: Block) -> np.ndarray:
-    """Return the Hessian for a block, one column after the other."""
-    tangents = np.eye(len(place[0]), dtype=place[0].dtype)
-    return np.array([product(place, tangent, block) for tangent in tangents], dtype=float).T

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -141,10 +142,13 @@ class Minibatcher:
                 found[term.name] = names
         return found
 
-    def check_sources(self) -> None:
-        """Read all rows of the sources once, to see whether the density is finite in each."""
+    def check_sources(self, workers: Any = None) -> None:
+        """Read all rows of the sources once, to see whether the density is finite in each.
+
+        ``workers``: other processes that the rows are divided among.
+        """
         if any(term.streamed for term in self.terms):
-            check_rows(self.blocks(BLOCK), self.inputs.values)
+            check_rows(self.blocks(BLOCK), self.inputs.values, workers)
 
     def tables(self, batch_size: int | None, block: int | None = None) -> Tables:
         """Return the terms in their tables of rows, refused ones among them."""

@@ -40,6 +40,7 @@ from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.source import Source
 from pymc_sgld.storage.earlier import NOTHING, Earlier
 from pymc_sgld.tuning.settings import Asked
+from pymc_sgld.workers.executor import workers_of
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def checked(
         batching=batching,
         dynamics=update,
         bias_target=bias_target,
-        backend=Backend(compile_kwargs),
+        backend=Backend(compile_kwargs, workers_of(given.executor)),
         sampler=sampler,
         subtract_noise=subtract_noise,
         traits=traits,

@@ -116,7 +116,7 @@ def _settings_for(
         tell("comparing batches with all rows")
         size = (rows.largest or None) if call.traits.reads_all_rows else call.batch_size
         density = rows.density(size, call.audit)
-        rows.check_sources()
+        rows.check_sources(call.backend.workers)
         guard = Guard(call.model, density.sources)
         search = _search(call, density, earlier)
         is_open = call.schedule is None, size is None

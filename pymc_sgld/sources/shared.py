@@ -12,18 +12,47 @@ import os
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from math import prod
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pymc_sgld.errors import DataError
+from pymc_sgld.errors import DataError, SettingError
 
 LEAST = 65_536  # bytes below which an array is rather copied
+MOST_SENT = 2**30  # bytes of an array in a pickle for another machine
+_by_value: ContextVar[bool] = ContextVar("_by_value", default=False)
 NAMELESS = sys.platform == "linux"  # files without a name can be opened by another process
+
+
+@contextmanager
+def by_value() -> Iterator[None]:
+    """Within it, what is pickled holds the data: for processes of other machines."""
+    token = _by_value.set(True)
+    try:
+        yield
+    finally:
+        _by_value.reset(token)
+
+
+def check_sent(size: int, what: str) -> None:
+    """Refuse to send very large arrays to other machines.
+
+    Raises
+    ------
+    SettingError
+        For more than a gigabyte.
+    """
+    if size > MOST_SENT:
+        raise SettingError(
+            f"{size / 1e9:.1f} GB in the memory of this process ({what}) would be sent to each "
+            "worker. Put them into files that workers can open, such as zarr or Parquet, and pass "
+            "these as data=."
+        )
 
 
 class _Memory(NamedTuple):
@@ -76,6 +105,9 @@ class Shared:
 
     def __reduce__(self) -> Any:
         """Pickle the handle."""
+        if _by_value.get():
+            check_sent(self.array.nbytes, "data of this step")
+            return Shared.of, (self.array,)
         return _attach, (self._handle(), self.array.shape, self.array.dtype)
 
 

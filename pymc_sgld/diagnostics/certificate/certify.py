@@ -19,6 +19,7 @@ from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects
 from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.bind import bind
+from pymc_sgld.workers.executor import workers_of
 
 
 def certify(
@@ -31,6 +32,7 @@ def certify(
     data: Mapping[str, Any] | None = None,
     compile_kwargs: Mapping[str, Any] | None = None,
     progressbar: bool = True,
+    executor: Any = None,
 ) -> Certificate:
     r"""Return exact means and standard deviations of a posterior, and how far a run is from them.
 
@@ -72,6 +74,8 @@ def certify(
         Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``.
     progressbar : bool
         Whether to show what is being done, in a terminal or a notebook.
+    executor : dask.distributed.Client or concurrent.futures.Executor, optional
+        Whose processes share the passes over all rows of `data`, as in :class:`~pymc_sgld.SGLD`.
 
     Returns
     -------
@@ -132,7 +136,7 @@ def certify(
             f"var_names has {unknown}, which idata has no draws of: name some of "
             f"{shorten(list(posterior.data_vars))}, or leave var_names out."
         )
-    backend = Backend(compile_settings(compile_kwargs))
+    backend = Backend(compile_settings(compile_kwargs), workers_of(executor))
     sources, shown = bind(data), flag("progressbar", progressbar) is not False
     reason = unfit(model, stored)
     if reason:

@@ -40,7 +40,7 @@ class Place(NamedTuple):
         rows = None if draws.placing == UNKNOWN else stored.setting("total_size")
         for effects in [list(draws.integrated) or marginalize, False]:
             batches = draws.minibatcher(backend, effects)
-            batches.check_sources()
+            batches.check_sources(backend.workers)
             block = FEW if batches.largest <= FEW else BLOCK
             try:
                 density = batches.blocks(block)

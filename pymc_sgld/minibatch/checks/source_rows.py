@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
@@ -11,9 +14,9 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import DataError, warn
-from pymc_sgld.minibatch.blocks import read_blocks
+from pymc_sgld.minibatch.blocks import Part, over_parts, parts_of, read_blocks
 from pymc_sgld.minibatch.checks.negative_indices import explain_negative, indices_into_parameters
-from pymc_sgld.minibatch.density import LogDensity, Table
+from pymc_sgld.minibatch.density import LogDensity, Place, Table
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.grouped import OfGroups
 
@@ -22,21 +25,90 @@ _LEAST_GROUPS = 16  # as many as a window has at least
 _SEED = 20190705  # fixed: what is measured is a property of the model, not of a chain
 
 
-def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> None:
+def check_rows(
+    density: LogDensity, inputs: Mapping[Variable, np.ndarray], workers: Any = None
+) -> None:
     """Evaluate the likelihoods of sources once, on all their rows, block by block.
 
     On the way, some rows are kept as the ``sample`` of each source.
 
+    ``workers``: other processes that the rows are divided among.
     """
-    tables = [table for table in density.tables if table.sources]
-    blocks = sum(-(-table.total_size // table.batch_size) for table in tables)
-    with progress("reading the data", blocks) as update:
-        for table in tables:
-            check, sample = _row_check(table, density), _Sample(table)
+    tables = {i: table for i, table in enumerate(density.tables, start=1) if table.sources}
+    parts = {i: parts_of(table) for i, table in tables.items()}
+    place = inputs[density.position], [inputs[other] for other in density.others.values()]
+    check = RowCheck(density)
+    with progress("reading the data", sum(map(len, parts.values()))) as update:
+        for i, table in tables.items():
+            picked = _picked(table)
+            taken: list[list[np.ndarray]] = []
             first: dict[str, int] = {}  # row with a negative index
-            negative, seen = Counter[str](), 0
-            for start, block in read_blocks(table):
-                for name, (right, in_range) in check(inputs, start, block).items():
+            negative = Counter[str]()
+            for found in over_parts(check, i, parts[i], "of_parts", place, picked, workers=workers):
+                first = found.first | first
+                negative.update(found.negative)
+                taken.append(found.taken)
+                update()
+            order = np.random.default_rng(_SEED).permutation(len(picked))
+            for source, rows in zip(table.sources, zip(*taken, strict=True), strict=True):
+                source.keep(picked[order], np.concatenate(rows)[order])
+            for name, row in first.items():
+                sentence = explain_negative("a source", name, row, negative[name])
+                warn(sentence)
+
+
+def _picked(table: Table) -> np.ndarray:
+    """Return the rows of a table that are kept, picked at random, in ascending order."""
+    row_bytes = max(1, sum(source.row_bytes for source in table.sources))
+    least = max(_LEAST_GROUPS, round(_LEAST_SAMPLE / max(1, table.rows_each)))
+    size = max(least, min(_SAMPLE, _SAMPLE_BYTES // row_bytes))
+    rows = table.total_size
+    if size >= rows:
+        return np.arange(rows)
+    return np.unique(np.random.default_rng(_SEED).integers(rows, size=size))
+
+
+class _Seen(NamedTuple):
+    """What was seen of a part of a table."""
+
+    taken: list[np.ndarray]  # of each source, the rows that are kept
+    first: dict[str, int]  # by term, the first row with a negative index
+    negative: dict[str, int]  # and how many there are
+
+
+class RowCheck:
+    """Looks at the rows of sources, to see whether the density is finite in each."""
+
+    def __init__(self, density: LogDensity) -> None:
+        self.density = density
+        self._checks: dict[int, Callable[..., dict[str, tuple[np.ndarray, np.ndarray]]]] = {}
+
+    def portable(self) -> RowCheck:
+        """Return the same for another process."""
+        return RowCheck(self.density.portable())
+
+    def of_parts(
+        self, i: int, parts: Sequence[Part], place: Place, picked: np.ndarray
+    ) -> Iterator[_Seen]:
+        """Give what is seen of each of some parts of a table.
+
+        Raises
+        ------
+        DataError
+            If the density is not finite in a row.
+        """
+        table = self.density.tables[i - 1]
+        check = self._checks.setdefault(i, _row_check(table, self.density))
+        firsts = [first for first, _ in parts]
+        blocks = groupby(read_blocks(table, parts), lambda block: bisect(firsts, block[0]))
+        for k, of_part in blocks:
+            seen, _ = parts[k - 1]
+            taken: list[list[np.ndarray]] = []
+            first: dict[str, int] = {}
+            negative = Counter[str]()
+            for start, block in of_part:
+                end = start + table.batch_size
+                for name, (right, in_range) in check(place, start, block).items():
                     if not right.all():
                         raise DataError(_explain(name, start, right, table, block))
                     rows = start + np.flatnonzero(~in_range)
@@ -44,41 +116,11 @@ def check_rows(density: LogDensity, inputs: Mapping[Variable, np.ndarray]) -> No
                     if len(rows):
                         first.setdefault(name, int(rows[0]))
                         negative[name] += len(rows)
-                seen = start + table.batch_size
-                sample.take(start, block)
-                update()
-            sample.keep()
-            for name, row in first.items():
-                sentence = explain_negative("a source", name, row, negative[name])
-                warn(sentence)
-
-
-class _Sample:
-    """Rows of the sources of a table, picked at random while all of them pass by."""
-
-    def __init__(self, table: Table) -> None:
-        row_bytes = max(1, sum(source.row_bytes for source in table.sources))
-        least = max(_LEAST_GROUPS, round(_LEAST_SAMPLE / max(1, table.rows_each)))
-        size = max(least, min(_SAMPLE, _SAMPLE_BYTES // row_bytes))
-        rows = table.total_size
-        rng = np.random.default_rng(_SEED)
-        picked = np.unique(rng.integers(rows, size=size)) if size < rows else np.arange(rows)
-        self._picked, self._filled, self._table = picked, 0, table
-        self._rows = [np.empty((len(picked), *s.shape[1:]), s.dtype) for s in table.sources]
-
-    def take(self, start: int, block: Sequence[np.ndarray]) -> None:
-        """Take those of a block that were not seen in an earlier one."""
-        stop = np.searchsorted(self._picked, start + self._table.batch_size)
-        here = self._picked[self._filled : stop] - start
-        for rows, array in zip(self._rows, block, strict=True):
-            rows[self._filled : stop] = array[here]
-        self._filled = int(stop)
-
-    def keep(self) -> None:
-        """Give each source its rows, in random order."""
-        order = np.random.default_rng(_SEED).permutation(len(self._picked))
-        for source, rows in zip(self._table.sources, self._rows, strict=True):
-            source.keep(self._picked[order], rows[order])
+                here = picked[slice(*np.searchsorted(picked, [seen, end]))] - start
+                taken.append([array[here] for array in block])
+                seen = end
+            joined = [np.concatenate(arrays) for arrays in zip(*taken, strict=True)]
+            yield _Seen(joined, first, dict(negative))
 
 
 def _row_check(
@@ -106,12 +148,11 @@ def _row_check(
     function = density.function([*right.values(), *in_range.values()], table)
 
     def check(
-        inputs: Mapping[Variable, np.ndarray], start: int, block: list[np.ndarray]
+        place: Place, start: int, block: list[np.ndarray]
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        others = [inputs[other] for other in density.others.values()]
         try:
             with np.errstate(all="ignore"):
-                found = function(inputs[density.position], others, block)
+                found = function(*place, block)
         except IndexError as error:
             raise DataError(
                 f"an index in the model is out of range, in rows {start} to "
