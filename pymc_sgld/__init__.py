@@ -10,6 +10,7 @@ What users import:
 ``sources``           rows that stay on disk
 ``diagnostics``       how far a run is from the posterior
 ``results``           cross-validation and predictions from a run, at any number of rows
+``distributed``       chains on a cluster
 
 What a step does before it samples, and what it samples with, in this order:
 
@@ -21,6 +22,7 @@ What a step does before it samples, and what it samples with, in this order:
 ``tuning``           where the posterior is, and what is chosen by that
 ``compiled``         updates in compiled code
 ``backends``         how graphs are run
+``workers``          passes over rows that other processes share
 ``chain``            from draw to draw, and the bias that is measured on the way
 ``storage``          values that go to files
 ``checkpoint``       a run that is interrupted and resumed
