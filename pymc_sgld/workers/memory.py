@@ -1,8 +1,8 @@
 """Memory that a worker keeps for the next block of rows.
 
 Dask's nanny sets ``MALLOC_TRIM_THRESHOLD_`` to 64 KiB, so that the C library gives memory back as
-soon as it is free. Then every temporary array of a block is made of new pages, and a pass over rows
-takes the processor two to three times as long.
+soon as it is free. Then every temporary array of a block is made of new pages, which takes longer
+than to compute with it.
 """
 
 from __future__ import annotations
