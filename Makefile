@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large distributed bias-target accuracy certificate hierarchical samplers package clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large distributed bias-target accuracy certificate hierarchical samplers peers conformance package clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -28,6 +28,8 @@ help:
 	@echo 'make certificate exact moments of the same posteriors, and what they cost (ARGUMENTS=--large)'
 	@echo 'make hierarchical  31 simulated hierarchical models, centered and not, beside NUTS; takes an hour'
 	@echo 'make samplers    SGLD, SGHMC, SGNHT and MALA with default settings, on six posteriors'
+	@echo 'make peers       SGLD beside nutpie, ADVI, Laplace and Pathfinder: errors and seconds; takes an hour'
+	@echo 'make conformance posteriors of posteriordb with default settings (ARGUMENTS="--database FOLDER")'
 	@echo 'make package     build wheel and sdist, install them into a bare environment, and sample a model'
 	@echo 'make clean       remove what the above made, .venv included'
 
@@ -118,6 +120,14 @@ hierarchical:
 samplers:
 	@$(environment) plots
 	$(python) benchmarks/samplers.py
+
+peers:
+	@$(environment) approximations
+	$(python) benchmarks/peers.py
+
+conformance:
+	@$(environment) plots
+	$(python) benchmarks/conformance.py $(ARGUMENTS)
 
 package:
 	@$(environment) plots

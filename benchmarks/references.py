@@ -3,8 +3,8 @@
 Each posterior is sampled by PyMC's NUTS, or by nutpie's where it is installed, four chains, and its
 means and standard deviations are written to ``data/NAME.json``. They are not if a parameter has an
 effective sample size below 2,000, for its mean or for its square, or an R-hat above 1.005 after
-two longer runs: then the exit status is 1. ``students`` is too large for NUTS, and is done by
-``marginal_reference.py``.
+two longer runs: then the exit status is 1. ``students`` and ``million`` are too large for NUTS, and
+are done by ``marginal_reference.py`` and ``logistic_reference.py``.
 
 Run it with ``python benchmarks/references.py [NAMES]``.
 """
@@ -24,6 +24,7 @@ import pymc as pm
 from known_posteriors.groups import election_cells
 from known_posteriors.hierarchical import noncentered_eight_schools
 from known_posteriors.posterior import DATA
+from logistic_reference import million_reference
 from marginal_reference import students_reference
 
 ENOUGH, MIXED = 2_000, 1.005
@@ -31,7 +32,7 @@ LONGER = 4  # times as many draws in the next run
 # the same posteriors, for NUTS
 EASIER = {"eight_schools": noncentered_eight_schools, "election": election_cells}
 SETTINGS = {"election": {"target_accept": 0.95, "adaptation": "low_rank"}}  # of nutpie
-OTHERWISE = {"students": students_reference}  # without NUTS
+OTHERWISE = {"students": students_reference, "million": million_reference}  # without NUTS
 
 
 def sample(
@@ -109,7 +110,7 @@ def write(name: str, draws: int, tune: int) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [build.__name__ for build in posteriors.SAMPLED]
+    names = [build.__name__ for build in (*posteriors.SAMPLED, *posteriors.LARGE)]
     parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--draws", type=int, default=5_000, help="of a chain, in the first run")
     parser.add_argument("--tune", type=int, default=1_000, help="of a chain")

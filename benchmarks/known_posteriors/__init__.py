@@ -17,6 +17,7 @@ from .regressions import (
     categorical,
     few_rows,
     gamma_regression,
+    million,
     negative_binomial,
     ordered_logistic,
     poisson_counts,
@@ -56,5 +57,6 @@ SAMPLED = (
     students,
 )
 ALL = (*PUBLISHED, *LINEAR, *SAMPLED)
+LARGE = (million,)  # only beside other methods
 
-__all__ = ["ALL", "SAMPLED", "Posterior", "stack", "sum_of_outcomes"]
+__all__ = ["ALL", "LARGE", "SAMPLED", "Posterior", "stack", "sum_of_outcomes"]

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 
-from .posterior import sampled
+from .posterior import batches, sampled
 
 RADON = Path(__file__).parents[2] / "examples" / "data" / "radon.csv"
 RADON_NAMES = ["mean", "spread", "floor_effect", "noise", "intercept"]
 
 
-def _radon_rows(counties) -> None:
+def _radon_rows(counties, batch_size: int | None = None) -> None:
     """Add the likelihood of 12,289 measurements to a model with an intercept for each county."""
     table = pd.read_csv(RADON)
     table = table[table["floor_measure"] != 9]  # the code for a missing floor
@@ -22,8 +22,11 @@ def _radon_rows(counties) -> None:
     above_basement = (table["floor_measure"] > 0).to_numpy(float)
     floor_effect = pm.Normal("floor_effect", 0, 5)
     noise = pm.HalfNormal("noise", 2)
-    expected = counties[county] + floor_effect * above_basement
-    pm.Normal("log_radon", expected, noise, observed=table["log_radon"].to_numpy())
+    (county, floor, observed), total = batches(
+        batch_size, county.astype("int64"), above_basement, table["log_radon"].to_numpy()
+    )
+    expected = counties[county] + floor_effect * floor
+    pm.Normal("log_radon", expected, noise, observed=observed, total_size=total)
 
 
 @sampled
@@ -37,13 +40,13 @@ def radon_centered() -> tuple[pm.Model, list[str]]:
 
 
 @sampled
-def radon_noncentered() -> tuple[pm.Model, list[str]]:
+def radon_noncentered(batch_size: int | None = None) -> tuple[pm.Model, list[str]]:
     """The same posterior, with the intercepts as standard normal offsets from their mean."""
     with pm.Model() as model:
         mean = pm.Normal("mean", 0, 5)
         spread = pm.HalfNormal("spread", 1)
         offset = pm.Normal("offset", shape=385)
-        _radon_rows(pm.Deterministic("intercept", mean + spread * offset))
+        _radon_rows(pm.Deterministic("intercept", mean + spread * offset), batch_size)
     return model, RADON_NAMES
 
 

@@ -7,15 +7,19 @@ import pymc as pm
 import pytensor.tensor as pt
 from scipy.special import gammaln
 
-from .posterior import Posterior
+from .posterior import Posterior, batches
 
 
-def linear_regression(design: np.ndarray, outcome: np.ndarray) -> pm.Model:
+def linear_regression(
+    design: np.ndarray, outcome: np.ndarray, batch_size: int | None = None
+) -> pm.Model:
     """Return a regression with flat priors."""
+    columns, outcome = design.shape[1], outcome.astype(float)
     with pm.Model() as model:
-        beta = pm.Flat("beta", shape=design.shape[1])
+        beta = pm.Flat("beta", shape=columns)
         sigma = pm.HalfFlat("sigma")
-        pm.Normal("y", pt.dot(design, beta), sigma, observed=outcome.astype(float))
+        (design, outcome), total = batches(batch_size, design, outcome)
+        pm.Normal("y", pt.dot(design, beta), sigma, observed=outcome, total_size=total)
     return model
 
 
@@ -41,9 +45,11 @@ def closed_form(design: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np
     return np.append(beta, sigma), np.append(sd, np.sqrt(variance - sigma**2))
 
 
-def _posterior(design: np.ndarray, coefficients: list[float], rng) -> Posterior:
+def _posterior(
+    design: np.ndarray, coefficients: list[float], rng, batch_size: int | None = None
+) -> Posterior:
     outcome = design @ coefficients + rng.standard_normal(len(design))
-    model = linear_regression(design, outcome)
+    model = linear_regression(design, outcome, batch_size)
     return Posterior(model, ["beta", "sigma"], *closed_form(design, outcome))
 
 
@@ -55,10 +61,10 @@ def badly_scaled() -> Posterior:
     return _posterior(design, [1, 500, -0.3, 2e-4], rng)
 
 
-def correlated() -> Posterior:
+def correlated(batch_size: int | None = None) -> Posterior:
     """Two columns with a correlation of 0.999, two others and an intercept: 5,000 rows."""
     rng = np.random.default_rng(10)
     first, other, third, fourth = rng.standard_normal((4, 5_000))
     second = 0.999 * first + np.sqrt(1 - 0.999**2) * other
     design = np.column_stack([np.ones(5_000), first, second, third, fourth])
-    return _posterior(design, [0.5, 1, -1, 0.3, 0], rng)
+    return _posterior(design, [0.5, 1, -1, 0.3, 0], rng, batch_size)

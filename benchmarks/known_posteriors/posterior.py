@@ -49,11 +49,11 @@ def load(name: str) -> tuple[dict, np.ndarray, np.ndarray]:
     return data, np.array(file["mean"]), np.array(file["sd"])
 
 
-def sampled(build: Callable[[], tuple[pm.Model, list[str]]]) -> Callable[[], Posterior]:
+def sampled(build: Callable[..., tuple[pm.Model, list[str]]]) -> Callable[[], Posterior]:
     """Add to a model its reference, which ``references.py`` writes to a file of the same name.
 
     The function without a reference, which returns the model and the names of the parameters that
-    are compared, is the attribute ``__wrapped__``.
+    are compared, and may have a batch size, is the attribute ``__wrapped__``.
     """
 
     @wraps(build)
@@ -80,6 +80,16 @@ def check_data(name: str, model: pm.Model, expected: float, command: str = "") -
 def sum_of_outcomes(model: pm.Model) -> float:
     """Return the sum of all that is observed."""
     return float(sum(model.rvs_to_values[rv].eval().sum() for rv in model.observed_RVs))
+
+
+def batches(batch_size: int | None, *arrays: np.ndarray) -> tuple[tuple, int | None]:
+    """Return random batches of rows by PyMC, for variational inference, and their ``total_size``.
+
+    Without a batch size, the arrays as they are.
+    """
+    if batch_size is None:
+        return arrays, None
+    return tuple(pm.Minibatch(*arrays, batch_size=batch_size)), len(arrays[0])
 
 
 def stack(posterior, names: list[str]) -> np.ndarray:

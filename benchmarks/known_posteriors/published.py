@@ -7,7 +7,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from .linear import linear_regression
-from .posterior import DATA, Posterior, load
+from .posterior import DATA, Posterior, batches, load
 
 
 def _interaction(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -66,15 +66,17 @@ def sblrc() -> Posterior:
     return Posterior(model, ["beta", "sigma"], mean, sd)
 
 
-def a9a() -> Posterior:
+def a9a(batch_size: int | None = None) -> Posterior:
     """Logistic regression on 32,561 rows of 123 binary features, some of them rare."""
     _, mean, sd = load("a9a")
     arrays = np.load(DATA / "a9a.npz")
+    design, outcome = arrays["X"].astype(float), (arrays["y"] > 0).astype(int)
     with pm.Model() as model:
         intercept = pm.Normal("intercept")
-        beta = pm.Normal("beta", shape=arrays["X"].shape[1])
-        eta = intercept + pt.dot(arrays["X"].astype(float), beta)
-        pm.Bernoulli("y", logit_p=eta, observed=(arrays["y"] > 0).astype(int))
+        beta = pm.Normal("beta", shape=design.shape[1])
+        (rows, observed), total = batches(batch_size, design, outcome)
+        eta = intercept + pt.dot(rows, beta)
+        pm.Bernoulli("y", logit_p=eta, observed=observed, total_size=total)
     return Posterior(model, ["intercept", "beta"], mean, sd)
 
 

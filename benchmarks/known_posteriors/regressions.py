@@ -6,7 +6,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from .posterior import sampled
+from .posterior import batches, sampled
 
 
 def _predictor(design: np.ndarray, intercept_sd: float = 2.5):
@@ -115,13 +115,21 @@ def zero_inflated() -> tuple[pm.Model, list[str]]:
     return model, ["intercept", "beta", "psi"]
 
 
-def _logistic(rows: int, coefficients: np.ndarray, intercept: float, seed: int) -> pm.Model:
-    """Return a logistic regression on simulated rows."""
+def _rows(
+    rows: int, coefficients: np.ndarray, intercept: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Simulate columns and outcomes of a logistic regression."""
     rng = np.random.default_rng(seed)
     design = rng.standard_normal((rows, len(coefficients)))
     outcome = design @ coefficients + intercept > rng.logistic(size=rows)
+    return design, outcome.astype(int)
+
+
+def _logistic(rows: int, coefficients: np.ndarray, intercept: float, seed: int) -> pm.Model:
+    """Return a logistic regression on simulated rows."""
+    design, outcome = _rows(rows, coefficients, intercept, seed)
     with pm.Model() as model:
-        pm.Bernoulli("y", logit_p=_predictor(design), observed=outcome.astype(int))
+        pm.Bernoulli("y", logit_p=_predictor(design), observed=outcome)
     return model
 
 
@@ -142,3 +150,21 @@ def wide() -> tuple[pm.Model, list[str]]:
     """Logistic regression with 500 columns: 20,000 rows."""
     coefficients = np.random.default_rng(12).normal(0, 0.1, 500)
     return _logistic(20_000, coefficients, -0.5, seed=121), ["intercept", "beta"]
+
+
+def million_rows() -> tuple[np.ndarray, np.ndarray]:
+    """Simulate a million rows with 20 columns, of which a third are positive."""
+    return _rows(1_000_000, np.linspace(-0.5, 0.5, 20), -1, seed=18)
+
+
+@sampled
+def million(batch_size: int | None = None) -> tuple[pm.Model, list[str]]:
+    """Logistic regression with 20 columns: a million rows."""
+    design, outcome = million_rows()
+    with pm.Model() as model:
+        intercept = pm.Normal("intercept", 0, 2.5)
+        beta = pm.Normal("beta", 0, 2.5, shape=20)
+        (rows, observed), total = batches(batch_size, design, outcome)
+        eta = intercept + pt.dot(rows, beta)
+        pm.Bernoulli("y", logit_p=eta, observed=observed, total_size=total)
+    return model, ["intercept", "beta"]
