@@ -61,7 +61,8 @@ def find_posterior(data: xr.DataTree | xr.Dataset, role: str) -> xr.Dataset:
     """Give the posterior as a Dataset, from a result or from the group itself.
 
     A group ``unconstrained_posterior``, which nutpie makes where PyMC adds transformed variables to
-    the posterior, belongs to it.
+    the posterior, belongs to it if it has the same draws: that of a Laplace approximation by
+    pymc-extras has the mode only.
     """
     if isinstance(data, xr.Dataset):
         return data
@@ -71,6 +72,8 @@ def find_posterior(data: xr.DataTree | xr.Dataset, role: str) -> xr.Dataset:
             if "unconstrained_posterior" not in data.children:
                 return posterior
             transformed = data["unconstrained_posterior"].to_dataset()
+            if any(transformed.sizes.get(of) != posterior.sizes[of] for of in ("chain", "draw")):
+                return posterior
             return posterior.merge(
                 transformed.drop_vars(posterior.data_vars, errors="ignore"), join="exact"
             )

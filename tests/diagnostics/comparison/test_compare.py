@@ -301,6 +301,15 @@ def test_unconstrained_variables_are_compared_wherever_they_are():
     assert compare(idata, posterior(sigma=other)).attrs["only_in_idata"] == ["sigma_log__"]
 
 
+def test_the_mode_of_a_laplace_approximation_is_not_a_draw():
+    # pymc-extras adds it in the same group
+    sigma = np.exp(normal(1, 1, 500))
+    laplace = az.from_dict({"posterior": {"sigma": sigma}})
+    mode = az.from_dict({"unconstrained_posterior": {"sigma_log__": np.zeros((1, 1))}})
+    laplace["unconstrained_posterior"] = mode["unconstrained_posterior"]
+    assert list(compare(laplace, posterior(sigma=np.exp(normal(2, 4, 500)))).index) == ["sigma"]
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 MU = posterior(mu=normal(1, 2, 100))
