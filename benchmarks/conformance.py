@@ -80,7 +80,7 @@ def main() -> None:
     for found in lines(database, arguments.names or database.names, arguments.seed):
         print(f"| {' | '.join(str(found.get(name, '')) for name in COLUMNS)} |", flush=True)
         verdicts[str(found["verdict"]).partition(":")[0]] += 1
-    print("\n" + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
+    print("\n" + ", ".join(f"{verdict}: {count}" for verdict, count in verdicts.items()))
 
 
 if __name__ == "__main__":

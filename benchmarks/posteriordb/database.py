@@ -104,6 +104,8 @@ POSTERIORS = (
     "nes1984-nes",
     "kilpisjarvi_mod-kilpisjarvi",
     "radon_all-radon_pooled",
+    "arK-arK",
+    "dogs-dogs",
     "sblrc-blr",
     "low_dim_gauss_mix-low_dim_gauss_mix",
     "eight_schools-eight_schools_noncentered",
