@@ -225,6 +225,20 @@ def test_search_that_does_not_settle():
             SGLD(**CHOSEN)
 
 
+def test_a_start_where_the_gradient_overflows_is_refused():
+    """With what to do, instead of an error of linear algebra; from a nearer start it works."""
+    x, y = np.array([[0.0, 1], [1, 2], [0, 2], [2, 1], [3, 1]] * 9), np.array([0, 1, 1, 0, 0] * 9)
+    for start in (None, [-0.3, 0.1]):  # without one, logits are around 50
+        with pm.Model():
+            b = pm.Uniform("b", [-100, 0], [0, 100], initval=start)
+            pm.Bernoulli("y", logit_p=pm.math.dot(x, b), observed=y)
+            if start is not None:
+                SGLD(**CHOSEN)
+                continue
+            with pytest.raises(SettingError, match="overflows"):
+                SGLD(**CHOSEN)
+
+
 @pytest.mark.parametrize(("fisher_divergence", "searches"), [(0.01, 1), (0.03, 2)])
 def test_a_poor_gaussian_is_looked_for_again(fisher_divergence, searches, monkeypatch):
     """Also where it settled: from another start, and the one of more evidence is taken."""

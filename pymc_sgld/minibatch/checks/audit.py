@@ -205,6 +205,7 @@ def _candidates(density: LogDensity, point: PointType) -> Iterator[PointType]:
     yield point
 
 
+@np.errstate(invalid="ignore")  # both may be -inf, where they overflow
 def _compare_rows(
     name: str,
     table: Table,
@@ -244,6 +245,7 @@ def _rows_of(item: Data, rows: np.ndarray) -> np.ndarray:
     return array[rows].astype(item.variable.type.dtype, copy=False)
 
 
+@np.errstate(invalid="ignore")
 def _compare_sums(
     label: str,
     graph: Variable,

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
+from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.progress import progress
 from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full, Stretched
@@ -131,4 +132,11 @@ def _search(
     begin = mean_field(evaluate, start, until, hyper)
     if found.settled and np.abs(found.shape.whiten(begin - found.mean)).max() < _SAME:
         return found
-    return max(found, search(begin, until), key=lambda gaussian: gaussian.elbo)
+    known = [gaussian for gaussian in (found, search(begin, until)) if gaussian.is_finite]
+    if not known:
+        raise SettingError(
+            "cannot find the posterior from the initial point: the log density or its gradient is "
+            "not finite there, or so large that it overflows. Start nearer to the posterior: give "
+            "variables an initval=... in the model, or pass initial_point=... or center=..."
+        )
+    return max(known, key=lambda gaussian: gaussian.elbo)

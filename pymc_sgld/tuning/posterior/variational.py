@@ -68,6 +68,11 @@ class Gaussian:
     # a point near the mean, where the gradients of all rows are known
     center: Center | None = None
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the search has found anything."""
+        return bool(np.isfinite(self.mean).all() and np.isfinite(self.shape.variances).all())
+
     def moves(self, gradients: np.ndarray) -> np.ndarray:
         """Return how far gradients move the mean of each coordinate, in standard deviations."""
         shape = self.shape
