@@ -89,7 +89,9 @@ def batches(batch_size: int | None, *arrays: np.ndarray) -> tuple[tuple, int | N
     """
     if batch_size is None:
         return arrays, None
-    return tuple(pm.Minibatch(*arrays, batch_size=batch_size)), len(arrays[0])
+    # whole numbers as PyMC has them: it does not take batches that it has to cast
+    own = [each.astype("int32") if each.dtype.kind == "i" else each for each in arrays]
+    return tuple(pm.Minibatch(*own, batch_size=batch_size)), len(arrays[0])
 
 
 def stack(posterior, names: list[str]) -> np.ndarray:
