@@ -126,11 +126,12 @@ def _search(
     found = search(climb(evaluate, start, until), until)
     is_hierarchical = hyper is not None and hyper.any()
     has_groups = is_hierarchical or curvature.may_have_groups
-    if found.settled and found.fisher_divergence < _POOR and not has_groups:
+    is_good = found.settled and found.fisher_divergence < _POOR
+    if is_good and not has_groups:
         return found
     until = began + SECONDS
     begin = mean_field(evaluate, start, until, hyper)
-    if found.settled and np.abs(found.shape.whiten(begin - found.mean)).max() < _SAME:
+    if is_good and np.abs(found.shape.whiten(begin - found.mean)).max() < _SAME:
         return found
     known = [gaussian for gaussian in (found, search(begin, until)) if gaussian.is_finite]
     if not known:
