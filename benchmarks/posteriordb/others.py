@@ -86,7 +86,7 @@ def dogs_log(data: Data) -> Named:
     avoided, shocked, outcome = _avoided_and_shocked(data)
     design = np.column_stack([avoided, shocked])
     with pm.Model() as model:
-        coefficients = pm.Uniform("beta", [-100, 0], [0, 100], initval=[-0.3, 0.1])
+        coefficients = pm.Uniform("beta", [-100, 0], [0, 100])
         pm.Bernoulli("y", logit_p=pt.dot(design, coefficients), observed=outcome)
     return model, ["beta"]
 

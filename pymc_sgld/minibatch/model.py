@@ -167,7 +167,7 @@ class Minibatcher:
         [own] = [placement for placement in tables.placements if placement.term.name == name]
         if own.refusal is not None:
             raise own.refusal
-        return self._assemble(tables, [own], simplify=False)
+        return self._assemble(tables, [own])
 
     @property
     def largest(self) -> int:
@@ -211,7 +211,7 @@ class Minibatcher:
             graphs += [*term.derivatives(one), term.joint(many, PROPOSALS)]
         graphs, whole = take_out_data(graphs, self.fixed, set(ancestors(self.inputs.pieces)))
         own = [placement for placement in tables.placements if placement.key in tables.group_terms]
-        density = self._assemble(tables, own, simplify=False)  # other terms may be refused
+        density = self._assemble(tables, own)  # other terms may be refused
         density = replace(density, whole=whole)
         for source in (source for table in density.tables for source in table.sources):
             if isinstance(source, Grouped):
@@ -241,12 +241,9 @@ class Minibatcher:
                 f"{refusals[0]} {len(refusals) - 1} more of its terms cannot be minibatched: "
                 "pymc_sgld.minibatch.report(model) lists them."
             )
-        # derivatives by the effects are a part of the log-likelihood of groups
-        return self._assemble(tables, tables.placements, simplify=self.groups is not None)
+        return self._assemble(tables, tables.placements)
 
-    def _assemble(
-        self, tables: Tables, placements: Sequence[Placement], simplify: bool
-    ) -> LogDensity:
+    def _assemble(self, tables: Tables, placements: Sequence[Placement]) -> LogDensity:
         """Put terms together: the prior, and a sum over each table of rows."""
         inputs, fixed = self.inputs, self.fixed
         dtype = inputs.position.dtype
@@ -264,9 +261,7 @@ class Minibatcher:
             *[condition for of_term in conditions.values() for condition in of_term],
         ]
         outputs, whole = take_out_data(graphs, fixed, set(ancestors(inputs.pieces)))
-        if simplify:
-            outputs = simplified(outputs, inputs.pieces)
-        log_prior, *rest = outputs
+        log_prior, *rest = simplified(outputs, inputs.pieces)
         graph_of = dict(zip(likelihoods, rest, strict=False))
         remaining = iter(rest[len(likelihoods) :])
         return LogDensity(

@@ -21,7 +21,9 @@ def simplified(outputs: Sequence[Variable], kept: Sequence[Variable]) -> list[Va
     """Return simpler graphs of the same values.
 
     A gradient has several nodes for each node of its graph, and PyTensor simplifies all of them in
-    every function that is made of it. That of a graph which was simplified before has fewer.
+    every function that is made of it. That of a graph which was simplified before has fewer. It is
+    also finite where exponentials overflow: that of ``log(1 / (1 + exp(-x)))`` as it is written has
+    ``0 * inf`` there, and that of ``-softplus(-x)`` has not.
 
     ``kept``: variables that stay what the graphs are made of: gradients are taken by them.
     """

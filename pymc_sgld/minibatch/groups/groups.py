@@ -14,6 +14,7 @@ from pytensor.graph.traversal import ancestors
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.rebuild import rebuild
+from pymc_sgld.minibatch.graph.simplified import simplified
 from pymc_sgld.minibatch.groups.layout import SizeClass, classes_of, classes_of_sources
 from pymc_sgld.minibatch.groups.levels import Levels
 from pymc_sgld.minibatch.groups.quadrature import Nodes, derivatives, log_likelihood
@@ -258,7 +259,7 @@ class GroupTerm:
         for effect in self.groups.effects:
             if effect.variable in found:
                 raise RowsMixed(f'all of "{effect.name}" enters the density of every group')
-        return total
+        return simplified([total], [effects, *self.groups.parameters])[0]
 
     def derivatives(self, effects: Variable) -> list[Variable]:
         """Return the slope of ``h`` at effects, and the entries of a factor of its curvature."""

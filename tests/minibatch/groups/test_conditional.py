@@ -116,6 +116,19 @@ def test_normal_effects():
         assert not is_uniform(stats.norm.cdf(draws, center, 1 / np.sqrt(2 * precision)))
 
 
+def test_effects_far_from_the_data():
+    """Where exponentials overflow the density of a row is a line: effects have its slope."""
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 1000)
+        effect = pm.Normal("effect", 0, 1, shape=300)
+        pm.Logistic("y", mu=mean + effect[np.arange(300)], s=1.0, observed=np.zeros(300))
+    effects = settled(model, [800.0])
+    for seed in SEEDS:
+        draws = many(effects, "effect", np.random.default_rng(seed), [800.0], calls=20)
+        assert is_uniform(stats.norm.cdf(draws, -1))
+        assert not is_uniform(stats.norm.cdf(draws, 0))
+
+
 def test_a_density_that_is_not_finite(successes):
     with pytest.raises(NonFiniteError, match='density of "effect" given the other variables'):
         successes.draw(np.random.default_rng(1), np.array([np.nan, 1.0]), [])
