@@ -125,7 +125,7 @@ def draw(axes: Axes, lines: Sequence[Line], figure: str, ylabel: str) -> None:
         error = value if figure == "mean shift" else abs(np.log(value))
         colour = COLOURS[str(line["method"])]
         axes.plot(float(str(line["processor s"])), max(error, 1e-3), "o", color=colour)
-    axes.set(xscale="log", yscale="log", xlim=(0.7, 2000), ylim=(5e-3, 30), ylabel=ylabel)
+    axes.set(xscale="log", yscale="log", xlim=(0.7, 2000), ylim=(5e-3, 300), ylabel=ylabel)
     axes.grid(color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 
