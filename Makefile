@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large distributed bias-target accuracy certificate hierarchical samplers peers conformance package clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large distributed bias-target accuracy certificate hierarchical samplers networks peers conformance package clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -30,6 +30,7 @@ help:
 	@echo 'make samplers    SGLD, SGHMC, SGNHT and MALA with default settings, on six posteriors'
 	@echo 'make peers       SGLD beside nutpie, ADVI, Laplace and Pathfinder: errors and seconds; takes an hour'
 	@echo 'make conformance posteriors of posteriordb with default settings (ARGUMENTS="--database FOLDER")'
+	@echo 'make networks    Bayesian neural networks on two real data sets, beside published figures'
 	@echo 'make package     build wheel and sdist, install them into a bare environment, and sample a model'
 	@echo 'make clean       remove what the above made, .venv included'
 
@@ -69,6 +70,7 @@ figures:
 	$(python) docs/figures/how_it_works
 	$(python) docs/figures/selection.py
 	$(python) docs/figures/certificate.py
+	$(python) docs/figures/networks.py
 	$(python) docs/figures/plots
 
 benchmark:
@@ -128,6 +130,10 @@ peers:
 conformance:
 	@$(environment) plots
 	$(python) benchmarks/conformance.py $(ARGUMENTS)
+
+networks:
+	@$(environment) benchmark
+	$(python) benchmarks/networks.py
 
 package:
 	@$(environment) plots

@@ -4,6 +4,7 @@ What users import:
 
 ``step``              SGLD
 ``samplers``          SGHMC, SGNHT, MALA
+``networks``          NetworkSGHMC
 ``replica_exchange``  ReplicaExchange
 ``schedules``         step sizes that change
 ``minibatch``         a PyMC model in, a log density of batches of rows out; ``report``
@@ -47,6 +48,7 @@ from typing import TYPE_CHECKING
 
 from pymc_sgld import minibatch, schedules
 from pymc_sgld.errors import DataError, MinibatchError, NonFiniteError, SettingError, SGLDWarning
+from pymc_sgld.networks import NetworkSGHMC
 from pymc_sgld.replica_exchange import ReplicaExchange
 from pymc_sgld.samplers import MALA, SGHMC, SGNHT
 from pymc_sgld.step import SGLD
@@ -76,6 +78,7 @@ __all__ = [
     "Certificate",
     "DataError",
     "MinibatchError",
+    "NetworkSGHMC",
     "NonFiniteError",
     "ReplicaExchange",
     "SGLDWarning",

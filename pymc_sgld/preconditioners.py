@@ -119,6 +119,24 @@ class Adaptive(Diagonal, Comparable):
         return Adaptive(squares, self._size, self._dtype)
 
 
+class FisherDiagonal(Adaptive):
+    """A diagonal, and what the next one will be measured by.
+
+    ``squares``, shape (d,): the mean squares of the gradients of the last ``draws``.
+    """
+
+    def __init__(self, variances: np.ndarray, squares: np.ndarray, draws: int = 0) -> None:
+        self.squares: np.ndarray = squares
+        self.draws = draws
+        super(Adaptive, self).__init__(variances, "adaptive")
+
+    def including(self, squares: np.ndarray, most: float) -> FisherDiagonal:
+        """Return the same with those of one more draw, beside so many before at most."""
+        share = 1 / (min(self.draws, most) + 1)
+        squares = (1 - share) * self.squares + share * squares
+        return FisherDiagonal(self.arrays[0], squares, self.draws + 1)
+
+
 class Dense:
     """``M`` a full matrix, ``L`` its lower Cholesky factor."""
 

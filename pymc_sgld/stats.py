@@ -52,6 +52,7 @@ SETTINGS: dict[str, Any] = {
 OF_SOME: dict[str, Any] = {
     "friction": (np.float64, []),
     "acceptance_rate": (np.float64, []),
+    "kinetic_temperature": (np.float64, []),
     "swap_rate": (np.float64, []),
     "swapped": (np.int64, []),
 }

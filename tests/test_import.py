@@ -53,8 +53,8 @@ def test_what_the_progress_bar_of_pymc_needs_is_a_dependency():
 
 PUBLIC = {
     "pymc_sgld": """
-        Certificate DataError MALA MinibatchError NonFiniteError ReplicaExchange SGHMC SGLD
-        SGLDWarning SGNHT SettingError TrustReport __version__ certify compare diagnose
+        Certificate DataError MALA MinibatchError NetworkSGHMC NonFiniteError ReplicaExchange
+        SGHMC SGLD SGLDWarning SGNHT SettingError TrustReport __version__ certify compare diagnose
         group_effects log_likelihood loo minibatch plot_bias plot_comparison predict
         run_settings sample_on schedules thin_by_step_size
     """,
@@ -95,6 +95,7 @@ MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
     """,
     "step": "chain checkpoint dynamics minibatch setup storage tuning",
     "samplers": "dynamics setup step",
+    "networks": "samplers setup step",
     "replica_exchange": "chain dynamics setup step storage",
     "diagnostics": "backends chain compiled minibatch sources tuning workers",
     "results": "backends compiled diagnostics minibatch sources",
@@ -111,7 +112,13 @@ def test_which_folder_imports_which():
             if folder(other) not in (folder(name), MODULES):
                 found[folder(name)].add(folder(other))
     assert found[MODULES] == set()
-    assert found.pop("pymc_sgld") == {"minibatch", "replica_exchange", "samplers", "step"}
+    assert found.pop("pymc_sgld") == {
+        "minibatch",
+        "networks",
+        "replica_exchange",
+        "samplers",
+        "step",
+    }
     del found[MODULES]
     assert found == {name: set(others.split()) for name, others in MAY_IMPORT.items() if others}
 
@@ -163,6 +170,9 @@ def imported_names(node):
 def folder(module):
     """Return the folder of a module; those that users import stand for themselves."""
     first = module.split(".")[1] if "." in module else module
-    if first in ("pymc_sgld", "replica_exchange", "samplers", "step") or (PACKAGE / first).is_dir():
+    if (
+        first in ("pymc_sgld", "networks", "replica_exchange", "samplers", "step")
+        or (PACKAGE / first).is_dir()
+    ):
         return first
     return MODULES

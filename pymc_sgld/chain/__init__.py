@@ -2,6 +2,7 @@
 
 ``state``          what a chain carries from draw to draw
 ``draw``           the updates of a draw
+``warm_start``     chains that look for a mode first, as networks need it
 ``coupled``        a part of the chain beside itself with half the step size: means and variances
 ``noise_monitor``  gradient noise: the variance that it adds, and Welling and Teh's threshold
 ``mixing``         effective sample size, and the width of the draws

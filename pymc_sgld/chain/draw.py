@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 
@@ -83,6 +84,8 @@ class Transition:
     is_covariance: bool
     sampler: str = "SGLD"
     couples: bool = True
+
+    watches: ClassVar[bool] = True  # gradients while tuning, so that they do not explode
 
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile, by a call that moves nothing, where all chains profit from it."""
@@ -196,6 +199,24 @@ class Transition:
         wanted = round(self.steps_per_draw / min(chain.refinement, 1.0))
         return min(wanted, MOST_STEPS_PER_DRAW)
 
+    @property
+    def retries(self) -> bool:
+        """Whether a draw that fails is made again, with smaller steps."""
+        return self.verdict.judge.chosen
+
+    def step_sizes(self, chain: Chain, count: np.ndarray) -> np.ndarray:
+        """Return the step sizes of some updates of a chain, shape (k,)."""
+        return evaluate(self.schedule, count) * chain.refinement
+
+    def without_noise(self, chain: Chain, first: int, updates: int) -> np.ndarray | None:
+        """Return in which updates no noise is injected, shape (k,): None where it is in all."""
+        return explores(self.schedule, first, updates)
+
+    def _adapt_preconditioner(self, chain: Chain, gradients: np.ndarray) -> None:
+        """Let a preconditioner follow the gradients of a draw, shape (k, d), while tuning."""
+        if chain.preconditioner is not None:
+            chain.preconditioner = chain.preconditioner.after(gradients)
+
     def _new_coupled(self, length: int) -> CoupledDifference:
         order = 1 if self.run.orders else self.run.dynamics.order  # gradient noise: the first
         length = 0 if self._is_adjusted or not self.couples else length
@@ -269,8 +290,8 @@ class Transition:
         """Run the updates of a draw, coupled or not; None if smaller steps are to be tried."""
         updates, paired = self.updates_of_draw(chain), chain.is_coupled
         count = np.arange(chain.updates, chain.updates + updates)
-        step_sizes = evaluate(self.schedule, count) * chain.refinement
-        may_fail = self.verdict.judge.chosen and (chain.is_tuning or chain.overflows < ATTEMPTS)
+        step_sizes = self.step_sizes(chain, count)
+        may_fail = self.retries and (chain.is_tuning or chain.overflows < ATTEMPTS)
         # numbers of their own: the draws are the same whether they are coupled or not
         key = _COUPLED_SEED, chain.row_seed, chain.updates
         aside = np.random.default_rng(key) if paired else None
@@ -290,7 +311,7 @@ class Transition:
                 raise explain(
                     self.run, self.coordinates, first, state, plan, attempts, self.sampler
                 )
-            watched = finite and chain.is_tuning
+            watched = finite and chain.is_tuning and self.watches
             swings = watched and not is_stable(step_sizes[0], began, _ends(outcome, -1))
             if may_fail and (swings or not finite):
                 chain.coupled = before
@@ -308,8 +329,8 @@ class Transition:
         if len(parts) > 1:
             shares = [len(step_sizes[part]) / updates for part in parts]
             stats = {name: float(np.dot(shares, [each[name] for each in said])) for name in stats}
-        if chain.preconditioner is not None and chain.is_tuning:
-            chain.preconditioner = chain.preconditioner.after(outcome.gradients)
+        if chain.is_tuning:
+            self._adapt_preconditioner(chain, outcome.gradients)
         return Draw(state[0], outcome.gradients[-1], reading, stats)
 
     def _plan(
@@ -329,7 +350,7 @@ class Transition:
         number, first = len(sizes), chain.updates + part.start
         shape = number, run.normals
         noise = standard_normal(rng, shape, run.dtype)
-        without_noise = explores(self.schedule, first, number)
+        without_noise = self.without_noise(chain, first, number)
         if without_noise is not None:
             noise[without_noise] = 0
         rows = run.reads(rng, chain.row_seed, first, number)

@@ -45,6 +45,8 @@ class Chain(Comparable):
         Of the last update.
     accepted : float
         Sum of the acceptance rates of the draws that count; NaN where nothing is rejected.
+    heat : float
+        Sum of the kinetic temperatures of the draws that count, where they are measured.
     overflows : int
         Attempts at draws after tuning that did not stay finite.
     memory : list of ndarray
@@ -73,6 +75,7 @@ class Chain(Comparable):
     refinement: float = 1.0
     last_step_size: float = np.nan
     accepted: float = 0.0
+    heat: float = 0.0
     overflows: int = 0
     memory: list[np.ndarray] = field(default_factory=list)
     remembered: int = 0

@@ -10,7 +10,7 @@ from pymc.stats.convergence import SamplerWarning, WarningType
 from pymc_sgld.chain.draw import Transition
 from pymc_sgld.chain.state import Chain, Draw
 from pymc_sgld.messages import LastWords
-from pymc_sgld.schedules import cycle_of, explores
+from pymc_sgld.schedules import cycle_of
 
 
 def judged(transition: Transition, chain: Chain) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def measured(transition: Transition, chain: Chain, draw: Draw) -> dict[str, Any]
     """Return what differs from draw to draw, but for the rows that were read."""
     schedule, last = transition.schedule, chain.updates - 1
     cycle, cycle_position = cycle_of(schedule, last)
-    without_noise = explores(schedule, last, 1)
+    without_noise = transition.without_noise(chain, last, 1)
     own = {
         "step_size": chain.last_step_size,
         "gradient_norm": float(np.linalg.norm(draw.gradient)),

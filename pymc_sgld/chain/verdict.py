@@ -93,6 +93,41 @@ class Verdict:
         return told
 
 
+WARM = 0.15  # by which the kinetic temperature may be off
+FEW, MOST_OVERFLOWS = 3, 0.02  # draws, and their share, that may be made again
+
+
+@dataclass(frozen=True)
+class VerdictByTemperature(Verdict):
+    """Judges chains of a momentum by its temperature: for posteriors of very many modes.
+
+    The mean and the sd of one weight say little there. But in any mode, momenta have the
+    temperature of the posterior, and are hotter where steps are too large or gradients too noisy.
+    """
+
+    def of(self, chain: Chain) -> list[Message]:
+        """Judge a chain after a draw."""
+        counted = chain.draw - chain.tune
+        if not self.temperature or counted <= 0 or not (chain.is_over or counted % JUDGED == 0):
+            return []
+        heat, messages = chain.heat / counted / self.temperature, []
+        if chain.overflows > max(FEW, MOST_OVERFLOWS * counted):
+            text = (
+                f"{chain.overflows} draws of {counted} exploded and were made again with smaller "
+                "steps: tune longer, so that the chain has settled, or pass a larger batch_size."
+            )
+            messages += [Message(Reason.UNSTABLE, chain.overflows, text)]
+        if abs(heat - 1) > WARM:
+            text = (
+                f"the kinetic temperature was {heat:.2f} times that of the posterior (the stat "
+                "kinetic_temperature), so that predictions are too uncertain: pass a larger "
+                "batch_size or a larger friction, or tune longer."
+            )
+            messages += [Message(Reason.NOISE, abs(heat - 1) / WARM, text)]
+        chain.reasons = sum(message.reason for message in messages)
+        return messages if chain.is_over else []
+
+
 def _of_overflows(chain: Chain) -> list[Message]:
     """Return what is to be said where draws were made again with smaller steps."""
     if not chain.overflows:

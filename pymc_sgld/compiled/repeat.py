@@ -82,7 +82,9 @@ class Repeat:
                 found = update(*given, *state[:own], *read, *inputs[last:])
                 renewed = zip(tables, rows, found[own : self.states], strict=True)
                 written = [table.at[row].set(new) for table, row, new in renewed]
-                return (*found[:own], *written), tuple(found[self.states :])
+                # in another process JAX may compute in double precision by default
+                new = [array.astype(old.dtype) for array, old in zip(found, state[:own])]
+                return (*new, *written), tuple(found[self.states :])
 
             state, kept = jax.lax.scan(one, inputs[first:last], inputs[:first])
             return [*state, *kept]

@@ -221,12 +221,18 @@ class Updates:
         vectors = self.dynamics.vectors * (1 + self.dynamics.takes_duals)
         return [(self._size,)] * vectors + [()] * self.dynamics.scalars
 
-    def start(self, rng: np.random.Generator) -> State:
-        """Return what the state of a chain that starts has beside the position."""
+    def start(
+        self, rng: np.random.Generator, preconditioner: Preconditioner | None = None
+    ) -> State:
+        """Return what the state of a chain that starts has beside the position.
+
+        ``preconditioner``: one that takes the place of that of all chains.
+        """
 
         def normal() -> tuple[np.ndarray, ...]:
             z = rng.standard_normal((1, self._size), self.dtype)
-            return tuple(vector[0] for vector in self._factored([z], self.preconditioner))
+            found = self._factored([z], preconditioner or self.preconditioner)
+            return tuple(vector[0] for vector in found)
 
         return self.dynamics.start(normal, self.temperature)
 

@@ -5,6 +5,7 @@
 ``leimkuhler_matthews``  averaged noise, of second order
 ``mala``                 an accept step
 ``underdamped``          a momentum with friction
+``adam``                 no dynamics: the way to a mode
 ``operators``            the same functions of arrays and of graphs
 ``known_noise``          gradient noise that was measured: as much less is injected
 ``gaussian_law``         the stationary distribution on a Gaussian, and the step size from it

@@ -52,6 +52,7 @@ class Traits:
     couples: bool = True  # whether half the step size can be compared
     cannot_explore: str = ""  # why cycles without noise are refused
     needs_noise: str = ""  # why batches of all rows are refused
+    starts_warm: bool = False  # whether chains look for a mode of their own first
 
     def refuse(self, sampler: type, arguments: Iterable[str]) -> None:
         """Refuse arguments that a sampler does not have."""

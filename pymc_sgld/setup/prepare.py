@@ -14,6 +14,7 @@ from pytensor.configdefaults import config
 from pymc_sgld.chain.draw import Transition
 from pymc_sgld.chain.effects import IntegratedOut
 from pymc_sgld.chain.parameters import ParameterValues
+from pymc_sgld.chain.warm_start import batch_of_network
 from pymc_sgld.checkpoint.found import Found
 from pymc_sgld.compiled.garbage import old_objects_remain
 from pymc_sgld.compiled.threads import one_thread
@@ -115,6 +116,8 @@ def _settings_for(
         rows = _rows(call, integrated, earlier)
         tell("comparing batches with all rows")
         size = (rows.largest or None) if call.traits.reads_all_rows else call.batch_size
+        if size is None and call.traits.starts_warm:
+            size = batch_of_network(rows.largest)
         density = rows.density(size, call.audit)
         rows.check_sources(call.backend.workers)
         guard = Guard(call.model, density.sources)

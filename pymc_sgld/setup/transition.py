@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder, independent, make_order
 from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.chain.judge import Judge
-from pymc_sgld.chain.verdict import Verdict
+from pymc_sgld.chain.verdict import Verdict, VerdictByTemperature
+from pymc_sgld.chain.warm_start import WarmStart
 from pymc_sgld.compiled.updates import Updates
+from pymc_sgld.dynamics.adam import Adam
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.dynamics.known_noise import KnownNoise
+from pymc_sgld.dynamics.underdamped import BAOAB
 from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.position import labels
+from pymc_sgld.preconditioners import Identity
 from pymc_sgld.schedules import constant
 from pymc_sgld.setup.call import Call
+from pymc_sgld.tuning.prior import prior_precision
 from pymc_sgld.tuning.settings import Settings
 
 DEFAULT_STEPS_PER_DRAW = 10
@@ -65,7 +71,23 @@ def make_transition(
     if steps_per_draw is None:
         apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
         steps_per_draw = apart if chosen else DEFAULT_STEPS_PER_DRAW
-    return Transition(
+    made: Callable[..., Transition] = Transition
+    verdict: type[Verdict] = Verdict
+    if call.traits.starts_warm:
+        search = Updates(
+            density,
+            settings.estimate,
+            Adam(),  # type: ignore[arg-type]  # it has no law
+            Identity(),
+            0.0,
+            orders,
+            call.compile_kwargs,
+        )
+        assert isinstance(dynamics, BAOAB)
+        precision, friction = prior_precision(density), dynamics.friction
+        made = partial(WarmStart, precision=precision, search=search, friction=friction)
+        verdict = VerdictByTemperature
+    return made(
         run,
         density.coordinates,
         origin,
@@ -73,7 +95,7 @@ def make_transition(
         constant(settings.step_size) if call.schedule is None else call.schedule,
         steps_per_draw,
         temperature,
-        Verdict(judge, temperature, variances, dynamics.acceptance, settings.doubts),
+        verdict(judge, temperature, variances, dynamics.acceptance, settings.doubts),
         is_covariance,
         call.sampler,
         call.traits.couples,

@@ -16,7 +16,14 @@ from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.messages import Message
 from pymc_sgld.minibatch.full_data import Center
-from pymc_sgld.preconditioners import Adaptive, Dense, Diagonal, Identity, LowRank
+from pymc_sgld.preconditioners import (
+    Adaptive,
+    Dense,
+    Diagonal,
+    FisherDiagonal,
+    Identity,
+    LowRank,
+)
 from pymc_sgld.tuning.posterior.covariance import Full, Stretched
 from pymc_sgld.tuning.posterior.variational import Gaussian
 from pymc_sgld.tuning.settings import Chosen
@@ -26,7 +33,7 @@ CLASSES: dict[str, type] = {
     for known in (
         *(Chain, CoupledDifference, Findings, Mixing, NoiseMonitor, Reading),
         *(Center, Chosen, Gaussian, GaussianLaw, WideGaussianLaw, Full, Stretched, Message),
-        *(Adaptive, Dense, Diagonal, Identity, LowRank),
+        *(Adaptive, Dense, Diagonal, FisherDiagonal, Identity, LowRank),
     )
 }
 """What a file may hold, by name; `register` adds to it."""

@@ -8,6 +8,7 @@
 ``batch_noise``     gradient noise around the center, measured
 ``estimators``      which estimate of the gradient to use, and the bias of its noise
 ``sorted_sources``  what the order of rows on disk adds to the noise
+``prior``           how narrow the prior is
 ``doubts``          what is to be said of every chain
 ``choices``         what the user left open, by all of this
 """

@@ -1,0 +1,269 @@
+r"""Chains that look for a mode of their own first, as networks need it.
+
+The posterior of a network has very many modes, and no Gaussian to begin with. While a chain tunes,
+it
+
+1. *searches* for a mode in the first half, by `Adam`, with steps that end at zero;
+2. *settles* around it in the second half: at the temperature of the posterior, with the
+   preconditioner
+
+   .. math:: M = \operatorname{diag}\left(P + \tfrac nN \overline{\hat g^2}\right)^{-1} .
+
+   :math:`P` is the precision of the prior. :math:`\overline{\hat g^2}` is the mean square of the
+   gradients of the last draws: those of batches of n of N rows are N/n times the Fisher
+   information. A few times it is measured anew, and the step size with it: a share of the largest
+   that is stable for the curvature, or what heats the momentum by as much as is tolerated.
+
+After tuning both stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pymc_sgld.chain.draw import ATTEMPTS, Transition
+from pymc_sgld.chain.failures import is_finite
+from pymc_sgld.chain.noise_monitor import Reading
+from pymc_sgld.chain.state import Chain, Draw
+from pymc_sgld.compiled.updates import Outcome, Plan, Updates
+from pymc_sgld.dynamics.base import State
+from pymc_sgld.preconditioners import FisherDiagonal
+
+LEARNING_RATE = 0.02  # of the search, at its begin
+SPREAD = 0.1  # sd of where coordinates start that are no matrices
+MEASURED = 3  # times while a chain settles, and once at its end
+POWERS = 10  # iterations for the largest curvature
+SHARE = 0.35  # of the largest stable step
+MOST_HEAT = 1.5  # times the temperature, after a draw: more is an explosion
+HEATING = 0.1  # of the kinetic temperature by the noise of gradients, if batches are independent
+APART = 0.05  # posterior sds between two gradients, for a curvature
+_BATCHES, _LEAST_BATCH, _LARGEST_BATCH = 8, 128, 1024
+
+
+def batch_of_network(rows: int) -> int:
+    """Return how many rows an update reads by default."""
+    return min(rows, max(_LEAST_BATCH, min(_LARGEST_BATCH, rows // _BATCHES)))
+
+
+@dataclass(frozen=True)
+class WarmStart(Transition):
+    """The transition of chains that look for a mode first.
+
+    Parameters
+    ----------
+    precision : ndarray, shape (d,)
+        Of the prior.
+    search : Updates
+        Of Adam.
+    friction : float
+        Of the momentum.
+    """
+
+    precision: np.ndarray = None  # type: ignore[assignment]  # these follow fields with defaults
+    search: Updates = None  # type: ignore[assignment]
+    friction: float = 1.0
+
+    watches: ClassVar[bool] = False  # the search swings, and is to
+    retries: ClassVar[bool] = True
+
+    def searches(self, chain: Chain) -> bool:
+        """Whether the next draw is part of the search for a mode."""
+        return chain.draw < chain.tune // 2
+
+    def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
+        """Compile both kinds of updates."""
+        super().check(position, others)
+        rng, updates = np.random.default_rng(0), self.steps_per_draw if self.run.static else 1
+        state = position, *self.search.start(rng)
+        self._climb(state, rng, (0, 0), np.zeros(updates), others)
+
+    def start(self, rng: np.random.Generator, tune: int, draws: int) -> Chain:
+        """Return a chain before its first draw."""
+        chain = super().start(rng, tune, draws)
+        chain.preconditioner = None
+        if self.searches(chain):
+            chain.extra = self.search.start(rng)
+        return chain
+
+    def updates_of_draw(self, chain: Chain) -> int:
+        """Return as many for all draws."""
+        return self.steps_per_draw
+
+    def step_sizes(self, chain: Chain, count: np.ndarray) -> np.ndarray:
+        """Return those of some updates, shape (k,): they fall while a chain searches."""
+        if not self.searches(chain):
+            return np.full(len(count), chain.refinement)
+        share = count / (self.steps_per_draw * (chain.tune // 2))
+        return chain.refinement * LEARNING_RATE * np.cos(np.pi / 2 * share) ** 2
+
+    def without_noise(self, chain: Chain, first: int, updates: int) -> np.ndarray | None:
+        """Return that none is injected into updates of the search, shape (k,)."""
+        of_search = first < self.steps_per_draw * (chain.tune // 2)
+        return np.ones(updates, bool) if of_search else None
+
+    def extend(self, chain: Chain, draws: int, positions: Iterable[np.ndarray]) -> None:
+        """Let a chain have another number of draws."""
+        super().extend(chain, draws, positions)
+        chain.reasons = 0
+
+    def draw(
+        self,
+        chain: Chain,
+        rng: np.random.Generator,
+        position: np.ndarray,
+        others: list[np.ndarray],
+        parameters: Callable[[np.ndarray], np.ndarray],
+    ) -> Draw:
+        """Run the updates of one draw; now and then measure first what they need."""
+        searched = chain.tune // 2
+        settling = chain.tune - searched
+        if chain.draw in {searched + settling * i // MEASURED for i in range(MEASURED + 1)}:
+            self._settle(chain, rng, position, others)
+        made = super().draw(chain, rng, position, others, parameters)
+        temperature = self._heat(chain) if chain.draw > searched else np.nan
+        if chain.draw > chain.tune:
+            chain.heat += temperature
+        return made._replace(stats=made.stats | {"kinetic_temperature": temperature})
+
+    def _attempt(
+        self,
+        chain: Chain,
+        rng: np.random.Generator,
+        start: np.ndarray,
+        others: list[np.ndarray],
+        parameters: Callable[[np.ndarray], np.ndarray],
+        attempts: int,
+    ) -> Draw | None:
+        """Run the updates of a draw; None if smaller steps are to be tried."""
+        if not self.searches(chain):
+            before = copy(chain)
+            made = super()._attempt(chain, rng, start, others, parameters, attempts)
+            allowed = MOST_HEAT + 6 * np.sqrt(2 / len(start))  # a mean of squares of d normals
+            if self._heat(chain) > allowed * self.temperature and attempts < ATTEMPTS:
+                vars(chain).update(vars(before))
+                return None
+            return made
+        updates, state = self.steps_per_draw, (start, *chain.extra)
+        steps = self.step_sizes(chain, np.arange(chain.updates, chain.updates + updates))
+        outcome = self._climb(state, rng, (chain.row_seed, chain.updates), steps, others)
+        chain.batches += updates
+        if not is_finite(outcome.position, outcome.log_density):
+            return None
+        chain.updates += updates
+        chain.last_step_size, chain.extra = float(steps[-1]), outcome.state[1:]
+        self._adapt_preconditioner(chain, outcome.gradients)
+        return Draw(outcome.position, outcome.gradients[-1], self._nothing(), {})
+
+    def _heat(self, chain: Chain) -> float:
+        """Return the kinetic temperature: the mean square of momenta, in units of M."""
+        assert chain.preconditioner is not None
+        return float(
+            np.mean(np.square(chain.extra[0], dtype=float) / chain.preconditioner.arrays[0])
+        )
+
+    def _climb(
+        self,
+        state: State,
+        rng: np.random.Generator,
+        place: tuple[int, int],
+        steps: np.ndarray,
+        others: list[np.ndarray],
+    ) -> Outcome:
+        """Run updates of the search; ``place``: the seed of the rows, and updates before."""
+        rows = self.search.reads(rng, *place, len(steps))
+        return self.search(state, Plan(steps, np.zeros((len(steps), 0)), rows, others))
+
+    def _begin_phase(self, chain: Chain) -> None:
+        """Do nothing: what a phase needs is measured where it begins."""
+
+    def _remember(self, chain: Chain, position: np.ndarray, others: list[np.ndarray]) -> None:
+        """Do nothing: the preconditioner is measured, and there is no other memory."""
+
+    def _read(self, *_: Any) -> Reading:
+        return self._nothing()
+
+    def _nothing(self) -> Reading:
+        """Return the reading of a draw: the bias of a weight says little, the temperature more."""
+        return Reading(1, np.nan, np.nan, np.zeros(len(self.origin)))
+
+    def _disperse(self, rng: np.random.Generator, position: np.ndarray, scale: float) -> np.ndarray:
+        """Return where a chain starts; values of the user's own stay.
+
+        The entries of a matrix of n rows have the variance 1 / n, so that units of a network are
+        about as large as those before them (LeCun and others, Efficient backprop).
+        """
+        sds = np.full(len(position), SPREAD)
+        for c in self.coordinates:
+            if len(c.shape) > 1:
+                sds[c.start : c.start + c.size] = c.shape[-2] ** -0.5
+        drawn = position + scale * sds * rng.standard_normal(len(position))
+        return np.where(position == self.origin, drawn, position).astype(self.run.dtype)
+
+    def _adapt_preconditioner(self, chain: Chain, gradients: np.ndarray) -> None:
+        """Include the gradients of a draw, shape (k, d), in what M will be measured by."""
+        squares, known = np.mean(np.square(gradients, dtype=float), axis=0), chain.preconditioner
+        if known is None:
+            ones = np.ones(len(squares), self.run.dtype)
+            known = FisherDiagonal(ones, squares)
+        assert isinstance(known, FisherDiagonal)
+        most = chain.tune // 20 if self.searches(chain) else np.inf  # the last tenth of a search
+        chain.preconditioner = known.including(squares, most)
+
+    def _settle(
+        self,
+        chain: Chain,
+        rng: np.random.Generator,
+        position: np.ndarray,
+        others: list[np.ndarray],
+    ) -> None:
+        """Measure preconditioner and step size where a chain is, and draw its momentum anew."""
+        if not chain.draw:  # there is no search
+            position = self._disperse(rng, position, 1.0)
+        gradients = self._gradients(chain, position, others)
+        if chain.preconditioner is None:
+            self._adapt_preconditioner(chain, gradients)
+        assert chain.preconditioner is not None and chain.preconditioner.squares is not None
+        squares, order = chain.preconditioner.squares, self.run.longest
+        share = order.batch_size / order.total_size if order else 1.0
+        variances = 1 / (self.precision + share * squares)
+        chain.preconditioner = FisherDiagonal(variances.astype(self.run.dtype), squares)
+        noise = float(gradients.var(axis=0, ddof=1) @ variances) / len(variances)
+        largest = 2 / np.sqrt(self._curvature(chain, position, others, np.sqrt(variances)))
+        within = 2 * self.friction * HEATING / max(noise, np.finfo(float).tiny)
+        chain.refinement = float(min(SHARE * largest, within))
+        chain.extra = self.run.start(rng, chain.preconditioner)
+
+    def _gradients(
+        self, chain: Chain, position: np.ndarray, others: list[np.ndarray]
+    ) -> np.ndarray:
+        """Return gradients of some batches at a position, shape (k, d): always of the same."""
+        order = self.run.longest
+        epoch = -(-order.total_size // order.batch_size) if order else 2
+        updates = self.steps_per_draw if self.run.static else min(epoch, self.steps_per_draw)
+        rng = np.random.default_rng(chain.row_seed)
+        plan = self._idle(self.run.reads(rng, chain.row_seed, 0, updates), others, updates)
+        chain.batches += updates
+        return self.run((position, *self.run.start(rng)), plan).gradients[: max(epoch, 2)]
+
+    def _curvature(
+        self, chain: Chain, position: np.ndarray, others: list[np.ndarray], scales: np.ndarray
+    ) -> float:
+        """Return the largest curvature in coordinates of these scales, by powers of the Hessian.
+
+        Its products with a vector are differences of gradients.
+        """
+        here = self._gradients(chain, position, others).mean(axis=0)
+        direction = np.random.default_rng(chain.row_seed).standard_normal(len(scales))
+        size = 1.0
+        for _ in range(POWERS):
+            direction = direction / max(float(np.linalg.norm(direction)), np.finfo(float).tiny)
+            there = (position + APART * scales * direction).astype(self.run.dtype)
+            change = here - self._gradients(chain, there, others).mean(axis=0)
+            direction = scales * change / APART
+            size = float(np.linalg.norm(direction))
+        return max(size, 1.0)

@@ -1,0 +1,189 @@
+"""NetworkSGHMC: the search, what a chain measures, and posteriors with a known answer."""
+
+import pickle
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import pytest
+
+from pymc_sgld import NetworkSGHMC, SettingError, predict
+from pymc_sgld.chain import warm_start
+from pymc_sgld.chain.warm_start import batch_of_network
+from pymc_sgld.messages import Reason
+from tests.runs import RUN, draws
+
+COMPILED = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
+ROWS = 400
+X = np.random.default_rng(1).normal(size=(ROWS, 2)) * [1.0, 0.02]
+Y = np.random.default_rng(2).normal(size=ROWS) + X @ [1.0, -2.0]
+PRIOR = np.array([1.0, 20.0])  # sds
+PRECISION = X.T @ X + np.diag(PRIOR**-2)
+MEAN = np.linalg.solve(PRECISION, X.T @ Y)
+
+
+@pytest.fixture(scope="module")
+def regression():
+    """A regression with columns of very different sizes: its posterior is a Gaussian."""
+    with pm.Model() as model:
+        slopes = pm.Normal("slopes", 0, PRIOR, shape=2)
+        pm.Normal("y", pm.Data("x", X) @ slopes, 1, observed=Y)
+    return model
+
+
+def sampled(model, count, tune=20, **settings):
+    step = NetworkSGHMC(model=model, **{"steps_per_draw": 20} | COMPILED | settings)
+    run = draws(step, model.initial_point(), count, tune=tune)
+    return step, run[:tune], run[tune:]
+
+
+@pytest.mark.parametrize("batch_size", [50, ROWS])
+def test_posterior_of_a_regression(regression, batch_size):
+    """Mean and covariance in whitened coordinates; batches add what the temperature tells."""
+    step, _, run = sampled(regression, 300, batch_size=batch_size, steps_per_draw=40)
+    found = np.array([point["slopes"] for point, _ in run])
+    white = (found - MEAN) @ np.linalg.cholesky(PRECISION)
+    groups = white.reshape(20, -1, 2)
+    error = groups.mean(axis=1).std(axis=0, ddof=1) / np.sqrt(20)
+    assert (np.abs(white.mean(axis=0)) < 4 * error).all() and error.max() < 0.15
+    squares = (groups**2).mean(axis=1)
+    error = squares.std(axis=0, ddof=1) / np.sqrt(20)
+    hotter = warm_start.HEATING if batch_size < ROWS else 0.0
+    assert (squares.mean(axis=0) > 1 - 4 * error).all()
+    assert (squares.mean(axis=0) < 1 + hotter + 4 * error).all() and error.max() < 0.2
+    temperature = np.mean([stats[0]["kinetic_temperature"] for _, stats in run])
+    assert abs(temperature - 1) < hotter + 4 / np.sqrt(len(run))
+    assert not step.chain.untrusted
+
+
+def test_search_ends_at_the_mode_and_injects_nothing(regression):
+    _, tuning, _ = sampled(regression, 1, tune=60, batch_size=ROWS)
+    at_end, stats = tuning[29]
+    away = (at_end["slopes"] - MEAN) @ np.linalg.cholesky(PRECISION)
+    assert np.abs(away).max() < 0.05
+    assert [each[0]["explores"] for _, each in tuning] == [1] * 30 + [0] * 30
+    assert np.isnan(stats[0]["kinetic_temperature"])
+    assert np.isfinite(tuning[30][1][0]["kinetic_temperature"])
+
+
+def test_preconditioner_and_step_size_are_those_of_the_posterior(regression):
+    """The Hessian's diagonal, and the largest eigenvalue in its units; both stay after tuning."""
+    step, tuning, run = sampled(regression, 5, tune=100, batch_size=ROWS)
+    diagonal = step.chain.preconditioner.arrays[0]
+    np.testing.assert_allclose(diagonal * np.diag(PRECISION), 1, atol=0.35)
+    scales = np.sqrt(diagonal)
+    largest = np.linalg.eigvalsh(scales * PRECISION * scales[:, None])[-1]
+    expected = warm_start.SHARE * 2 / np.sqrt(largest)
+    assert run[0][1][0]["step_size"] == pytest.approx(expected, rel=0.02)
+    assert len({stats[0]["step_size"] for _, stats in run}) == 1
+    assert len({stats[0]["step_size"] for _, stats in tuning[50:]}) == 3
+
+
+def test_heat_is_told(regression, monkeypatch):
+    """With steps that let the noise of small batches heat the momentum a chain is not trusted."""
+    monkeypatch.setattr(warm_start, "HEATING", 10.0)
+    step, _, run = sampled(regression, 60, batch_size=4, batching="with_replacement", friction=0.3)
+    assert step.chain.reasons & Reason.NOISE
+    assert "kinetic temperature" in str(run[-1][1][0]["warning"].message)
+
+
+def test_prior_precision(regression):
+    step = NetworkSGHMC(model=regression, **COMPILED)
+    np.testing.assert_allclose(step._transition.precision, PRIOR**-2.0, rtol=1e-6)
+    with pm.Model():
+        pm.Normal("y", pm.Flat("free") ** 2, 1, observed=np.zeros(3))
+        assert NetworkSGHMC(**COMPILED)._transition.precision > 0
+
+
+@pytest.mark.parametrize(("rows", "size"), [(40, 40), (1_000, 128), (4_000, 500), (10**6, 1024)])
+def test_default_batch(rows, size):
+    assert batch_of_network(rows) == size
+
+
+def network(rows=60):
+    x = np.linspace(-2, 2, rows)[:, None]
+    with pm.Model() as model:
+        first, bias = pm.Normal("first", shape=(1, 4)), pm.Normal("bias", shape=4)
+        hidden = pt.tanh(pm.Data("x", x) @ first + bias)
+        mean = pm.Deterministic("mean", hidden @ pm.Normal("last", shape=4))
+        pm.Normal("y", mean, 0.1, observed=np.sin(2 * x[:, 0]))
+    return model
+
+
+def test_a_network_through_pm_sample():
+    """Chains find modes of their own, and their predictions agree where there are data."""
+    with network() as model:
+        step = NetworkSGHMC(**COMPILED)
+        idata = pm.sample(
+            20,
+            tune=60,
+            chains=2,
+            cores=1,
+            step=step,
+            var_names=["first", "bias", "last"],
+            random_seed=1,
+            progressbar=False,
+            quiet=True,
+            compute_convergence_checks=False,
+        )
+    new = np.linspace(-1.5, 1.5, 9)
+    found = predict(idata, model, data={"x": new[:, None]}, var_names="mean", progressbar=False)
+    assert np.abs(found["mean"].sel(statistic="mean") - np.sin(2 * new)).max() < 0.15
+    weights = idata.posterior["first"].mean("draw").values
+    assert np.abs(weights[0] - weights[1]).max() > 0.1
+
+
+def test_starts_are_random_but_for_values_of_the_user(regression):
+    with network():
+        step = NetworkSGHMC(**COMPILED)
+    transition = step._transition
+    given = transition.origin.copy()
+    given[:4] = 7.0
+    rng = np.random.default_rng(1)
+    starts = np.array([transition._disperse(rng, given, 1.0) for _ in range(500)])
+    assert (starts[:, :4] == 7).all() and (starts[:, 4:].std(axis=0) > 0.05).all()
+
+
+def test_same_seed_same_draws_and_a_pickle_goes_on(regression):
+    one, other = [sampled(regression, 4, batch_size=50)[2] for _ in range(2)]
+    assert all(np.array_equal(a["slopes"], b["slopes"]) for (a, _), (b, _) in zip(one, other))
+    step, _, run = sampled(regression, 2, batch_size=50)
+    again = pickle.loads(pickle.dumps(step))
+    step.chain.draws = again.chain.draws = 9
+    point = run[-1][0]
+    assert np.array_equal(step.step(point)[0]["slopes"], again.step(point)[0]["slopes"])
+
+
+def test_a_run_that_goes_on_from_a_checkpoint(regression, tmp_path):
+    """In each phase, and in two processes: with the same draws as undisturbed ones."""
+    settings = {"steps_per_draw": 10, "batch_size": 50, "model": regression} | COMPILED
+
+    def run(**changes):
+        changes = {"draws": 6, "tune": 6} | changes
+        with regression:
+            return pm.sample(**RUN | changes).posterior["slopes"]
+
+    undisturbed = run(step=NetworkSGHMC(**settings))
+    folder = tmp_path / "run"
+    begun = run(draws=2, step=NetworkSGHMC(checkpoint=folder, **settings))
+    extended = run(step=NetworkSGHMC(checkpoint=folder, **settings), cores=2)
+    assert begun.equals(undisturbed.isel(draw=slice(2))) and extended.equals(undisturbed)
+
+
+def test_without_tuning(regression):
+    run = sampled(regression, 40, tune=0)[2]
+    assert np.isfinite([point["slopes"] for point, _ in run]).all()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"step_size": 0.1}, {"preconditioner": "identity"}, {"gradient": "svrg"}, {"center": {}}],
+)
+def test_settings_that_a_chain_measures_are_refused(regression, setting):
+    with pytest.raises(SettingError, match=f"NetworkSGHMC has no {next(iter(setting))}"):
+        NetworkSGHMC(model=regression, **setting)
+
+
+def test_friction_must_be_positive(regression):
+    with pytest.raises(SettingError, match="friction"):
+        NetworkSGHMC(model=regression, friction=0)
