@@ -352,7 +352,7 @@ def test_the_verdict_so_far_raises_no_false_alarm():
             batch_size=50, step_size=1e-5, batching="with_replacement", steps_per_draw=10, **QUICK
         )
     step.setup_chain(np.random.default_rng(1), 0, 600)
-    point, verdicts = moved({}, step.coordinates, step._origin), []
+    point, verdicts = moved({}, step.coordinates, step._transition.origin), []
     for _ in range(200):
         point, [stats] = step.step(point)
         verdicts.append(stats["untrusted"])

@@ -22,7 +22,7 @@ def default():
 
 def run(step, draws, tune=0, seed=1):
     step.setup_chain(np.random.default_rng(seed), tune, draws)
-    point = moved({}, step.coordinates, step._origin)
+    point = moved({}, step.coordinates, step._transition.origin)
     out = []
     for _ in range(tune + draws):
         point, [stats] = step.step(point)
@@ -32,7 +32,7 @@ def run(step, draws, tune=0, seed=1):
 
 def test_restored_in_the_middle_of_a_contrast(default):
     default.setup_chain(np.random.default_rng(1), 0, 300)
-    point = moved({}, default.coordinates, default._origin)
+    point = moved({}, default.coordinates, default._transition.origin)
     for _ in range(280):
         point, _ = default.step(point)
     state = default.sampling_state
@@ -79,7 +79,7 @@ def test_an_attempt_that_fails_leaves_the_shadow_where_it_was(default, monkeypat
     """Also where its first parts went well."""
     monkeypatch.setattr(transition, "_ENTRIES_OF_A_PART", 1)
     default.setup_chain(np.random.default_rng(4), 300, 10)
-    point, states = moved({}, default.coordinates, default._origin), []
+    point, states = moved({}, default.coordinates, default._transition.origin), []
     while not (default.chain.is_coupled and default.chain.coupled.state):
         point, _ = default.step(point)
     stable, calls = transition.is_stable, iter([True, False])
