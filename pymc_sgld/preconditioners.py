@@ -128,7 +128,7 @@ class FisherDiagonal(Adaptive):
     def __init__(self, variances: np.ndarray, squares: np.ndarray, draws: int = 0) -> None:
         self.squares: np.ndarray = squares
         self.draws = draws
-        super(Adaptive, self).__init__(variances, "adaptive")
+        super(Adaptive, self).__init__(variances, "fisher_diagonal")
 
     def including(self, squares: np.ndarray, most: float) -> FisherDiagonal:
         """Return the same with those of one more draw, beside so many before at most."""

@@ -68,6 +68,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "laplace_diagonal",
         "laplace_low_rank",
         "adaptive",
+        "fisher_diagonal",
     ),
     "batching": ("reshuffle", "with_replacement", "without_replacement"),
     "integrator": ("euler_maruyama", "leimkuhler_matthews", "baoab", "mala", "thermostat"),

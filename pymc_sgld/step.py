@@ -455,11 +455,16 @@ class SGLD(BlockedStep):
         names = ", ".join(c.name for c in self.coordinates)
         return (
             f"{self._called}(vars=[{names}], batch_size={self._batches}, "
-            f"step_size={self.schedule!r},\n     gradient={self.gradient!r}, "
+            f"step_size={self._steps},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
             f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r}, "
             f"integrator={self.integrator!r}{self._more()}){self._notes}"
         )
+
+    @property
+    def _steps(self) -> str:
+        """What a `repr` says of the step size."""
+        return repr(self.schedule)
 
     def _more(self) -> str:
         """Return what a `repr` says of settings that only this class has."""

@@ -170,6 +170,51 @@ def test_a_run_that_goes_on_from_a_checkpoint(regression, tmp_path):
     assert begun.equals(undisturbed.isel(draw=slice(2))) and extended.equals(undisturbed)
 
 
+def test_at_temperature_zero_it_climbs_with_steps_that_stay(regression):
+    """A momentum that moves at temperature zero is no explosion."""
+    step, _, run = sampled(regression, 100, batch_size=ROWS, temperature=0)
+    away = (run[-1][0]["slopes"] - MEAN) @ np.linalg.cholesky(PRECISION)
+    assert np.abs(away).max() < 1e-3
+    assert not step.chain.overflows and len({stats[0]["step_size"] for _, stats in run}) == 1
+
+
+def test_an_explosion_is_made_again_with_smaller_steps(regression, monkeypatch):
+    """Steps beyond the largest stable one heat the momentum without end."""
+    monkeypatch.setattr(warm_start, "SHARE", 1.5)
+    step, _, run = sampled(regression, 20, batch_size=ROWS, steps_per_draw=40)
+    scales = np.sqrt(step.chain.preconditioner.arrays[0])
+    largest = np.linalg.eigvalsh(scales * PRECISION * scales[:, None])[-1]
+    assert step.chain.last_step_size < 2 / np.sqrt(largest)
+    assert max(stats[0]["kinetic_temperature"] for _, stats in run) < 10
+
+
+@pytest.mark.parametrize("updates", [1, 60])
+def test_noise_is_that_of_an_epoch_whatever_the_length_of_a_draw(regression, updates):
+    step = NetworkSGHMC(model=regression, batch_size=10, steps_per_draw=updates, **COMPILED)
+    chain = step._transition.start(np.random.default_rng(1), 4, 1)
+    gradients = step._transition._gradients(chain, MEAN, [])
+    assert gradients.shape == (ROWS // 10, 2)
+    np.testing.assert_allclose(gradients.mean(axis=0), 0, atol=1e-8)  # at the mode
+
+
+def test_other_variables_by_another_step(regression):
+    """Whose values the prior may need."""
+    with pm.Model():
+        scale = pm.HalfNormal("scale")
+        slopes = pm.Normal("slopes", 0, scale, shape=2)
+        pm.Normal("y", pm.Data("x", X) @ slopes, 1, observed=Y)
+        steps = [NetworkSGHMC([slopes], steps_per_draw=10, **COMPILED), pm.Metropolis([scale])]
+        run = pm.sample(step=steps, **RUN)
+    np.testing.assert_allclose(steps[0]._transition.precision, 1 / 0.8**2, rtol=0.6)
+    assert np.isfinite(run.posterior["slopes"]).all()
+
+
+def test_what_it_says_of_itself(regression):
+    text = repr(NetworkSGHMC(model=regression, **COMPILED))
+    assert "step_size=measured by each chain" in text
+    assert "preconditioner='fisher_diagonal'" in text
+
+
 def test_without_tuning(regression):
     run = sampled(regression, 40, tune=0)[2]
     assert np.isfinite([point["slopes"] for point, _ in run]).all()

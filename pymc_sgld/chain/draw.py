@@ -86,6 +86,9 @@ class Transition:
     couples: bool = True
 
     watches: ClassVar[bool] = True  # gradients while tuning, so that they do not explode
+    remedy: ClassVar[str] = (
+        "Pass initvals to pm.sample, or center= at a point where the density is finite all around"
+    )
 
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile, by a call that moves nothing, where all chains profit from it."""
@@ -179,9 +182,8 @@ class Transition:
             chain.overflows += not chain.is_tuning
         else:
             raise NonFiniteError(
-                f"{self.sampler}: found no step size at which the gradients do not explode. Pass "
-                "initvals to pm.sample, or center= at a point where the density is finite all "
-                "around."
+                f"{self.sampler}: found no step size at which the gradients do not explode. "
+                f"{self.remedy}."
             )
         self._adapt(chain, draw)
         chain.reading.include(draw.reading)

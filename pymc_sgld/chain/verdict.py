@@ -13,6 +13,8 @@ from pymc_sgld.messages import Message, Reason
 
 JUDGED = 20  # draws after which the noise is judged, and again after as many
 STUCK, CREEPS = 0.1, 0.9  # acceptance rates below and above which a step size is far off
+WARM = 0.15  # by which the kinetic temperature may be off
+FEW, MOST_OVERFLOWS = 3, 0.02  # draws, and their share, that may be made again
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,6 @@ class Verdict:
                 for message in told
             ]
         return told
-
-
-WARM = 0.15  # by which the kinetic temperature may be off
-FEW, MOST_OVERFLOWS = 3, 0.02  # draws, and their share, that may be made again
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ After tuning both stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -41,6 +41,7 @@ POWERS = 10  # iterations for the largest curvature
 SHARE = 0.35  # of the largest stable step
 MOST_HEAT = 1.5  # times the temperature, after a draw: more is an explosion
 HEATING = 0.1  # of the kinetic temperature by the noise of gradients, if batches are independent
+MOST_BATCHES = 200  # whose gradients are averaged, and whose noise is measured
 APART = 0.05  # posterior sds between two gradients, for a curvature
 _BATCHES, _LEAST_BATCH, _LARGEST_BATCH = 8, 128, 1024
 
@@ -70,6 +71,10 @@ class WarmStart(Transition):
 
     watches: ClassVar[bool] = False  # the search swings, and is to
     retries: ClassVar[bool] = True
+    remedy: ClassVar[str] = (
+        "Standardise predictors and outcome, take a narrower prior of the weights, or pass "
+        "initvals to pm.sample"
+    )
 
     def searches(self, chain: Chain) -> bool:
         """Whether the next draw is part of the search for a mode."""
@@ -106,11 +111,6 @@ class WarmStart(Transition):
         of_search = first < self.steps_per_draw * (chain.tune // 2)
         return np.ones(updates, bool) if of_search else None
 
-    def extend(self, chain: Chain, draws: int, positions: Iterable[np.ndarray]) -> None:
-        """Let a chain have another number of draws."""
-        super().extend(chain, draws, positions)
-        chain.reasons = 0
-
     def draw(
         self,
         chain: Chain,
@@ -143,9 +143,8 @@ class WarmStart(Transition):
         if not self.searches(chain):
             before = copy(chain)
             made = super()._attempt(chain, rng, start, others, parameters, attempts)
-            allowed = MOST_HEAT + 6 * np.sqrt(2 / len(start))  # a mean of squares of d normals
-            if self._heat(chain) > allowed * self.temperature and attempts < ATTEMPTS:
-                vars(chain).update(vars(before))
+            if self._exploded(chain) and attempts < ATTEMPTS:
+                vars(chain).update(vars(before) | {"batches": chain.batches})
                 return None
             return made
         updates, state = self.steps_per_draw, (start, *chain.extra)
@@ -158,6 +157,13 @@ class WarmStart(Transition):
         chain.last_step_size, chain.extra = float(steps[-1]), outcome.state[1:]
         self._adapt_preconditioner(chain, outcome.gradients)
         return Draw(outcome.position, outcome.gradients[-1], self._nothing(), {})
+
+    def _exploded(self, chain: Chain) -> bool:
+        """Whether the momentum is hotter than it can be by chance: a mean of squares of normals."""
+        if not self.temperature:  # nothing says how fast it climbs
+            return False
+        allowed = MOST_HEAT + 6 * np.sqrt(2 / len(self.origin))
+        return not self._heat(chain) <= allowed * self.temperature  # NaN is not
 
     def _heat(self, chain: Chain) -> float:
         """Return the kinetic temperature: the mean square of momenta, in units of M."""
@@ -232,7 +238,9 @@ class WarmStart(Transition):
         share = order.batch_size / order.total_size if order else 1.0
         variances = 1 / (self.precision + share * squares)
         chain.preconditioner = FisherDiagonal(variances.astype(self.run.dtype), squares)
-        noise = float(gradients.var(axis=0, ddof=1) @ variances) / len(variances)
+        noise = 0.0
+        if order:
+            noise = float(gradients.var(axis=0, ddof=1) @ variances) / len(variances)
         largest = 2 / np.sqrt(self._curvature(chain, position, others, np.sqrt(variances)))
         within = 2 * self.friction * HEATING / max(noise, np.finfo(float).tiny)
         chain.refinement = float(min(SHARE * largest, within))
@@ -242,13 +250,17 @@ class WarmStart(Transition):
         self, chain: Chain, position: np.ndarray, others: list[np.ndarray]
     ) -> np.ndarray:
         """Return gradients of some batches at a position, shape (k, d): always of the same."""
-        order = self.run.longest
-        epoch = -(-order.total_size // order.batch_size) if order else 2
-        updates = self.steps_per_draw if self.run.static else min(epoch, self.steps_per_draw)
+        order, wanted = self.run.longest, 1
+        if order:
+            wanted = max(2, min(-(-order.total_size // order.batch_size), MOST_BATCHES))
+        updates = self.steps_per_draw if self.run.static else wanted  # JAX compiles one number
         rng = np.random.default_rng(chain.row_seed)
-        plan = self._idle(self.run.reads(rng, chain.row_seed, 0, updates), others, updates)
-        chain.batches += updates
-        return self.run((position, *self.run.start(rng)), plan).gradients[: max(epoch, 2)]
+        state, found = (position, *self.run.start(rng)), []
+        for first in range(0, wanted, updates):
+            reads = self.run.reads(rng, chain.row_seed, first, updates)
+            found.append(self.run(state, self._idle(reads, others, updates)).gradients)
+            chain.batches += updates
+        return np.concatenate(found)[:wanted]
 
     def _curvature(
         self, chain: Chain, position: np.ndarray, others: list[np.ndarray], scales: np.ndarray

@@ -92,7 +92,7 @@ def prepare(call: Call, opened: AbstractContextManager[Found]) -> Prepared:
         place = position_of(call.point, density.coordinates, others)
         effects = _effects(call, rows, settings, place)
         values = ParameterValues(model, sampled, call.point)
-        origin, _ = position_of(model.initial_point(), density.coordinates, others)
+        origin = position_of(model.initial_point(), density.coordinates, others)
         transition = make_transition(call, settings, origin, values.names)
         tell("compiling the updates")
         transition.check(*place)

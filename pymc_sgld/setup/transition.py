@@ -17,7 +17,7 @@ from pymc_sgld.dynamics.adam import Adam
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.dynamics.underdamped import BAOAB
-from pymc_sgld.minibatch.density import Table
+from pymc_sgld.minibatch.density import Place, Table
 from pymc_sgld.minibatch.position import labels
 from pymc_sgld.preconditioners import Identity
 from pymc_sgld.schedules import constant
@@ -29,7 +29,7 @@ DEFAULT_STEPS_PER_DRAW = 10
 
 
 def make_transition(
-    call: Call, settings: Settings, origin: np.ndarray, parameters: Sequence[str]
+    call: Call, settings: Settings, origin: Place, parameters: Sequence[str]
 ) -> Transition:
     """Return what runs draws with some settings.
 
@@ -38,8 +38,8 @@ def make_transition(
     call : Call
     settings : Settings
         What was chosen for it.
-    origin : ndarray, shape (d,)
-        Where a chain begins that was not told where to.
+    origin : tuple of ndarray, shape (d,), and list of ndarray
+        Where a chain begins that was not told where to, and the values of other variables there.
     parameters : sequence of str
         Names of what a coupled difference compares.
     """
@@ -84,13 +84,13 @@ def make_transition(
             call.compile_kwargs,
         )
         assert isinstance(dynamics, BAOAB)
-        precision, friction = prior_precision(density), dynamics.friction
+        precision, friction = prior_precision(density, origin[1]), dynamics.friction
         made = partial(WarmStart, precision=precision, search=search, friction=friction)
         verdict = VerdictByTemperature
     return made(
         run,
         density.coordinates,
-        origin,
+        origin[0],
         gaussian,
         constant(settings.step_size) if call.schedule is None else call.schedule,
         steps_per_draw,
