@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytensor
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
 from pytensor.xtensor.type import XTensorType
 from scipy.special import logsumexp
 
@@ -19,6 +21,18 @@ from tests.zoo.data import ROWS
 SIZES = (1, 4)
 TEXTBOOK = {"gradient": "minibatch", "preconditioner": "identity"}  # and a step size
 QUICK = TEXTBOOK | {"compile_kwargs": {"mode": "FAST_COMPILE"}}
+
+
+class Twice(Op):
+    """An operation of a user, which only Python runs."""
+
+    __props__ = ()
+
+    def make_node(self, x):
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0] = 2 * inputs[0]
 
 
 def log_density(model, vars, point, batch_size=None, **settings):

@@ -46,6 +46,11 @@ def nes() -> Posterior:
 def gauss_mix() -> Posterior:
     """A mixture of two normals with ordered means: 1,000 rows."""
     data, mean, sd = load("gauss_mix")
+    return Posterior(*mixture(data), mean, sd)
+
+
+def mixture(data: dict[str, np.ndarray]) -> tuple[pm.Model, list[str]]:
+    """Return a mixture of two normals, and the names of its parameters."""
     ordered = pm.distributions.transforms.ordered
     with pm.Model() as model:
         mu = pm.Normal("mu", 0, 2, shape=2, transform=ordered, initval=[-1, 1])
@@ -53,7 +58,7 @@ def gauss_mix() -> Posterior:
         theta = pm.Beta("theta", 5, 5)
         weights = pt.stack([theta, 1 - theta])
         pm.NormalMixture("y", weights, mu, sigma=sigma, observed=data["y"].astype(float))
-    return Posterior(model, ["mu", "sigma", "theta"], mean, sd)
+    return model, ["mu", "sigma", "theta"]
 
 
 def sblrc() -> Posterior:

@@ -14,6 +14,7 @@ import pandas as pd
 import pymc as pm
 from known_posteriors.hierarchical import RADON
 from known_posteriors.posterior import Posterior, read
+from known_posteriors.published import mixture
 
 from . import linear, others
 from .linear import CAUCHY, Data, Linear
@@ -58,7 +59,7 @@ MODELS: dict[str, Callable[[Data], Linear | tuple[pm.Model, list[str]]]] = {
     "blr": linear.blr,
     "sesame_one_pred_a": linear.sesame,
     "arK": linear.autoregression,
-    "low_dim_gauss_mix": others.gauss_mix,
+    "low_dim_gauss_mix": mixture,
     "eight_schools_noncentered": others.eight_schools,
     "gp_pois_regr": others.gp_pois_regr,
     "gp_regr": others.gp_regr,

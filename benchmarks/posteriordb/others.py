@@ -13,18 +13,6 @@ from .linear import Data, _centered
 Named = tuple[pm.Model, list[str]]
 
 
-def gauss_mix(data: Data) -> Named:
-    """A mixture of two normals with ordered means."""
-    ordered = pm.distributions.transforms.ordered
-    with pm.Model() as model:
-        mu = pm.Normal("mu", 0, 2, shape=2, transform=ordered, initval=[-1, 1])
-        sigma = pm.HalfNormal("sigma", 2, shape=2)
-        theta = pm.Beta("theta", 5, 5)
-        weights = pt.stack([theta, 1 - theta])
-        pm.NormalMixture("y", weights, mu, sigma=sigma, observed=data["y"].astype(float))
-    return model, ["mu", "sigma", "theta"]
-
-
 def eight_schools(data: Data) -> Named:
     """Effects of coaching, non-centered."""
     with pm.Model() as model:

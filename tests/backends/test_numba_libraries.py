@@ -7,11 +7,10 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
-from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
 
 from pymc_sgld.backends import numba_libraries
 from pymc_sgld.backends.backend import Backend
+from tests.graphs import Twice
 
 MODE = Backend({"mode": "NUMBA"}).mode
 FORK = multiprocessing.get_context("fork")
@@ -69,18 +68,6 @@ def test_numba_is_as_it_was():
     assert codegen._library_class is JITCodeLibrary
     assert codegen.magic_tuple() == JITCPUCodegen.magic_tuple(codegen)
     assert njit(lambda x: np.zeros(3).sum() + x)(2.0) == 2
-
-
-class Twice(Op):
-    """An operation that only Python runs."""
-
-    __props__ = ()
-
-    def make_node(self, x):
-        return Apply(self, [x], [x.type()])
-
-    def perform(self, node, inputs, outputs):
-        outputs[0][0] = 2 * inputs[0]
 
 
 def test_an_operation_that_python_runs():

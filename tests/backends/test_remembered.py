@@ -6,9 +6,7 @@ import pytensor.sparse
 import pytensor.tensor as pt
 import pytest
 import scipy.sparse
-from pytensor.graph.basic import Apply
 from pytensor.graph.fg import FunctionGraph
-from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import GraphRewriter
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 
@@ -16,6 +14,7 @@ from pymc_sgld.backends import remembered
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.backends.flat_graph import FlatGraph
 from pymc_sgld.backends.remembered import Remembered
+from tests.graphs import Twice
 
 MODE = Backend({"mode": "NUMBA"}).mode
 
@@ -121,18 +120,6 @@ def test_operations_that_write_to_their_inputs():
         one, other = each(x)
         np.testing.assert_allclose(one, first.sum(axis=0) @ x, rtol=1e-10)
         np.testing.assert_allclose(other, second @ x, rtol=1e-10)
-
-
-class Twice(Op):
-    """An operation that is no part of a package: another time it may be another."""
-
-    __props__ = ()
-
-    def make_node(self, x):
-        return Apply(self, [x], [x.type()])
-
-    def perform(self, node, inputs, outputs):
-        outputs[0][0] = 2 * inputs[0]
 
 
 def test_operations_of_a_user_are_not_kept(rewrites, kept):
