@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from pymc_sgld.results.log_likelihood import log_likelihood
     from pymc_sgld.results.loo import loo
     from pymc_sgld.results.predict import predict
+    from pymc_sgld.results.predictive import PredictiveReport, diagnose_predictions
 
 __all__ = [
     "MALA",
@@ -80,6 +81,7 @@ __all__ = [
     "MinibatchError",
     "NetworkSGHMC",
     "NonFiniteError",
+    "PredictiveReport",
     "ReplicaExchange",
     "SGLDWarning",
     "SettingError",
@@ -88,6 +90,7 @@ __all__ = [
     "certify",
     "compare",
     "diagnose",
+    "diagnose_predictions",
     "group_effects",
     "log_likelihood",
     "loo",
@@ -101,9 +104,8 @@ __all__ = [
     "thin_by_step_size",
 ]
 
-_FOLDERS = dict.fromkeys(["log_likelihood", "loo", "predict"], "results") | {
-    "sample_on": "distributed"
-}
+_OF_RESULTS = "PredictiveReport diagnose_predictions log_likelihood loo predict".split()
+_FOLDERS = dict.fromkeys(_OF_RESULTS, "results") | {"sample_on": "distributed"}
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of this package
 

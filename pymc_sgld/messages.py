@@ -29,6 +29,7 @@ class Reason(IntFlag):
     SHORT = 64
     UNSTABLE = 128
     STUCK = 256
+    HEAT = 512
 
 
 class Message(NamedTuple):

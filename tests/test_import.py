@@ -53,10 +53,10 @@ def test_what_the_progress_bar_of_pymc_needs_is_a_dependency():
 
 PUBLIC = {
     "pymc_sgld": """
-        Certificate DataError MALA MinibatchError NetworkSGHMC NonFiniteError ReplicaExchange
-        SGHMC SGLD SGLDWarning SGNHT SettingError TrustReport __version__ certify compare diagnose
-        group_effects log_likelihood loo minibatch plot_bias plot_comparison predict
-        run_settings sample_on schedules thin_by_step_size
+        Certificate DataError MALA MinibatchError NetworkSGHMC NonFiniteError PredictiveReport
+        ReplicaExchange SGHMC SGLD SGLDWarning SGNHT SettingError TrustReport __version__ certify
+        compare diagnose diagnose_predictions group_effects log_likelihood loo minibatch plot_bias
+        plot_comparison predict run_settings sample_on schedules thin_by_step_size
     """,
     "pymc_sgld.diagnostics": """
         Certificate TrustReport certify compare diagnose group_effects plot_bias plot_comparison
@@ -64,7 +64,7 @@ PUBLIC = {
     """,
     "pymc_sgld.distributed": "sample_on",
     "pymc_sgld.minibatch": "Report report",
-    "pymc_sgld.results": "log_likelihood loo predict",
+    "pymc_sgld.results": "PredictiveReport diagnose_predictions log_likelihood loo predict",
     "pymc_sgld.schedules": "constant cyclical polynomial",
     "pymc_sgld.sources": "Source batches parquet shuffled",
 }

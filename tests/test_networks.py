@@ -83,7 +83,7 @@ def test_heat_is_told(regression, monkeypatch):
     """With steps that let the noise of small batches heat the momentum a chain is not trusted."""
     monkeypatch.setattr(warm_start, "HEATING", 10.0)
     step, _, run = sampled(regression, 60, batch_size=4, batching="with_replacement", friction=0.3)
-    assert step.chain.reasons & Reason.NOISE
+    assert step.chain.reasons & Reason.HEAT
     assert "kinetic temperature" in str(run[-1][1][0]["warning"].message)
 
 

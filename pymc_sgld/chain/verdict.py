@@ -121,7 +121,7 @@ class VerdictByTemperature(Verdict):
                 "kinetic_temperature), so that predictions are too uncertain: pass a larger "
                 "batch_size or a larger friction, or tune longer."
             )
-            messages += [Message(Reason.NOISE, abs(heat - 1) / WARM, text)]
+            messages += [Message(Reason.HEAT, abs(heat - 1) / WARM, text)]
         chain.reasons = sum(message.reason for message in messages)
         return messages if chain.is_over else []
 

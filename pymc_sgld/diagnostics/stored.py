@@ -32,6 +32,10 @@ FOUND = {
         _OTHERWISE,
     ),
     Reason.UNSTABLE: ("the density or a gradient overflowed while sampling", _OTHERWISE),
+    Reason.HEAT: (
+        "momenta are hotter than the posterior",
+        "a larger batch_size or a larger friction, or tune longer",
+    ),
     Reason.STUCK: ("hardly any proposal was accepted", f"{SMALLER}, or more tuning draws"),
     Reason.SHORT: ("a chain is too short to tell", "run longer, or reparametrise"),
 }

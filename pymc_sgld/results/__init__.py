@@ -2,6 +2,7 @@
 
 ``loo``             leave-one-out cross-validation of all rows, by a sample of them
 ``predict``         predictions for new rows
+``predictive``      whether a run knows its predictions
 ``log_likelihood``  the log-likelihood of every draw in every row
 ``draws``           the draws that all of these are computed from
 ``likelihood``      the log-likelihood of blocks of rows at draws
@@ -13,5 +14,6 @@
 from pymc_sgld.results.log_likelihood import log_likelihood
 from pymc_sgld.results.loo import loo
 from pymc_sgld.results.predict import predict
+from pymc_sgld.results.predictive import PredictiveReport, diagnose_predictions
 
-__all__ = ["log_likelihood", "loo", "predict"]
+__all__ = ["PredictiveReport", "diagnose_predictions", "log_likelihood", "loo", "predict"]

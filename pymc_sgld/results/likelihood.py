@@ -104,6 +104,15 @@ class RowLikelihood:
         """Return the log-likelihood of the rows of a block, shape (batch_size, entries)."""
         return self._function(*place, data)[0].reshape(self.batch_size, self.entries)
 
+    def rows_of(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return what some rows hold, by their numbers in ascending order."""
+        parts = []
+        for block in self.blocks():
+            ends = [block.first + block.new, block.first + self.batch_size]
+            places = rows[slice(*np.searchsorted(rows, ends))] - block.first
+            parts.append([array[places] for array in block.data])
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
     def at_draws(
         self, places: Sequence[Place], rows: np.ndarray, data: Sequence[np.ndarray]
     ) -> np.ndarray:
