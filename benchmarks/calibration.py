@@ -229,8 +229,8 @@ def line(found: Fits, distributions: dict[str, Distribution]) -> dict[str, objec
         "failed": len(found.errors),
         "untrusted": sum(found.untrusted),
         "worst": worst,
-        "off by": far[worst][0],
-        "band": far[worst][1],
+        "off by": float(far[worst][0]),
+        "band": float(far[worst][1]),
         "in the band": f"{sum(d.is_inside for d in distributions.values())} of {len(far)}",
         "s": f"{np.median(others or [first]):.2f} ({first:.1f})",
     }
