@@ -26,7 +26,7 @@ from pymc_sgld.chain.verdict import Verdict
 from pymc_sgld.compiled.normals import WORTHWHILE, standard_normal
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Outcome, Plan, Updates
-from pymc_sgld.dynamics.base import State
+from pymc_sgld.dynamics.base import Dynamics, State
 from pymc_sgld.errors import NonFiniteError
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.preconditioners import Adaptive
@@ -73,7 +73,7 @@ class Transition:
         Whether a coupled chain with half the step size can follow a chain.
     """
 
-    run: Updates
+    run: Updates[Dynamics]
     coordinates: Sequence[Coordinates]
     origin: np.ndarray
     gaussian: Gaussian | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def check_finite(
 
 
 def explain(
-    run: Updates,
+    run: Updates[Any],
     coordinates: Sequence[Coordinates],
     first_update: int,
     state: State,

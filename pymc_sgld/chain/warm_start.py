@@ -31,6 +31,7 @@ from pymc_sgld.chain.failures import is_finite
 from pymc_sgld.chain.noise_monitor import Reading
 from pymc_sgld.chain.state import Chain, Draw
 from pymc_sgld.compiled.updates import Outcome, Plan, Updates
+from pymc_sgld.dynamics.adam import Adam
 from pymc_sgld.dynamics.base import State
 from pymc_sgld.preconditioners import FisherDiagonal
 
@@ -66,7 +67,7 @@ class WarmStart(Transition):
     """
 
     precision: np.ndarray = None  # type: ignore[assignment]  # these follow fields with defaults
-    search: Updates = None  # type: ignore[assignment]
+    search: Updates[Adam] = None  # type: ignore[assignment]
     friction: float = 1.0
 
     watches: ClassVar[bool] = False  # the search swings, and is to

@@ -22,7 +22,7 @@ from pymc_sgld.batching.order import Reads, RowOrder
 from pymc_sgld.compiled.data import DataInputs
 from pymc_sgld.compiled.repeat import Repeat
 from pymc_sgld.compiled.target import Graph, GraphTarget
-from pymc_sgld.dynamics.base import Dynamics, State
+from pymc_sgld.dynamics.base import State, Update
 from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.errors import SettingError
 from pymc_sgld.gradients.base import Estimate
@@ -74,7 +74,7 @@ class Outcome(NamedTuple):
         return self.state[0]
 
 
-class Updates:
+class Updates[Moves: Update]:
     """Updates in compiled code: a call runs as many as it is given step sizes.
 
     Noise and rows come in from NumPy, so that every backend gives the same draws up to rounding
@@ -88,7 +88,7 @@ class Updates:
         self,
         density: LogDensity,
         estimate: Estimate,
-        dynamics: Dynamics,
+        dynamics: Moves,
         preconditioner: Preconditioner,
         temperature: float,
         orders: Sequence[StoredOrder | None],

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pymc_sgld.dynamics.base import Evaluation, State, Target
+from pymc_sgld.dynamics.base import Evaluation, State, Target, Update
 
 BETAS = 0.9, 0.999
 LEAST = 1e-8  # of the root of a mean square
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Update):
     r"""Ascent of the log density, each coordinate in units of the size of its gradients.
 
     .. math::
@@ -34,21 +34,11 @@ class Adam:
 
     name: ClassVar[str] = "adam"
     vectors: ClassVar[int] = 0
-    scalars: ClassVar[int] = 0
-    takes_duals: ClassVar[bool] = False
 
     def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         """Return moments of zero, and that there was no update."""
         size = normal()[0]
         return np.zeros_like(size), np.zeros_like(size), np.asarray(0.0)
-
-    def stats(self, extra: State, updates: int) -> dict[str, float]:
-        """Return nothing."""
-        return {}
-
-    def refresh(self, state: State, target: Target) -> State:
-        """Return the state: it holds nothing of the target."""
-        return state
 
     def update(
         self, state: State, target: Target, noise: tuple[Any, ...], step_size: Any, temperature: Any

@@ -44,39 +44,26 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True)
-class Dynamics(ABC):
-    r"""An update, and its stationary distribution on a Gaussian.
+class Update(ABC):
+    r"""What moves a state.
 
     Notation: step size :math:`\varepsilon`, preconditioner :math:`M = L L^\top`, temperature
-    :math:`T`, standard normal :math:`z`. Rates are eigenvalues of :math:`M P` with the precision
-    :math:`P` of a Gaussian.
+    :math:`T`, standard normal :math:`z`.
 
     Attributes
     ----------
     name : str
         As users write it.
-    order : int
-        Of the bias in the step size, where gradients have no noise.
-    is_exact : bool
-        Whether the variance of a Gaussian is exact, where gradients have no noise.
     vectors, scalars : int
         Vectors :math:`L z` and single numbers :math:`z` that an update takes.
     takes_duals : bool
         Whether it takes :math:`L^{-\top} z`, too, for each of the vectors.
-    reads : int
-        Consecutive gradients from which their noise is known.
-    acceptance : float or None
-        The acceptance rate that a chosen step size is tuned to, where there is an accept step.
     """
 
     name: ClassVar[str]
-    order: ClassVar[int]
-    is_exact: ClassVar[bool] = True
     vectors: ClassVar[int] = 1
     scalars: ClassVar[int] = 0
     takes_duals: ClassVar[bool] = False
-    reads: ClassVar[int] = 2
-    acceptance: ClassVar[float | None] = None
 
     def start(self, normal: Callable[[], tuple[np.ndarray, ...]], temperature: float) -> State:
         """Return what a state has beside the position when a chain starts.
@@ -122,6 +109,30 @@ class Dynamics(ABC):
             each where they are taken, then numbers :math:`z`.
         step_size, temperature : float or scalar tensor
         """
+
+
+@dataclass(frozen=True)
+class Dynamics(Update):
+    """An update, and its stationary distribution on a Gaussian.
+
+    Rates are eigenvalues of :math:`M P` with the precision :math:`P` of a Gaussian.
+
+    Attributes
+    ----------
+    order : int
+        Of the bias in the step size, where gradients have no noise.
+    is_exact : bool
+        Whether the variance of a Gaussian is exact, where gradients have no noise.
+    reads : int
+        Consecutive gradients from which their noise is known.
+    acceptance : float or None
+        The acceptance rate that a chosen step size is tuned to, where there is an accept step.
+    """
+
+    order: ClassVar[int]
+    is_exact: ClassVar[bool] = True
+    reads: ClassVar[int] = 2
+    acceptance: ClassVar[float | None] = None
 
     @abstractmethod
     def coarse(self, first: np.ndarray, second: np.ndarray, step_sizes: np.ndarray) -> np.ndarray:

@@ -77,7 +77,7 @@ def make_transition(
         search = Updates(
             density,
             settings.estimate,
-            Adam(),  # type: ignore[arg-type]  # it has no law
+            Adam(),
             Identity(),
             0.0,
             orders,
