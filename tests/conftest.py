@@ -10,6 +10,10 @@ import matplotlib.pyplot as plt
 import pytensor
 import pytest
 
+from pymc_sgld.sources import bind
+
+bind.SMALL = 0  # sources of tests stand for those that do not fit into memory
+
 # A C++ compiler takes a second for each operation of a loop, which PyTensor gives it in the mode
 # FAST_COMPILE too, and tests run a graph a few times. What tests start is to do without it as well.
 flags = os.environ.get("PYTENSOR_FLAGS", "").split(",")

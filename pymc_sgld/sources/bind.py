@@ -13,9 +13,16 @@ from pymc_sgld.sources.chunked import Hdf5, Zarr
 from pymc_sgld.sources.files import Mapped, memory_map_of
 from pymc_sgld.sources.source import Computed, Sliced, Source, Stored, is_computed, unmasked
 
+SMALL = 2**26
+"""Bytes of sources that are read once, and kept in memory."""
+
 
 def bind(data: Any) -> dict[str, Source]:
-    """Return a source for each name."""
+    """Return a source for each name.
+
+    What is read before sampling, or to judge a run, is read many times. So sources that are small,
+    together, are read here.
+    """
     if data is None:
         return {}
     if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):
@@ -23,7 +30,18 @@ def bind(data: Any) -> dict[str, Source]:
             f"data is a {_kind(data)}: it must be a dictionary from the names of pm.Data or "
             'observed variables to sources of rows, such as {"X": X}.'
         )
-    return {name: _bind(name, given) for name, given in data.items()}
+    found = {name: _bind(name, given) for name, given in data.items()}
+    slow = {name: one for name, one in found.items() if not isinstance(one, Stored | Mapped)}
+    if sum(len(source) * source.row_bytes for source in slow.values()) > SMALL:
+        return found
+    return found | {name: _in_memory(source) for name, source in slow.items()}
+
+
+def _in_memory(source: Source) -> Source:
+    """Return the rows of a source as an array."""
+    stored = Stored(source[:]).named(source.name)
+    stored.is_shuffled = source.is_shuffled
+    return stored
 
 
 def _bind(name: str, given: Any) -> Source:

@@ -10,6 +10,7 @@ from pytensor.gradient import disconnected_grad
 
 from pymc_sgld import SGLD, MinibatchError, SettingError
 from pymc_sgld.minibatch import model as minibatch_model
+from pymc_sgld.minibatch.checks.audit import is_off
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.selection.fixed_index import PickedRows
 from pymc_sgld.minibatch.selection.rows import StoredRows
@@ -127,3 +128,9 @@ def test_by_default_where_it_is_cheap(model, monkeypatch):
         assert audited == [1, 1]
         with pytest.raises(SettingError, match="audit='yes' must be True, False or None"):
             SGLD(audit="yes", **SETTINGS)
+
+
+def test_what_is_no_number_is_no_number_that_is_expected():
+    """But nothing is expected where PyMC has none: its gradients overflow more often than ours."""
+    assert is_off(np.array([1.05, 1.2, np.nan, np.inf]), 1.0, 0.1).tolist() == [0, 1, 1, 1]
+    assert not is_off(1.0, np.array([np.nan, -np.inf]), 0.1).any()
