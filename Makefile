@@ -2,7 +2,7 @@
 # Python 3.12 or newer; uses uv where it runs.
 .POSIX:
 .NOTPARALLEL:
-.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large distributed bias-target accuracy certificate hierarchical samplers networks peers conformance package clean
+.PHONY: help example test test-long lint format types docs figures benchmark choosing flat-cost groups first-draw large distributed bias-target accuracy calibration certificate hierarchical samplers networks peers conformance package clean
 
 environment = sh scripts/environment.sh
 python = .venv/bin/python
@@ -25,6 +25,7 @@ help:
 	@echo 'make distributed set-up on 2 GB by one and by two workers, and a model of its time on more'
 	@echo 'make bias-target the variance inflation that bias_target asks for, and the one measured'
 	@echo 'make accuracy    posteriors with a known answer, from default settings'
+	@echo 'make calibration ranks of true parameters among draws, 5,000 data sets; takes two hours'
 	@echo 'make certificate exact moments of the same posteriors, and what they cost (ARGUMENTS=--large)'
 	@echo 'make hierarchical  31 simulated hierarchical models, centered and not, beside NUTS; takes an hour'
 	@echo 'make samplers    SGLD, SGHMC, SGNHT and MALA with default settings, on six posteriors'
@@ -110,6 +111,10 @@ bias-target:
 accuracy:
 	@$(environment) plots
 	$(python) benchmarks/accuracy.py
+
+calibration:
+	@$(environment) plots
+	$(python) benchmarks/calibration.py
 
 certificate:
 	@$(environment) plots
