@@ -14,7 +14,7 @@ help:
 	@echo 'make lint        ruff: rules and format'
 	@echo 'make format      ruff: write the format, fix what can be fixed'
 	@echo 'make types       mypy on the package'
-	@echo 'make docs        the documentation, into docs/_build/html'
+	@echo 'make docs        the documentation, into docs/_build/html; runs its notebooks, which takes minutes'
 	@echo 'make figures     the figures of the documentation, and the numbers beside them'
 	@echo 'make benchmark   speed and memory beside other libraries and NUTS; takes an hour, and torch'
 	@echo 'make choosing    the rules for batch size and step size beside runs'

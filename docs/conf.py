@@ -1,7 +1,11 @@
 """Configuration of the documentation."""
 
+import json
 import os
 import types
+from base64 import b64decode
+from hashlib import sha256
+from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -21,8 +25,10 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
 ]
-exclude_patterns = ["_build", "generated/*.ipynb"]
+exclude_patterns = ["_build", "gallery/data", "generated/*.ipynb"]
 templates_path = ["_templates"]
+html_static_path = ["_static"]
+html_css_files = ["gallery.css"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "pymc-sgld"
@@ -36,7 +42,10 @@ html_sidebars = {"**": ["all-pages"]}
 
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"
+nb_execution_mode = "off"  # but for the notebooks of the gallery, which ask for it in their headers
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600  # seconds of a cell
+nb_merge_streams = True
 
 # The types stand in the numpydoc sections; repeated in the signature they only make it long.
 autodoc_typehints = "none"
@@ -78,5 +87,17 @@ def check_all_documented(app: Sphinx, environment: BuildEnvironment) -> None:
             logger.warning("%s is public, but missing from docs/api.md", name)
 
 
+def write_thumbnails(app: Sphinx, exception: Exception | None) -> None:
+    """Write the pictures that the gallery takes from its notebooks: MyST-NB only links to them."""
+    if exception is not None or app.builder.format != "html":
+        return
+    images = Path(app.outdir, app.builder.imagedir)
+    images.mkdir(exist_ok=True)
+    for glued in Path(app.env.mystnb_config.output_folder, "gallery").glob("*.glue.json"):
+        picture = b64decode(json.loads(glued.read_text())["thumbnail"]["data"]["image/png"])
+        (images / f"{sha256(picture).hexdigest()}.png").write_bytes(picture)
+
+
 def setup(app: Sphinx) -> None:
     app.connect("env-check-consistency", check_all_documented)
+    app.connect("build-finished", write_thumbnails)

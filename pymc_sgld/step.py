@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -252,7 +252,7 @@ class SGLD(BlockedStep):
     stats_dtypes_shapes: ClassVar[dict[str, Any]] = MEASURED | SETTINGS
     _state_class = SGLDState
 
-    def __new__(cls, vars: Any = None, **kwargs: Any) -> Any:
+    def __new__(cls, vars: Any = None, **kwargs: Any) -> Self:
         """Check the variables, and make a step for each of them where ``blocked=False``."""
         cls._traits.refuse(cls, kwargs)
         model = model_of(kwargs.get("model"))

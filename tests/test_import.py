@@ -45,6 +45,14 @@ def test_every_public_name_is_there():
         pymc_sgld.comapre
 
 
+@pytest.mark.parametrize(
+    "name", ["SGLD", "SGHMC", "SGNHT", "MALA", "NetworkSGHMC", "ReplicaExchange"]
+)
+def test_a_type_checker_knows_what_a_call_makes(name):
+    """Where ``__new__`` returns Any, checkers and editors look at no argument of the call."""
+    assert getattr(pymc_sgld, name).__new__.__annotations__["return"] == "Self"
+
+
 def test_what_the_progress_bar_of_pymc_needs_is_a_dependency():
     """It imports matplotlib, which PyMC does not require: the quickstart would crash."""
     project = tomllib.loads((Path(pymc_sgld.__file__).parents[1] / "pyproject.toml").read_text())
