@@ -15,6 +15,7 @@ from pymc_sgld.stats import OF_SOME, settings_of
 from pymc_sgld.step import SGLD
 
 UPDATES = 200  # of a draw
+FRICTION = 0.05
 
 
 class NetworkSGHMC(SGHMC):
@@ -24,9 +25,9 @@ class NetworkSGHMC(SGHMC):
     it. What can be known is the posterior of *predictions*, and a few chains around modes of their
     own, together, approximate it: an ensemble whose members are samplers.
 
-    In the first half of tuning a chain climbs to a mode
-    (:class:`~pymc_sgld.dynamics.adam.Adam`). In the second half it samples around it, and measures
-    what it will sample with: a diagonal preconditioner, from the Fisher information and the prior,
+    While it tunes, a chain first climbs to a mode, for 4,000 updates or half of tuning
+    (:class:`~pymc_sgld.dynamics.adam.Adam`). Then it samples around it, and measures what it will
+    sample with: a diagonal preconditioner, from the Fisher information and the prior,
     and a step size, from the largest curvature and the noise of gradients. Then it samples as
     :class:`SGHMC` does. Chains start at random weights; a value in ``initvals`` of ``pm.sample`` is
     kept.
@@ -42,9 +43,11 @@ class NetworkSGHMC(SGHMC):
     vars : variable or sequence of variables, optional
         Random variables to sample. By default all continuous free variables of the model.
     batch_size : int, optional
-        Rows of an update. By default an eighth of the rows, but at least 128 and at most 1024.
+        Rows of an update. By default all, or 1024 of more than 2048.
     friction : float
-        :math:`\gamma`, per unit of time.
+        :math:`\gamma`, per unit of time, 0.05 by default: along most directions the posterior of a
+        network is much wider than steps are long, and with a small friction a chain crosses it in
+        long sweeps.
     steps_per_draw : int
         Updates of a draw, 200 by default.
     **settings
@@ -107,7 +110,7 @@ class NetworkSGHMC(SGHMC):
         self,
         vars: Variable | Sequence[Variable] | None = None,
         *,
-        friction: float = 1.0,
+        friction: float = FRICTION,
         steps_per_draw: int = UPDATES,
         **settings: Any,
     ) -> None:

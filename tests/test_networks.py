@@ -40,7 +40,8 @@ def sampled(model, count, tune=20, **settings):
 @pytest.mark.parametrize("batch_size", [50, ROWS])
 def test_posterior_of_a_regression(regression, batch_size):
     """Mean and covariance in whitened coordinates; batches add what the temperature tells."""
-    step, _, run = sampled(regression, 300, batch_size=batch_size, steps_per_draw=40)
+    settings = {"batch_size": batch_size, "steps_per_draw": 40, "friction": 1.0}
+    step, _, run = sampled(regression, 300, **settings)
     found = np.array([point["slopes"] for point, _ in run])
     white = (found - MEAN) @ np.linalg.cholesky(PRECISION)
     groups = white.reshape(20, -1, 2)
@@ -68,7 +69,7 @@ def test_search_ends_at_the_mode_and_injects_nothing(regression):
 
 def test_preconditioner_and_step_size_are_those_of_the_posterior(regression):
     """The Hessian's diagonal, and the largest eigenvalue in its units; both stay after tuning."""
-    step, tuning, run = sampled(regression, 5, tune=100, batch_size=ROWS)
+    step, tuning, run = sampled(regression, 5, tune=100, batch_size=ROWS, friction=1.0)
     diagonal = step.chain.preconditioner.arrays[0]
     np.testing.assert_allclose(diagonal * np.diag(PRECISION), 1, atol=0.35)
     scales = np.sqrt(diagonal)
@@ -76,13 +77,32 @@ def test_preconditioner_and_step_size_are_those_of_the_posterior(regression):
     expected = warm_start.SHARE * 2 / np.sqrt(largest)
     assert run[0][1][0]["step_size"] == pytest.approx(expected, rel=0.02)
     assert len({stats[0]["step_size"] for _, stats in run}) == 1
-    assert len({stats[0]["step_size"] for _, stats in tuning[50:]}) == 3
+    assert len({stats[0]["step_size"] for _, stats in tuning[50:]}) == 5
+
+
+def test_a_search_is_not_longer_because_tuning_is(regression, monkeypatch):
+    monkeypatch.setattr(warm_start, "SEARCH", 70)
+    _, tuning, _ = sampled(regression, 1, tune=60)
+    assert [each[0]["explores"] for _, each in tuning] == [1] * 4 + [0] * 56  # of 20 updates
+
+
+def test_batches_of_an_epoch_allow_larger_steps_than_independent_ones(regression):
+    """Both widen variances by a tenth: without a memory by as much as first order says, about."""
+    noise, largest = np.array([3.0, 0.3]), 100.0
+    found = []
+    for batching in ("with_replacement", "reshuffle"):
+        settings = {"batch_size": 40, "batching": batching, "friction": 0.3}
+        step = NetworkSGHMC(model=regression, **settings, **COMPILED)
+        found.append(step._transition._within(0.3, noise, largest))
+    expected = 2 * 0.3 * warm_start.HEATING * len(noise) / noise.sum()
+    assert 0.85 * expected < found[0] < 1.05 * expected
+    assert found[1] > 2 * found[0]
 
 
 def test_heat_is_told(regression, monkeypatch):
     """With steps that let the noise of small batches heat the momentum a chain is not trusted."""
     monkeypatch.setattr(warm_start, "HEATING", 10.0)
-    step, _, run = sampled(regression, 60, batch_size=4, batching="with_replacement", friction=0.3)
+    step, _, run = sampled(regression, 60, batch_size=4, batching="with_replacement", friction=0.1)
     assert step.chain.reasons & Reason.HEAT
     assert "kinetic temperature" in str(run[-1][1][0]["warning"].message)
 
@@ -95,7 +115,9 @@ def test_prior_precision(regression):
         assert NetworkSGHMC(**COMPILED)._transition.precision > 0
 
 
-@pytest.mark.parametrize(("rows", "size"), [(40, 40), (1_000, 128), (4_000, 500), (10**6, 1024)])
+@pytest.mark.parametrize(
+    ("rows", "size"), [(40, 40), (2_048, 2_048), (2_049, 1_024), (10**6, 1_024)]
+)
 def test_default_batch(rows, size):
     assert batch_of_network(rows) == size
 

@@ -12,7 +12,8 @@ it
    :math:`P` is the precision of the prior. :math:`\overline{\hat g^2}` is the mean square of the
    gradients of the last draws: those of batches of n of N rows are N/n times the Fisher
    information. A few times it is measured anew, and the step size with it: a share of the largest
-   that is stable for the curvature, or what heats the momentum by as much as is tolerated.
+   that is stable for the curvature, or the largest at which the noise of gradients widens the
+   posterior by as much as is tolerated.
 
 After tuning both stay as they are.
 """
@@ -35,21 +36,23 @@ from pymc_sgld.dynamics.adam import Adam
 from pymc_sgld.dynamics.base import State
 from pymc_sgld.preconditioners import FisherDiagonal
 
+SEARCH = 4000  # updates of the search, about, if tuning is twice as long
 LEARNING_RATE = 0.02  # of the search, at its begin
 SPREAD = 0.1  # sd of where coordinates start that are no matrices
-MEASURED = 3  # times while a chain settles, and once at its end
+MEASURED = 0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1  # shares of settling, before which it is measured
 POWERS = 10  # iterations for the largest curvature
 SHARE = 0.35  # of the largest stable step
 MOST_HEAT = 1.5  # times the temperature, after a draw: more is an explosion
-HEATING = 0.1  # of the kinetic temperature by the noise of gradients, if batches are independent
+HEATING = 0.1  # by the noise of gradients: what it adds to variances, the mean over directions
+SMALLER = 0.9  # steps that are tried for that
 MOST_BATCHES = 200  # whose gradients are averaged, and whose noise is measured
 APART = 0.05  # posterior sds between two gradients, for a curvature
-_BATCHES, _LEAST_BATCH, _LARGEST_BATCH = 8, 128, 1024
+FEW_ROWS, BATCH = 2048, 1024  # an update reads all of so many rows, or a batch of more
 
 
 def batch_of_network(rows: int) -> int:
     """Return how many rows an update reads by default."""
-    return min(rows, max(_LEAST_BATCH, min(_LARGEST_BATCH, rows // _BATCHES)))
+    return rows if rows <= FEW_ROWS else BATCH
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,10 @@ class WarmStart(Transition):
         Of the prior.
     search : Updates
         Of Adam.
-    friction : float
-        Of the momentum.
     """
 
     precision: np.ndarray = None  # type: ignore[assignment]  # these follow fields with defaults
     search: Updates[Adam] = None  # type: ignore[assignment]
-    friction: float = 1.0
 
     watches: ClassVar[bool] = False  # the search swings, and is to
     retries: ClassVar[bool] = True
@@ -79,7 +79,11 @@ class WarmStart(Transition):
 
     def searches(self, chain: Chain) -> bool:
         """Whether the next draw is part of the search for a mode."""
-        return chain.draw < chain.tune // 2
+        return chain.draw < self._searched(chain)
+
+    def _searched(self, chain: Chain) -> int:
+        """Return the draws of the search."""
+        return min(chain.tune // 2, -(-SEARCH // self.steps_per_draw))
 
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile both kinds of updates."""
@@ -104,12 +108,12 @@ class WarmStart(Transition):
         """Return those of some updates, shape (k,): they fall while a chain searches."""
         if not self.searches(chain):
             return np.full(len(count), chain.refinement)
-        share = count / (self.steps_per_draw * (chain.tune // 2))
+        share = count / (self.steps_per_draw * self._searched(chain))
         return chain.refinement * LEARNING_RATE * np.cos(np.pi / 2 * share) ** 2
 
     def without_noise(self, chain: Chain, first: int, updates: int) -> np.ndarray | None:
         """Return that none is injected into updates of the search, shape (k,)."""
-        of_search = first < self.steps_per_draw * (chain.tune // 2)
+        of_search = first < self.steps_per_draw * self._searched(chain)
         return np.ones(updates, bool) if of_search else None
 
     def draw(
@@ -121,9 +125,9 @@ class WarmStart(Transition):
         parameters: Callable[[np.ndarray], np.ndarray],
     ) -> Draw:
         """Run the updates of one draw; now and then measure first what they need."""
-        searched = chain.tune // 2
+        searched = self._searched(chain)
         settling = chain.tune - searched
-        if chain.draw in {searched + settling * i // MEASURED for i in range(MEASURED + 1)}:
+        if chain.draw in {searched + int(settling * share) for share in MEASURED}:
             self._settle(chain, rng, position, others)
         made = super().draw(chain, rng, position, others, parameters)
         temperature = self._heat(chain) if chain.draw > searched else np.nan
@@ -218,7 +222,8 @@ class WarmStart(Transition):
             ones = np.ones(len(squares), self.run.dtype)
             known = FisherDiagonal(ones, squares)
         assert isinstance(known, FisherDiagonal)
-        most = chain.tune // 20 if self.searches(chain) else np.inf  # the last tenth of a search
+        # the last tenth of a search
+        most = self._searched(chain) // 10 if self.searches(chain) else np.inf
         chain.preconditioner = known.including(squares, most)
 
     def _settle(
@@ -239,13 +244,31 @@ class WarmStart(Transition):
         share = order.batch_size / order.total_size if order else 1.0
         variances = 1 / (self.precision + share * squares)
         chain.preconditioner = FisherDiagonal(variances.astype(self.run.dtype), squares)
-        noise = 0.0
+        scales = np.sqrt(variances)
+        curvature = self._curvature(chain, position, others, scales)
+        chain.refinement = SHARE * 2 / np.sqrt(curvature)
         if order:
-            noise = float(gradients.var(axis=0, ddof=1) @ variances) / len(variances)
-        largest = 2 / np.sqrt(self._curvature(chain, position, others, np.sqrt(variances)))
-        within = 2 * self.friction * HEATING / max(noise, np.finfo(float).tiny)
-        chain.refinement = float(min(SHARE * largest, within))
+            scaled = scales * (gradients - gradients.mean(axis=0)) / np.sqrt(len(gradients) - 1)
+            noise = np.linalg.svd(scaled, compute_uv=False) ** 2
+            chain.refinement = self._within(chain.refinement, noise, curvature)
         chain.extra = self.run.start(rng, chain.preconditioner)
+
+    def _within(self, step_size: float, noise: np.ndarray, curvature: float) -> float:
+        """Return a step size that the noise of gradients allows, or the given one.
+
+        ``noise``, shape (k,): its variances in its principal directions, where M is one. The
+        curvatures there are those of the Fisher information, but for the largest.
+        """
+        order = self.run.longest
+        assert order is not None
+        rows, size = order.total_size, order.batch_size
+        noise = noise[noise > 0]
+        rates = np.minimum(noise * size / max(rows - size, 1), curvature)
+        while True:
+            added = self.run.dynamics.gained(rates, step_size, order.accumulated).diagonal()
+            if added @ (noise * rates) <= HEATING * len(self.origin):
+                return float(step_size)
+            step_size *= SMALLER
 
     def _gradients(
         self, chain: Chain, position: np.ndarray, others: list[np.ndarray]

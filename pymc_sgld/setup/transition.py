@@ -16,7 +16,6 @@ from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.adam import Adam
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.dynamics.known_noise import KnownNoise
-from pymc_sgld.dynamics.underdamped import BAOAB
 from pymc_sgld.minibatch.density import Place, Table
 from pymc_sgld.minibatch.position import labels
 from pymc_sgld.preconditioners import Identity
@@ -83,9 +82,8 @@ def make_transition(
             orders,
             call.compile_kwargs,
         )
-        assert isinstance(dynamics, BAOAB)
-        precision, friction = prior_precision(density, origin[1]), dynamics.friction
-        made = partial(WarmStart, precision=precision, search=search, friction=friction)
+        precision = prior_precision(density, origin[1])
+        made = partial(WarmStart, precision=precision, search=search)
         verdict = VerdictByTemperature
     return made(
         run,
