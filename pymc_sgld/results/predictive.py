@@ -279,7 +279,8 @@ def _doubts(numbers: Mapping[str, float], limit: float) -> list[Doubt]:
     if over > 1:  # False where there is one chain
         text = (
             "more chains would change the mean log predictive density by "
-            f"{with_error(change, error)}, so by up to {over * limit:.2g}, and {limit:g} is tolerated"
+            f"{with_error(change, error)}, so by up to {over * limit:.2g}, and {limit:g} is "
+            "tolerated"
         )
         found.append(Doubt("predictions", text, "more chains, or longer ones", min(over, 1.0)))
     return found
