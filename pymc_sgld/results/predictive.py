@@ -74,7 +74,7 @@ class PredictiveReport:
         """Least, median and greatest figure of a row."""
         shares = {"least": 0.0, "median": 0.5, "greatest": 1.0}
         found = {name: self.table.quantile(share) for name, share in shares.items()}
-        return pd.DataFrame(found).map(lambda value: f"{value:#.3g}".rstrip("."))
+        return pd.DataFrame(found).dropna().map(lambda value: f"{value:#.3g}".rstrip("."))
 
     def __repr__(self) -> str:
         """Return the report as text."""
@@ -282,7 +282,7 @@ def _doubts(numbers: Mapping[str, float], limit: float) -> list[Doubt]:
             f"{with_error(change, error)}, so by up to {over * limit:.2g}, and {limit:g} is "
             "tolerated"
         )
-        found.append(Doubt("predictions", text, "more chains, or longer ones", min(over, 1.0)))
+        found.append(Doubt("predictions", text, "more chains, or longer ones", 1.0))
     return found
 
 
@@ -301,7 +301,8 @@ def _notes(
 ) -> list[str]:
     """Say what the figures are of, and what they do not show."""
     chains = int(numbers["chains"])
-    found = [f"{len(table):,} of {likelihood.rows:,} rows, {chains} chains."]
+    several = f"{chains} chain{'' if chains == 1 else 's'}"
+    found = [f"{len(table):,} of {likelihood.rows:,} rows, {several}."]
     r_hat = float(table["r_hat"].median())
     if r_hat > R_HAT_LIMIT:
         found.append(

@@ -102,6 +102,14 @@ def test_a_chain_that_was_found_untrusted(regression, small_blocks):
         assert not diagnose_predictions(idata, regression.model, **SETTINGS).trusted
 
 
+def test_one_chain_has_no_figures_that_compare_chains(regression, small_blocks):
+    one = az.from_dict({"posterior": {"beta": regression.draws[:1]}})
+    with pytest.warns(SGLDWarning, match="1 chain is too few to tell"):
+        report = diagnose_predictions(one, regression.model, **SETTINGS)
+    assert "300 of 300 rows, 1 chain." in repr(report) and "nan" not in repr(report)
+    assert np.isnan(report.run["more_chains"])
+
+
 def test_what_cannot_be_judged(regression):
     nothing = az.from_dict({"posterior": {"other": np.ones((4, 10))}})
     with pytest.raises(SettingError, match="cannot diagnose predictions: beta"):
