@@ -23,7 +23,7 @@ from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.chain.state import Chain, Draw
 from pymc_sgld.chain.verdict import Verdict
-from pymc_sgld.compiled.normals import WORTHWHILE, standard_normal
+from pymc_sgld.compiled.normals import standard_normal
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Outcome, Plan, Updates
 from pymc_sgld.dynamics.base import Dynamics, State
@@ -94,8 +94,7 @@ class Transition:
         """Compile, by a call that moves nothing, where all chains profit from it."""
         updates = self.steps_per_draw if self.run.static else 1
         rng = np.random.default_rng(0)
-        of_a_draw = 2 * self.steps_per_draw * self.run.normals  # with a coupled chain
-        standard_normal(rng, (min(of_a_draw, WORTHWHILE),), self.run.dtype)
+        standard_normal(rng, (1, self.run.normals), self.run.dtype)
         state = (position, *self.run.start(rng))
         gradients = self.run(
             state, self._idle(self.run.reads(rng, 0, 0, updates), others, updates)
