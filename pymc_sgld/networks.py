@@ -119,7 +119,7 @@ class NetworkSGHMC(SGHMC):
             self,
             vars,
             gradient="minibatch",
-            preconditioner="adaptive",
+            preconditioner="identity",  # a chain measures its own
             step_size=1.0,  # times that of a chain
             steps_per_draw=steps_per_draw,
             marginalize=False,
@@ -128,7 +128,7 @@ class NetworkSGHMC(SGHMC):
 
     def _describe(self, call: Call, made: Prepared) -> None:
         super()._describe(call, made)
-        self.preconditioner = "fisher_diagonal"
+        self.preconditioner = "fisher_low_rank"
         self._settings = settings_of(self)
 
     @property

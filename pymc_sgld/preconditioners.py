@@ -119,24 +119,6 @@ class Adaptive(Diagonal, Comparable):
         return Adaptive(squares, self._size, self._dtype)
 
 
-class FisherDiagonal(Adaptive):
-    """A diagonal, and what the next one will be measured by.
-
-    ``squares``, shape (d,): the mean squares of the gradients of the last ``draws``.
-    """
-
-    def __init__(self, variances: np.ndarray, squares: np.ndarray, draws: int = 0) -> None:
-        self.squares: np.ndarray = squares
-        self.draws = draws
-        super(Adaptive, self).__init__(variances, "fisher_diagonal")
-
-    def including(self, squares: np.ndarray, most: float) -> FisherDiagonal:
-        """Return the same with those of one more draw, beside so many before at most."""
-        share = 1 / (min(self.draws, most) + 1)
-        squares = (1 - share) * self.squares + share * squares
-        return FisherDiagonal(self.arrays[0], squares, self.draws + 1)
-
-
 class Dense:
     """``M`` a full matrix, ``L`` its lower Cholesky factor."""
 
@@ -198,8 +180,11 @@ class LowRank:
 
     def dual(self, noise: np.ndarray) -> np.ndarray:
         """Return ``M^-1 L z`` for every row ``z``."""
-        directions, shrink = self.arrays[1], 1 / (1 + self._roots) - 1
-        return (noise + ((noise @ directions) * shrink) @ directions.T) / self.arrays[0]
+        return self._shrink(noise) / self.arrays[0]
+
+    def whiten(self, rows: np.ndarray) -> np.ndarray:
+        """Return ``L^-1 x`` for every row ``x`` of ``rows``, shape (k, d)."""
+        return self._shrink(rows / self.arrays[0])
 
     def whiten_gradient(self, gradients: np.ndarray) -> np.ndarray:
         """Return ``L' g`` for every row ``g``."""
@@ -208,6 +193,10 @@ class LowRank:
     def _stretch(self, rows: np.ndarray) -> np.ndarray:
         directions = self.arrays[1]
         return rows + ((rows @ directions) * self._roots) @ directions.T
+
+    def _shrink(self, rows: np.ndarray) -> np.ndarray:
+        directions, shrink = self.arrays[1], 1 / (1 + self._roots) - 1
+        return rows + ((rows @ directions) * shrink) @ directions.T
 
     @property
     def diagonal(self) -> np.ndarray:
@@ -219,6 +208,50 @@ class LowRank:
         """Return the same in another precision."""
         scales, directions, more = (array.astype(dtype) for array in self.arrays)
         return LowRank(scales, directions, more + 1)
+
+
+class FisherLowRank(LowRank, Comparable):
+    r"""The inverse of a precision, whose diagonal and largest directions gradients tell.
+
+    .. math::
+
+        S^{-2} = \operatorname{diag}(P + s\, \overline{\hat g^2}), \qquad
+        s\, \overline{S \hat g \hat g^\top S} \approx U \operatorname{diag}(w)\, U^\top, \qquad
+        \Lambda = \operatorname{diag}(1 / w)
+
+    for the :math:`w > 1`, at most so many as there are columns in ``U``. Other columns are zero:
+    all chains share compiled code, for arrays of one shape.
+    """
+
+    name = "fisher_low_rank"
+
+    @classmethod
+    def of(
+        cls, variances: np.ndarray, gradients: np.ndarray, share: float, rank: int, dtype: Any
+    ) -> FisherLowRank:
+        """Return it for gradients of the posterior.
+
+        Parameters
+        ----------
+        variances : ndarray, shape (d,)
+            The diagonal of ``S`` squared.
+        gradients : ndarray, shape (k, d)
+            Estimates, where the posterior has its mass.
+        share : float
+            :math:`s`: of the Fisher information in their products.
+        rank : int
+            Columns of ``U``.
+        dtype : dtype-like
+        """
+        scales = np.sqrt(variances)
+        directions, stretches = np.zeros((len(scales), rank)), np.ones(rank)
+        if len(gradients):
+            scaled = gradients * (scales * np.sqrt(share / len(gradients)))
+            _, roots, found = np.linalg.svd(scaled, full_matrices=False)
+            count = min(rank, np.count_nonzero(roots > 1))
+            directions[:, :count] = found[:count].T
+            stretches[:count] = roots[:count] ** -2.0
+        return cls(*(array.astype(dtype) for array in (scales, directions, stretches)))
 
 
 LAPLACE = ("laplace", "laplace_diagonal")

@@ -68,7 +68,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "laplace_diagonal",
         "laplace_low_rank",
         "adaptive",
-        "fisher_diagonal",
+        "fisher_low_rank",
     ),
     "batching": ("reshuffle", "with_replacement", "without_replacement"),
     "integrator": ("euler_maruyama", "leimkuhler_matthews", "baoab", "mala", "thermostat"),

@@ -9,8 +9,9 @@ import pytest
 
 from pymc_sgld import NetworkSGHMC, SettingError, predict
 from pymc_sgld.chain import warm_start
-from pymc_sgld.chain.warm_start import batch_of_network
+from pymc_sgld.chain.warm_start import batch_of_network, directions_of_network
 from pymc_sgld.messages import Reason
+from pymc_sgld.preconditioners import FisherLowRank
 from tests.runs import RUN, draws
 
 COMPILED = {"compile_kwargs": {"mode": "FAST_COMPILE"}}
@@ -35,6 +36,11 @@ def sampled(model, count, tune=20, **settings):
     step = NetworkSGHMC(model=model, **{"steps_per_draw": 20} | COMPILED | settings)
     run = draws(step, model.initial_point(), count, tune=tune)
     return step, run[:tune], run[tune:]
+
+
+def largest_curvature(matrix):
+    """Return the largest eigenvalue of the precision in the coordinates of a preconditioner."""
+    return np.linalg.eigvalsh(matrix.whiten_gradient(matrix.whiten_gradient(PRECISION).T))[-1]
 
 
 @pytest.mark.parametrize("batch_size", [50, ROWS])
@@ -70,14 +76,41 @@ def test_search_ends_at_the_mode_and_injects_nothing(regression):
 def test_preconditioner_and_step_size_are_those_of_the_posterior(regression):
     """The Hessian's diagonal, and the largest eigenvalue in its units; both stay after tuning."""
     step, tuning, run = sampled(regression, 5, tune=100, batch_size=ROWS, friction=1.0)
-    diagonal = step.chain.preconditioner.arrays[0]
-    np.testing.assert_allclose(diagonal * np.diag(PRECISION), 1, atol=0.35)
-    scales = np.sqrt(diagonal)
-    largest = np.linalg.eigvalsh(scales * PRECISION * scales[:, None])[-1]
-    expected = warm_start.SHARE * 2 / np.sqrt(largest)
+    matrix = step.chain.preconditioner
+    np.testing.assert_allclose(matrix.diagonal * np.diag(PRECISION), 1, atol=0.35)
+    expected = warm_start.SHARE * 2 / np.sqrt(max(1, largest_curvature(matrix)))
     assert run[0][1][0]["step_size"] == pytest.approx(expected, rel=0.02)
     assert len({stats[0]["step_size"] for _, stats in run}) == 1
     assert len({stats[0]["step_size"] for _, stats in tuning[50:]}) == 5
+
+
+def test_directions_that_are_correlated_are_whitened():
+    """Gradients of a narrow valley tell it: with them the largest curvature is about one."""
+    rng, size = np.random.default_rng(1), 40
+    factors = np.linalg.qr(rng.normal(size=(size, 3)))[0]
+    precision = np.eye(size) + 500 * factors @ factors.T
+    gradients = rng.normal(size=(2_000, size)) @ np.linalg.cholesky(precision).T
+    diagonal = 1 / np.diag(precision)
+    largest = []
+    for rank in (1, 3, 10):
+        matrix = FisherLowRank.of(diagonal, gradients, 1.0, rank, float)
+        white = matrix.whiten_gradient(matrix.whiten_gradient(precision).T)
+        largest.append(np.linalg.eigvalsh(white)[-1])
+        full = np.column_stack([matrix.multiply(column, *matrix.arrays) for column in np.eye(size)])
+        factor = matrix.factor(np.eye(size)).T
+        np.testing.assert_allclose(factor @ factor.T, full, atol=1e-12)
+        np.testing.assert_allclose(matrix.whiten(factor.T), np.eye(size), atol=1e-10)
+    before = np.linalg.eigvalsh(precision * np.sqrt(np.outer(diagonal, diagonal)))[-1]
+    assert before > 5 and largest[0] > 2
+    assert largest[1] < 1.3 and largest[2] < 1.3
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "count"),
+    [(946, 1_202, 100), (946, 50, 5), (79_510, 1_024, 10), (2, 400, 1), (10**7, 1_024, 1)],
+)
+def test_how_many_directions(size, rows, count):
+    assert directions_of_network(size, rows) == count
 
 
 def test_a_search_is_not_longer_because_tuning_is(regression, monkeypatch):
@@ -204,8 +237,7 @@ def test_an_explosion_is_made_again_with_smaller_steps(regression, monkeypatch):
     """Steps beyond the largest stable one heat the momentum without end."""
     monkeypatch.setattr(warm_start, "SHARE", 1.5)
     step, _, run = sampled(regression, 20, batch_size=ROWS, steps_per_draw=40)
-    scales = np.sqrt(step.chain.preconditioner.arrays[0])
-    largest = np.linalg.eigvalsh(scales * PRECISION * scales[:, None])[-1]
+    largest = largest_curvature(step.chain.preconditioner)
     assert step.chain.last_step_size < 2 / np.sqrt(largest)
     assert max(stats[0]["kinetic_temperature"] for _, stats in run) < 10
 
@@ -234,7 +266,7 @@ def test_other_variables_by_another_step(regression):
 def test_what_it_says_of_itself(regression):
     text = repr(NetworkSGHMC(model=regression, **COMPILED))
     assert "step_size=measured by each chain" in text
-    assert "preconditioner='fisher_diagonal'" in text
+    assert "preconditioner='fisher_low_rank'" in text
 
 
 def test_without_tuning(regression):

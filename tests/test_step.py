@@ -46,7 +46,7 @@ def test_every_setting_that_is_a_word_has_its_number():
         preconditioners.Dense(one[:, None], one[:, None]),
         preconditioners.LowRank(one, one[:, None], one),
         preconditioners.Adaptive(None, 1, float),
-        preconditioners.FisherDiagonal(one, one),
+        preconditioners.FisherLowRank(one, one[:, None], one),
     ]
     names = [*preconditioners.LAPLACE, *[each.name for each in made]]
     assert sorted(WORDS["preconditioner"]) == sorted(names)

@@ -215,7 +215,7 @@ class Transition:
 
     def _adapt_preconditioner(self, chain: Chain, gradients: np.ndarray) -> None:
         """Let a preconditioner follow the gradients of a draw, shape (k, d), while tuning."""
-        if chain.preconditioner is not None:
+        if isinstance(chain.preconditioner, Adaptive):
             chain.preconditioner = chain.preconditioner.after(gradients)
 
     def _new_coupled(self, length: int) -> CoupledDifference:
@@ -244,7 +244,7 @@ class Transition:
             chain.remembered = chain.updates
             chain.batches += memory.every
         adaptive = chain.preconditioner
-        if adaptive is not None and adaptive.squares is None:  # by the gradient of one batch
+        if isinstance(adaptive, Adaptive) and adaptive.squares is None:  # by one gradient
             rows = self.run.reads(np.random.default_rng(chain.row_seed), chain.row_seed, 0, 1)
             idle = self._idle(rows, others)._replace(memory=chain.memory)
             outcome = self.run((position, *chain.extra), idle)

@@ -13,7 +13,26 @@ from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.dynamics.base import State
 from pymc_sgld.equality import Comparable
-from pymc_sgld.preconditioners import Adaptive
+from pymc_sgld.preconditioners import Adaptive, FisherLowRank
+
+
+@dataclass(eq=False)
+class GradientMoments(Comparable):
+    """What gradients were like, for a preconditioner that is measured by them.
+
+    Attributes
+    ----------
+    squares : ndarray, shape (d,)
+        Mean squares of all.
+    draws : int
+        Of which they are.
+    some : list of ndarray, shape (d,)
+        One gradient each of some of the last draws.
+    """
+
+    squares: np.ndarray
+    draws: int = 0
+    some: list[np.ndarray] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -53,8 +72,10 @@ class Chain(Comparable):
         What the estimate of the gradient remembers; empty where that is nothing yet.
     remembered : int
         Updates there had been then.
-    preconditioner : Adaptive or None
-        That of the next update, where it adapts.
+    preconditioner : Adaptive, FisherLowRank or None
+        That of the next update, where it is not the same for all chains.
+    gradients : GradientMoments or None
+        Of the draws since the preconditioner was measured, where it is to be measured again.
     findings : Findings
         Its bias, as far as it is known.
     reasons : int
@@ -79,7 +100,8 @@ class Chain(Comparable):
     overflows: int = 0
     memory: list[np.ndarray] = field(default_factory=list)
     remembered: int = 0
-    preconditioner: Adaptive | None = None
+    preconditioner: Adaptive | FisherLowRank | None = None
+    gradients: GradientMoments | None = None
     findings: Findings = field(default_factory=Findings)
     reasons: int = 0
 

@@ -14,6 +14,7 @@ from pymc_sgld.messages import Message, Reason
 JUDGED = 20  # draws after which the noise is judged, and again after as many
 STUCK, CREEPS = 0.1, 0.9  # acceptance rates below and above which a step size is far off
 WARM = 0.15  # by which the kinetic temperature may be off
+BY_CHANCE = 3.0  # errors of a mean of squares of normal numbers, besides
 FEW, MOST_OVERFLOWS = 3, 0.02  # draws, and their share, that may be made again
 
 
@@ -115,7 +116,8 @@ class VerdictByTemperature(Verdict):
                 "steps: tune longer, so that the chain has settled, or pass a larger batch_size."
             )
             messages += [Message(Reason.UNSTABLE, chain.overflows, text)]
-        if abs(heat - 1) > WARM:
+        chance = BY_CHANCE * np.sqrt(2 / (counted * len(self.judge.names)))
+        if abs(heat - 1) > WARM + chance:
             text = (
                 f"the kinetic temperature was {heat:.2f} times that of the posterior (the stat "
                 "kinetic_temperature), so that predictions are too uncertain: pass a larger "

@@ -7,13 +7,14 @@ it
 2. *settles* around it in the second half: at the temperature of the posterior, with the
    preconditioner
 
-   .. math:: M = \operatorname{diag}\left(P + \tfrac nN \overline{\hat g^2}\right)^{-1} .
+   .. math:: M \approx \left(P + \tfrac nN \overline{\hat g \hat g^\top}\right)^{-1} .
 
-   :math:`P` is the precision of the prior. :math:`\overline{\hat g^2}` is the mean square of the
-   gradients of the last draws: those of batches of n of N rows are N/n times the Fisher
-   information. A few times it is measured anew, and the step size with it: a share of the largest
-   that is stable for the curvature, or the largest at which the noise of gradients widens the
-   posterior by as much as is tolerated.
+   :math:`P` is the precision of the prior. The mean product of the gradients of the last draws is
+   the mean Hessian, less :math:`P`, where the chain samples the posterior; that of batches of n of
+   N rows is N/n times the Fisher information. Of it :math:`M` has the diagonal, and the directions
+   in which it is largest. A few times it is measured anew, and the step size with it: a share of
+   the largest that is stable for the curvature, or the largest at which the noise of gradients
+   widens the posterior by as much as is tolerated.
 
 After tuning both stay as they are.
 """
@@ -30,11 +31,11 @@ import numpy as np
 from pymc_sgld.chain.draw import ATTEMPTS, Transition
 from pymc_sgld.chain.failures import is_finite
 from pymc_sgld.chain.noise_monitor import Reading
-from pymc_sgld.chain.state import Chain, Draw
+from pymc_sgld.chain.state import Chain, Draw, GradientMoments
 from pymc_sgld.compiled.updates import Outcome, Plan, Updates
 from pymc_sgld.dynamics.adam import Adam
 from pymc_sgld.dynamics.base import State
-from pymc_sgld.preconditioners import FisherDiagonal
+from pymc_sgld.preconditioners import FisherLowRank
 
 SEARCH = 4000  # updates of the search, about, if tuning is twice as long
 LEARNING_RATE = 0.02  # of the search, at its begin
@@ -48,11 +49,23 @@ SMALLER = 0.9  # steps that are tried for that
 MOST_BATCHES = 200  # whose gradients are averaged, and whose noise is measured
 APART = 0.05  # posterior sds between two gradients, for a curvature
 FEW_ROWS, BATCH = 2048, 1024  # an update reads all of so many rows, or a batch of more
+MOST_DIRECTIONS, ROWS_OF_DIRECTION = 100, 10  # of M; more rows of an update take longer than one
+MOST_KEPT = 2**22  # numbers of gradients that a chain keeps for them
+PER_DIRECTION = 5  # gradients
 
 
 def batch_of_network(rows: int) -> int:
     """Return how many rows an update reads by default."""
     return rows if rows <= FEW_ROWS else BATCH
+
+
+def directions_of_network(size: int, rows: int) -> int:
+    """Return how many directions a preconditioner of so many coordinates has.
+
+    ``rows``: of an update, whose gradient is to take longer than what they add.
+    """
+    most = min(MOST_DIRECTIONS, rows // ROWS_OF_DIRECTION, MOST_KEPT // PER_DIRECTION // size)
+    return max(1, min(most, size // 2))
 
 
 @dataclass(frozen=True)
@@ -172,10 +185,9 @@ class WarmStart(Transition):
 
     def _heat(self, chain: Chain) -> float:
         """Return the kinetic temperature: the mean square of momenta, in units of M."""
-        assert chain.preconditioner is not None
-        return float(
-            np.mean(np.square(chain.extra[0], dtype=float) / chain.preconditioner.arrays[0])
-        )
+        assert isinstance(chain.preconditioner, FisherLowRank)
+        momentum = np.asarray(chain.extra[0], float)[None]
+        return float(np.mean(chain.preconditioner.whiten(momentum) ** 2))
 
     def _climb(
         self,
@@ -217,14 +229,20 @@ class WarmStart(Transition):
 
     def _adapt_preconditioner(self, chain: Chain, gradients: np.ndarray) -> None:
         """Include the gradients of a draw, shape (k, d), in what M will be measured by."""
-        squares, known = np.mean(np.square(gradients, dtype=float), axis=0), chain.preconditioner
-        if known is None:
-            ones = np.ones(len(squares), self.run.dtype)
-            known = FisherDiagonal(ones, squares)
-        assert isinstance(known, FisherDiagonal)
+        squares = np.mean(np.square(gradients, dtype=float), axis=0)
+        known = chain.gradients or GradientMoments(squares)
         # the last tenth of a search
         most = self._searched(chain) // 10 if self.searches(chain) else np.inf
-        chain.preconditioner = known.including(squares, most)
+        share = 1 / (min(known.draws, most) + 1)
+        known.squares = (1 - share) * known.squares + share * squares
+        known.draws += 1
+        if not self.searches(chain):
+            known.some = [*known.some, gradients[-1]][-PER_DIRECTION * self._directions :]
+        chain.gradients = known
+
+    @property
+    def _directions(self) -> int:
+        return self.run.preconditioner.arrays[1].shape[1]
 
     def _settle(
         self,
@@ -237,21 +255,22 @@ class WarmStart(Transition):
         if not chain.draw:  # there is no search
             position = self._disperse(rng, position, 1.0)
         gradients = self._gradients(chain, position, others)
-        if chain.preconditioner is None:
+        if chain.gradients is None:
             self._adapt_preconditioner(chain, gradients)
-        assert chain.preconditioner is not None and chain.preconditioner.squares is not None
-        squares, order = chain.preconditioner.squares, self.run.longest
+        assert chain.gradients is not None
+        known, order, dtype = chain.gradients, self.run.longest, self.run.dtype
         share = order.batch_size / order.total_size if order else 1.0
-        variances = 1 / (self.precision + share * squares)
-        chain.preconditioner = FisherDiagonal(variances.astype(self.run.dtype), squares)
-        scales = np.sqrt(variances)
-        curvature = self._curvature(chain, position, others, scales)
+        variances = 1 / (self.precision + share * known.squares)
+        some = np.array(known.some, float).reshape(-1, len(variances))
+        matrix = FisherLowRank.of(variances, some, share, self._directions, dtype)
+        chain.preconditioner = matrix
+        curvature = self._curvature(chain, position, others, matrix)
         chain.refinement = SHARE * 2 / np.sqrt(curvature)
         if order:
-            scaled = scales * (gradients - gradients.mean(axis=0)) / np.sqrt(len(gradients) - 1)
-            noise = np.linalg.svd(scaled, compute_uv=False) ** 2
+            apart = matrix.whiten_gradient(gradients - gradients.mean(axis=0))
+            noise = np.linalg.svd(apart / np.sqrt(len(gradients) - 1), compute_uv=False) ** 2
             chain.refinement = self._within(chain.refinement, noise, curvature)
-        chain.extra = self.run.start(rng, chain.preconditioner)
+        chain.extra, chain.gradients = self.run.start(rng, matrix), None
 
     def _within(self, step_size: float, noise: np.ndarray, curvature: float) -> float:
         """Return a step size that the noise of gradients allows, or the given one.
@@ -287,19 +306,20 @@ class WarmStart(Transition):
         return np.concatenate(found)[:wanted]
 
     def _curvature(
-        self, chain: Chain, position: np.ndarray, others: list[np.ndarray], scales: np.ndarray
+        self, chain: Chain, position: np.ndarray, others: list[np.ndarray], matrix: FisherLowRank
     ) -> float:
-        """Return the largest curvature in coordinates of these scales, by powers of the Hessian.
+        """Return the largest curvature in coordinates where M is one, by powers of the Hessian.
 
         Its products with a vector are differences of gradients.
         """
         here = self._gradients(chain, position, others).mean(axis=0)
-        direction = np.random.default_rng(chain.row_seed).standard_normal(len(scales))
+        direction = np.random.default_rng(chain.row_seed).standard_normal(len(position))
         size = 1.0
         for _ in range(POWERS):
             direction = direction / max(float(np.linalg.norm(direction)), np.finfo(float).tiny)
-            there = (position + APART * scales * direction).astype(self.run.dtype)
+            away = APART * matrix.factor(direction[None])[0]
+            there = (position + away).astype(self.run.dtype)
             change = here - self._gradients(chain, there, others).mean(axis=0)
-            direction = scales * change / APART
+            direction = matrix.whiten_gradient(change[None])[0] / APART
             size = float(np.linalg.norm(direction))
         return max(size, 1.0)

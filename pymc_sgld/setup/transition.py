@@ -11,14 +11,14 @@ from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder, independent, mak
 from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.verdict import Verdict, VerdictByTemperature
-from pymc_sgld.chain.warm_start import WarmStart
+from pymc_sgld.chain.warm_start import WarmStart, directions_of_network
 from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.adam import Adam
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.dynamics.known_noise import KnownNoise
-from pymc_sgld.minibatch.density import Place, Table
+from pymc_sgld.minibatch.density import LogDensity, Place, Table
 from pymc_sgld.minibatch.position import labels
-from pymc_sgld.preconditioners import Identity
+from pymc_sgld.preconditioners import FisherLowRank, Identity
 from pymc_sgld.schedules import constant
 from pymc_sgld.setup.call import Call
 from pymc_sgld.tuning.prior import prior_precision
@@ -46,6 +46,8 @@ def make_transition(
     dynamics, temperature, chosen = call.dynamics, call.temperature, call.schedule is None
     by_blocks = settings.estimate.blocks is not None
     orders = [_order(table, call.batching, by_blocks) for table in density.tables]
+    if call.traits.starts_warm:  # a chain measures its own, of this shape
+        matrix = _unit_matrix(density)
     run = Updates(
         density, settings.estimate, dynamics, matrix, temperature, orders, call.compile_kwargs
     )
@@ -98,6 +100,14 @@ def make_transition(
         call.sampler,
         call.traits.couples,
     )
+
+
+def _unit_matrix(density: LogDensity) -> FisherLowRank:
+    """Return a preconditioner that is one, of the shape of those that chains measure."""
+    one = np.ones(density.position.type.shape)
+    rows = sum(table.total_size if table.full else table.batch_size for table in density.tables)
+    nothing, rank = np.zeros((0, len(one))), directions_of_network(len(one), rows)
+    return FisherLowRank.of(one, nothing, 1.0, rank, density.position.dtype)
 
 
 def _order(table: Table, batching: str, by_blocks: bool) -> StoredOrder | None:

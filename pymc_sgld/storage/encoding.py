@@ -11,7 +11,7 @@ from pymc_sgld.chain.coupled import CoupledDifference
 from pymc_sgld.chain.judge import Findings
 from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
-from pymc_sgld.chain.state import Chain
+from pymc_sgld.chain.state import Chain, GradientMoments
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.messages import Message
@@ -20,7 +20,7 @@ from pymc_sgld.preconditioners import (
     Adaptive,
     Dense,
     Diagonal,
-    FisherDiagonal,
+    FisherLowRank,
     Identity,
     LowRank,
 )
@@ -31,9 +31,9 @@ from pymc_sgld.tuning.settings import Chosen
 CLASSES: dict[str, type] = {
     known.__name__: known
     for known in (
-        *(Chain, CoupledDifference, Findings, Mixing, NoiseMonitor, Reading),
+        *(Chain, CoupledDifference, Findings, GradientMoments, Mixing, NoiseMonitor, Reading),
         *(Center, Chosen, Gaussian, GaussianLaw, WideGaussianLaw, Full, Stretched, Message),
-        *(Adaptive, Dense, Diagonal, FisherDiagonal, Identity, LowRank),
+        *(Adaptive, Dense, Diagonal, FisherLowRank, Identity, LowRank),
     )
 }
 """What a file may hold, by name; `register` adds to it."""
