@@ -172,7 +172,7 @@ class LowRank:
     def multiply(self, gradient: Any, scales: Any, directions: Any, more: Any) -> Any:
         """Return ``M gradient``."""
         scaled = scales * gradient
-        return scales * (scaled + directions @ (more * (directions.T @ scaled)))
+        return scales * (scaled + directions @ (more * (scaled @ directions)))
 
     def factor(self, noise: np.ndarray) -> np.ndarray:
         """Return ``L z`` for every row ``z``."""
