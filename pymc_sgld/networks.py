@@ -27,8 +27,9 @@ class NetworkSGHMC(SGHMC):
 
     While it tunes, a chain first climbs to a mode, for 4,000 updates or half of tuning
     (:class:`~pymc_sgld.dynamics.adam.Adam`). Then it samples around it, and measures what it will
-    sample with: a diagonal preconditioner, from the Fisher information and the prior,
-    and a step size, from the largest curvature and the noise of gradients. Then it samples as
+    sample with: a preconditioner, from its gradients and the prior, with a diagonal and the
+    directions in which the posterior is narrowest, and a step size, from the largest curvature and
+    the noise of gradients. Then it samples as
     :class:`SGHMC` does. Chains start at random weights; a value in ``initvals`` of ``pm.sample`` is
     kept.
 
@@ -51,8 +52,7 @@ class NetworkSGHMC(SGHMC):
     steps_per_draw : int
         Updates of a draw, 200 by default.
     **settings
-        Others of :class:`SGLD`, but for those that a chain measures. ``compile_kwargs={"mode":
-        "JAX"}`` in single precision is faster for a network: see the page on networks.
+        Others of :class:`SGLD`, but for those that a chain measures.
 
     Raises
     ------

@@ -183,7 +183,10 @@ class SGLD(BlockedStep):
         sampling, not where chains start: that is ``initvals`` of ``pm.sample``.
     compile_kwargs : dict, optional
         Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``. JAX does not survive a
-        fork: with several cores, pass ``mp_ctx="forkserver"`` to ``pm.sample``.
+        fork: with several cores, pass ``mp_ctx="forkserver"`` to ``pm.sample``. By default Numba
+        compiles all, but for updates that have more than a million multiplications in products of
+        matrices, as those of a network: JAX compiles them, if it is installed, in the processes of
+        the chains, and no ``mp_ctx`` is needed. A printed step says so.
     progressbar : bool
         Whether to show what is being done before sampling, in a terminal or a notebook.
     checkpoint : path, optional
@@ -453,12 +456,13 @@ class SGLD(BlockedStep):
     def __repr__(self) -> str:
         """Return the settings as they were resolved."""
         names = ", ".join(c.name for c in self.coordinates)
+        backend = ", backend='JAX'" if self._transition.run.static else ""
         return (
             f"{self._called}(vars=[{names}], batch_size={self._batches}, "
             f"step_size={self._steps},\n     gradient={self.gradient!r}, "
             f"preconditioner={self.preconditioner!r}, temperature={self.temperature}, "
             f"steps_per_draw={self.steps_per_draw},\n     batching={self.batching!r}, "
-            f"integrator={self.integrator!r}{self._more()}){self._notes}"
+            f"integrator={self.integrator!r}{self._more()}{backend}){self._notes}"
         )
 
     @property

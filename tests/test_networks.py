@@ -1,11 +1,15 @@
 """NetworkSGHMC: the search, what a chain measures, and posteriors with a known answer."""
 
+import multiprocessing
 import pickle
+import warnings
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 import pytest
+from pymc.sampling.parallel import ParallelSamplingError
 
 from pymc_sgld import NetworkSGHMC, SettingError, predict
 from pymc_sgld.chain import warm_start
@@ -155,12 +159,14 @@ def test_default_batch(rows, size):
     assert batch_of_network(rows) == size
 
 
-def network(rows=60):
+def network(rows=60, units=4):
     x = np.linspace(-2, 2, rows)[:, None]
     with pm.Model() as model:
-        first, bias = pm.Normal("first", shape=(1, 4)), pm.Normal("bias", shape=4)
+        first, bias = pm.Normal("first", shape=(1, units)), pm.Normal("bias", shape=units)
         hidden = pt.tanh(pm.Data("x", x) @ first + bias)
-        mean = pm.Deterministic("mean", hidden @ pm.Normal("last", shape=4))
+        if units > 4:
+            hidden = pt.tanh(hidden @ pm.Normal("second", shape=(units, units)))
+        mean = pm.Deterministic("mean", hidden @ pm.Normal("last", shape=units))
         pm.Normal("y", mean, 0.1, observed=np.sin(2 * x[:, 0]))
     return model
 
@@ -186,6 +192,28 @@ def test_a_network_through_pm_sample():
     assert np.abs(found["mean"].sel(statistic="mean") - np.sin(2 * new)).max() < 0.15
     weights = idata.posterior["first"].mean("draw").values
     assert np.abs(weights[0] - weights[1]).max() > 0.1
+
+
+def draws_by_jax():
+    """Run a network whose backend is chosen, forked twice: before JAX ran here, and after."""
+    warnings.filterwarnings("error", message="os.fork")  # of JAX, where it has run
+    with network(2_000, units=16):
+        step = NetworkSGHMC(steps_per_draw=10, progressbar=False)
+        settings = RUN | {"step": step, "draws": 3, "tune": 4, "var_names": ["first"]}
+        forked = pm.sample(**settings | {"cores": 2, "mp_ctx": "fork"})
+        here = pm.sample(**settings | {"cores": 1})
+        warnings.simplefilter("ignore")
+        with pytest.raises(ParallelSamplingError, match="JAX does not survive a fork"):
+            pm.sample(**settings | {"cores": 2, "mp_ctx": "fork"})
+    return repr(step), [run.posterior["first"].values for run in (forked, here)]
+
+
+def test_the_backend_that_is_chosen_survives_a_fork():
+    """JAX runs only in the processes of chains, so that no argument of pm.sample is needed."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        text, (forked, here) = pool.submit(draws_by_jax).result()
+    assert "backend='JAX'" in text
+    np.testing.assert_array_equal(forked, here)
 
 
 def test_starts_are_random_but_for_values_of_the_user(regression):

@@ -30,6 +30,7 @@ from pymc_sgld import (
     diagnose,
     run_settings,
 )
+from pymc_sgld.backends import jax_process
 from pymc_sgld.compiled.normals import standard_normal
 from pymc_sgld.dynamics.base import Evaluation
 from tests.graphs import QUICK
@@ -425,6 +426,7 @@ def test_forked_jax_is_refused(sampler, model, monkeypatch):
     """It would hang: the check runs where a chain starts, in the worker."""
     step = make(sampler, model)
     step._transition.run.static = True
+    monkeypatch.setattr(jax_process, "_begun", os.getpid())
     step.setup_chain(np.random.default_rng(1), 0, 1)
     monkeypatch.setattr("os.getpid", lambda: -1)
     with pytest.raises(SettingError, match="forkserver"):

@@ -1,6 +1,7 @@
 """How a graph is run: by compiled code, or by NumPy where compiling takes longer.
 
 ``backend``           Numba, C or JAX; or NumPy
+``jax_process``       where JAX can run
 ``numpy_mode``        graphs that NumPy runs, without compiling
 ``products_as_sums``  products with vectors, as loops
 ``quick_operations``  sums, shapes and moved axes that Numba compiles sooner

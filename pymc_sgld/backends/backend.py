@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from math import prod
 from typing import Any
 
@@ -24,6 +25,7 @@ from pytensor.scalar.loop import ScalarLoop
 from pytensor.scan.op import Scan
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.math import Dot
 
 from pymc_sgld.backends.function_cache import cached
 from pymc_sgld.backends.numba_linker import CompileOnce
@@ -36,6 +38,7 @@ from pymc_sgld.backends.remembered import remembering
 _COMPILE_NODE = 0.02  # from 0.005, where all is in the caches, to 0.06
 _NODE, _ENTRY = 7e-6, 8e-9
 _LOOP = 3e-5
+_PRODUCTS = 1e6  # multiplications in products of two matrices, from which on JAX takes less time
 
 
 class Backend:
@@ -78,6 +81,33 @@ def _of_numba(mode: Mode) -> Mode:
 
 NUMPY = Backend({"mode": "FAST_COMPILE"})
 """Compiles nothing."""
+
+
+def mode_of_updates(compile_kwargs: Mapping[str, Any], outputs: Sequence[Variable]) -> Mode:
+    """Return what compiles updates: the mode of the user, or JAX where it is faster.
+
+    That is where products of two matrices take most of the time, as in a network, if JAX is
+    installed. Passes over all rows are compiled as always.
+    """
+    if "mode" not in compile_kwargs and multiplications(outputs) > _PRODUCTS and _has_jax():
+        return get_mode("JAX")
+    return Backend(compile_kwargs).mode
+
+
+def _has_jax() -> bool:
+    return find_spec("jax") is not None
+
+
+def multiplications(outputs: Sequence[Variable]) -> int:
+    """Return how many multiplications are in products of two matrices, of static shapes."""
+    count = 0
+    for node in toposort(outputs):
+        if isinstance(getattr(node.op, "core_op", node.op), Dot):
+            *_, rows, inner = [n or 1 for n in node.inputs[0].type.shape] or [1, 1]
+            columns = node.inputs[1].type.shape[-1] or 1
+            if min(rows, inner, columns) > 1:
+                count += rows * inner * columns
+    return count
 
 
 def is_compiled(function: Callable[..., Any]) -> bool:

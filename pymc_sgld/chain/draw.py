@@ -92,6 +92,8 @@ class Transition:
 
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile, by a call that moves nothing, where all chains profit from it."""
+        if self.run.waits:
+            return
         updates = self.steps_per_draw if self.run.static else 1
         rng = np.random.default_rng(0)
         standard_normal(rng, (1, self.run.normals), self.run.dtype)

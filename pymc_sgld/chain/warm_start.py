@@ -101,6 +101,8 @@ class WarmStart(Transition):
     def check(self, position: np.ndarray, others: list[np.ndarray]) -> None:
         """Compile both kinds of updates."""
         super().check(position, others)
+        if self.run.waits:
+            return
         rng, updates = np.random.default_rng(0), self.steps_per_draw if self.run.static else 1
         state = position, *self.search.start(rng)
         self._climb(state, rng, (0, 0), np.zeros(updates), others)

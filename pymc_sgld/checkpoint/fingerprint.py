@@ -25,7 +25,7 @@ from pymc_sgld.schedules import Schedule, evaluate
 from pymc_sgld.sources.source import Source
 from pymc_sgld.version import __version__
 
-_PACKAGES = ("pymc", "pytensor", "numpy", "scipy", "numba")
+_PACKAGES = ("pymc", "pytensor", "numpy", "scipy", "numba", "jax")
 _COUNTS = (0, 1, 2, 5, 10, 100, 1000, 10_000, 100_000)  # where a schedule is looked at
 _BLOCKS, _ROWS = 64, 64  # of a source, that are looked at
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
@@ -15,7 +14,8 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 from pytensor.link.jax.linker import JAXLinker
 
-from pymc_sgld.backends.backend import Backend
+from pymc_sgld.backends import jax_process
+from pymc_sgld.backends.backend import mode_of_updates
 from pymc_sgld.backends.function_cache import cached
 from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder
 from pymc_sgld.batching.order import Reads, RowOrder
@@ -82,6 +82,8 @@ class Updates[Moves: Update]:
 
     ``orders``: how the rows of each table are ordered; None where every update reads them all.
     ``known``: gradient noise that is taken off the noise that is injected.
+    ``static``: whether JAX runs them, always as many in a call.
+    ``waits``: whether it may not run before processes fork, as nobody asked for it.
     """
 
     def __init__(
@@ -102,8 +104,9 @@ class Updates[Moves: Update]:
         self._size = density.position.type.shape[0]
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled anew
-        self._mode = Backend(compile_kwargs).mode
+        self._mode = mode_of_updates(compile_kwargs, [estimate.gradient])
         self.static = isinstance(self._mode.linker, JAXLinker)
+        self.waits = self.static and "mode" not in compile_kwargs
         scaled = [
             np.asarray(table.scale, graph.type.dtype) * graph
             for table, graph in zip(density.tables, density.log_likelihoods, strict=True)
@@ -125,10 +128,11 @@ class Updates[Moves: Update]:
         )
         self._constants = list(estimate.arrays.values())
         self.memory, self.blocks = estimate.memory, estimate.blocks
-        self._process = os.getpid()
 
     def __call__(self, state: State, plan: Plan) -> Outcome:
         """Run updates, from a state whose first array is the position."""
+        if self.static:
+            jax_process.begin()
         refresh, update, density = self._functions
         preconditioner = plan.preconditioner or self.preconditioner
         rows = [self._inputs.rows(i, of_order) for i, of_order in enumerate(plan.reads)]
@@ -292,15 +296,11 @@ class Updates[Moves: Update]:
 
     def check_process(self) -> None:
         """Refuse to run JAX in a process that was forked from one where it ran: it would hang."""
-        if self.static and self._process != os.getpid():
+        if self.static and jax_process.is_lost():
             raise SettingError(
-                "JAX does not survive a fork, and this step was compiled with it: pass "
+                "JAX does not survive a fork, and it has run in this program: pass "
                 'mp_ctx="forkserver" (or "spawn", or cores=1) to pm.sample.'
             )
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickle, in a process that is its own."""
-        self.__dict__.update(state, _process=os.getpid())
 
     @cached_property
     def _functions(self) -> _Functions:
