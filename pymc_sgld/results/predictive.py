@@ -16,7 +16,7 @@ from pymc.model import Model
 
 from pymc_sgld.arguments import flag, generator, model_of, positive, whole_number
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.diagnostics.shown import paragraphs
+from pymc_sgld.diagnostics.shown import Judged
 from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.errors import warn
@@ -36,7 +36,7 @@ ERRORS = 2
 
 
 @dataclass(frozen=True, repr=False)
-class PredictiveReport:
+class PredictiveReport(Judged):
     r"""Whether a run knows its predictions. It prints as a table and a verdict.
 
     Attributes
@@ -64,24 +64,11 @@ class PredictiveReport:
         """Whether nothing that was measured speaks against the predictions."""
         return not self.judged.doubts
 
-    @property
-    def verdict(self) -> str:
-        """Whether to believe the predictions, what speaks against them, and what to do."""
-        return str(self.judged)
-
-    @property
-    def _shown(self) -> pd.DataFrame:
+    def _shown(self) -> tuple[pd.DataFrame, str]:
         """Least, median and greatest figure of a row."""
         shares = {"least": 0.0, "median": 0.5, "greatest": 1.0}
         found = {name: self.table.quantile(share) for name, share in shares.items()}
-        return pd.DataFrame(found).dropna().map(lambda value: f"{value:#.3g}".rstrip("."))
-
-    def __repr__(self) -> str:
-        """Return the report as text."""
-        return f"{self._shown.to_string()}\n\n{self.verdict}"
-
-    def _repr_html_(self) -> str:
-        return self._shown.to_html(border=0) + paragraphs(*self.verdict.split("\n"))
+        return pd.DataFrame(found).dropna().map(lambda value: f"{value:#.3g}".rstrip(".")), ""
 
 
 def diagnose_predictions(
