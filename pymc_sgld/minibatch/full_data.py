@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from pymc_sgld.backends.backend import NUMPY, Backend
 from pymc_sgld.minibatch.block_functions import Block, BlockFunctions, counts
-from pymc_sgld.minibatch.blocks import Part, over_parts, parts_of, picked, read_blocks, sampled
+from pymc_sgld.minibatch.blocks import (
+    Part,
+    RowBlock,
+    by_part,
+    over_parts,
+    parts_of,
+    picked,
+    read_blocks,
+    sampled,
+)
 from pymc_sgld.minibatch.density import LogDensity, Place
 from pymc_sgld.minibatch.position import Coordinates
 
@@ -171,11 +178,11 @@ class FullData:
         values = self._functions.of_rows(i, calls=len(position) * self._blocks_of(i))
         scale = np.sqrt(np.finfo(position.dtype).eps) * np.maximum(1.0, np.abs(position))
         found = np.empty((table.total_size, len(position)))
-        for start, data in read_blocks(table):
-            here = values(position, others, data)[0]
+        for block in read_blocks(table):
+            here = values(position, others, block.data)[0]
             for k, share in enumerate(np.diag(scale.astype(position.dtype))):
-                there = values(position + share, others, data)[0]
-                found[start : start + table.batch_size, k] = (there - here) / scale[k]
+                there = values(position + share, others, block.data)[0]
+                found[block.first : block.end, k] = (there - here) / scale[k]
         return found
 
     def values_of_rows(
@@ -344,19 +351,15 @@ class FullData:
 
     def _blocks(self, i: int, parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[Block]]]:
         """Give the blocks of each part of a table, or one without rows for the prior alone (0)."""
-        firsts = [first for first, _ in parts]
-        grouped = groupby(self._in_order(i, parts), lambda block: bisect(firsts, block.first))
-        yield from ((parts[place - 1], blocks) for place, blocks in grouped)
-
-    def _in_order(self, i: int, parts: Sequence[Part]) -> Iterator[Block]:
         if not i:
-            yield Block([], [])
+            yield parts[0], iter([Block([], [])])
             return
-        table = self.density.tables[i - 1]
-        seen = parts[0][0]
-        for start, rows in read_blocks(table, parts):
-            new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
-            weights = np.broadcast_to(self._weights[i - 1], table.total_size)
-            counted = new * weights[start : start + table.batch_size].astype(self.dtype)
-            yield Block(rows, [counted], start)
-            seen = start + table.batch_size
+        for part, blocks in by_part(self.density.tables[i - 1], parts):
+            yield part, (self._counted(i, block) for block in blocks)
+
+    def _counted(self, i: int, block: RowBlock) -> Block:
+        """Return a block of a table with how often each of its rows counts: old ones do not."""
+        weights = np.broadcast_to(self._weights[i - 1], self.density.tables[i - 1].total_size)
+        counted = weights[block.first : block.end].astype(self.dtype)
+        counted[: block.old] = 0
+        return Block(block.data, [counted], block.first)
