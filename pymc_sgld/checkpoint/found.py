@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pymc_sgld.batching.epochs import independent
+from pymc_sgld.batching.order import independent
 from pymc_sgld.checkpoint.files import read, write
 from pymc_sgld.errors import SGLDWarning, warn
 from pymc_sgld.gradients import ESTIMATORS
