@@ -104,11 +104,7 @@ class Updates[Moves: Update]:
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled anew
         self._mode = Backend(compile_kwargs).mode
         self.static = isinstance(self._mode.linker, JAXLinker)
-        scaled = [
-            np.asarray(table.scale, graph.type.dtype) * graph
-            for table, graph in zip(density.tables, density.log_likelihoods, strict=True)
-        ]
-        log_density = pt.add(density.log_prior, pt.constant(0), *scaled)
+        log_density = pt.add(density.log_prior, pt.constant(0), *density.scaled)
         self._density = density.without_data()
         self._inside = density.inside
         renewed = estimate.blocks.renewed if estimate.blocks else ()

@@ -15,7 +15,7 @@ from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.chosen import draws_for
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
 from pymc_sgld.diagnostics.statistics import STATISTICS, probability, statistics_of
-from pymc_sgld.errors import SettingError
+from pymc_sgld.diagnostics.trust.unconstrained import other_shape
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.progress import progress
 from pymc_sgld.results.new_rows import NewRows
@@ -146,10 +146,7 @@ def _values(
     for name in needed:
         array = posterior[name].transpose(*SAMPLE_DIMENSIONS, ...).to_numpy()
         if array.shape[2:] != tuple(shapes[name]):
-            raise SettingError(
-                f'cannot {PURPOSE}: "{name}" has the shape {array.shape[2:]} in the posterior and '
-                f"{tuple(shapes[name])} in the model. Pass the model that was sampled."
-            )
+            raise other_shape(name, array, tuple(shapes[name]), PURPOSE)
         arrays.append(array.reshape(-1, *array.shape[2:]))
     count = posterior.sizes["chain"] * posterior.sizes["draw"]
     points = [[array[s] for array in arrays] for s in range(count)]

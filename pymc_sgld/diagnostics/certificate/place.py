@@ -38,7 +38,7 @@ class Place(NamedTuple):
         draws.check_finite(draws.purpose)
         for effects in [list(draws.integrated) or marginalize, False]:
             batches = draws.minibatcher(backend, effects)
-            batches.check_sources(backend.workers)
+            batches.check_sources()
             block = FEW if batches.largest <= FEW else BLOCK
             try:
                 density = batches.blocks(block)
@@ -59,7 +59,7 @@ class Place(NamedTuple):
                 draws.at(data.coordinates).mean(axis=(0, 1)).astype(data.dtype), others, None, []
             )
             try:
-                data, gaussian = locate(batches, data, block, backend, search, "certify")
+                data, gaussian = locate(batches, data, block, search, "certify")
             except PoorIntegral:
                 continue
             break

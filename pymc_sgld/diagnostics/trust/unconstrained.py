@@ -220,10 +220,11 @@ def _factors_of(rows: Minibatcher) -> list[Factor]:
 def _check_shapes(points: Mapping[str, np.ndarray], start: PointType, purpose: str) -> None:
     for name, values in points.items():
         if values.shape[2:] != np.shape(start[name]):
-            raise _other_shape(name, values, np.shape(start[name]), purpose)
+            raise other_shape(name, values, np.shape(start[name]), purpose)
 
 
-def _other_shape(name: str, values: np.ndarray, shape: object, purpose: str) -> SettingError:
+def other_shape(name: str, values: np.ndarray, shape: object, purpose: str) -> SettingError:
+    """Return the error for draws, of shape (chain, draw, ...), that have another shape."""
     return SettingError(
         f'cannot {purpose}: "{name}" has the shape {values.shape[2:]} in the posterior and {shape} '
         "in the model. Pass the model that was sampled."
@@ -239,7 +240,7 @@ def _unconstrain(
         array = posterior[rv.name].transpose(*SAMPLE_DIMENSIONS, ...).to_numpy()
         if array.ndim - 2 != rv.type.ndim:
             shape = model.eval_rv_shapes()[rv.name]
-            raise _other_shape(rv.name, array, shape, purpose)
+            raise other_shape(rv.name, array, shape, purpose)
         values[rv] = array.astype(rv.type.dtype)
     transformed = [rv for rv in wanted if model.rvs_to_transforms.get(rv) is not None]
     points = {model.rvs_to_values[rv].name: array for rv, array in values.items()}
