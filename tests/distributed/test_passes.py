@@ -179,7 +179,7 @@ def page_faults():
     """Return how many new pages some arrays of 8 MB took, after the first."""
     import resource
 
-    from pymc_sgld.workers.memory import keep_memory
+    from pymc_sgld.workers.parts import keep_memory
 
     keep_memory()  # in a worker that had no part, too
     np.ones(2**20)
