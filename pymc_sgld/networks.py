@@ -15,7 +15,7 @@ from pymc_sgld.stats import OF_SOME, settings_of
 from pymc_sgld.step import SGLD
 
 UPDATES = 200  # of a draw
-FRICTION = 0.05
+FRICTION = 0.02
 
 
 class NetworkSGHMC(SGHMC):
@@ -46,7 +46,7 @@ class NetworkSGHMC(SGHMC):
     batch_size : int, optional
         Rows of an update. By default all, or 1024 of more than 2048.
     friction : float
-        :math:`\gamma`, per unit of time, 0.05 by default: along most directions the posterior of a
+        :math:`\gamma`, per unit of time, 0.02 by default: along most directions the posterior of a
         network is much wider than steps are long, and with a small friction a chain crosses it in
         long sweeps.
     steps_per_draw : int

@@ -16,7 +16,6 @@ from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.equality import Comparable
 from pymc_sgld.errors import SettingError
-from pymc_sgld.schedules import Schedule
 from pymc_sgld.setup.call import Traits
 from pymc_sgld.stats import OF_SOME
 from pymc_sgld.step import SGLD, SGLDState
@@ -158,9 +157,7 @@ class ReplicaExchange(SGLD):
         for replica in self.replicas:
             replica.chain.draws = draws
 
-    def _dynamics(
-        self, integrator: str | None, schedule: Schedule | None, gradient: str
-    ) -> Dynamics:
+    def _dynamics(self) -> Dynamics:
         return EulerMaruyama()
 
     def _draw(

@@ -14,7 +14,6 @@ from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.mala import MetropolisAdjusted
 from pymc_sgld.dynamics.underdamped import BAOAB, Thermostat
 from pymc_sgld.errors import SettingError
-from pymc_sgld.schedules import Schedule
 from pymc_sgld.setup.call import Traits
 from pymc_sgld.stats import OF_SOME
 from pymc_sgld.step import SGLD, SGLDState
@@ -88,9 +87,7 @@ class SGHMC(SGLD):
         self.friction = positive("friction", friction)
         super().__init__(vars, **settings)
 
-    def _dynamics(
-        self, integrator: str | None, schedule: Schedule | None, gradient: str
-    ) -> Dynamics:
+    def _dynamics(self) -> Dynamics:
         return BAOAB(self.friction)
 
     def _more(self) -> str:
@@ -152,9 +149,7 @@ class SGNHT(SGHMC):
         "all rows: use SGHMC, or pass a batch_size below the number of rows.",
     )
 
-    def _dynamics(
-        self, integrator: str | None, schedule: Schedule | None, gradient: str
-    ) -> Dynamics:
+    def _dynamics(self) -> Dynamics:
         return Thermostat(self.friction)
 
 
@@ -221,7 +216,5 @@ class MALA(SGLD):
             raise SettingError("temperature=0 cannot be used with an accept step: use SGLD.")
         super().__init__(vars, gradient="minibatch", **settings)
 
-    def _dynamics(
-        self, integrator: str | None, schedule: Schedule | None, gradient: str
-    ) -> Dynamics:
+    def _dynamics(self) -> Dynamics:
         return MetropolisAdjusted()

@@ -35,7 +35,6 @@ from pymc_sgld.setup.call import Call, Traits, checked
 from pymc_sgld.setup.prepare import Prepared, prepare
 from pymc_sgld.stats import MEASURED, SETTINGS, progress_config, progress_of, settings_of
 from pymc_sgld.storage.earlier import Earlier
-from pymc_sgld.tuning.choices import choose_integrator
 
 TUNE = 200  # draws before those that count, where everything was chosen
 
@@ -307,7 +306,7 @@ class SGLD(BlockedStep):
         arguments = locals()
         if isinstance(settings, SGLD):
             arguments = arguments | {"settings": settings._found}
-        call = checked(arguments, self._called, self._traits, self._dynamics)
+        call = checked(arguments, self._called, self._traits, self._dynamics())
         self.vars, self.blocked = list(call.vars), blocked
         self.rng = generator(rng)
         self._is_alone = set(self.vars) == set(call.model.value_vars)  # in its run
@@ -420,11 +419,9 @@ class SGLD(BlockedStep):
     ) -> Draw:
         return self._transition.draw(self.chain, self.rng, position, others, parameters)
 
-    def _dynamics(
-        self, integrator: str | None, schedule: Schedule | None, gradient: str
-    ) -> Dynamics:
-        """Return the update: what the user named, or what goes with the other settings."""
-        return choose_integrator(integrator, schedule, gradient)
+    def _dynamics(self) -> Dynamics | None:
+        """Return the update of a sampler that has only one."""
+        return None
 
     def _describe(self, call: Call, made: Prepared) -> None:
         """Keep what was asked for and chosen, for stats and `repr`."""

@@ -92,7 +92,7 @@ MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
     "minibatch": "backends sources",
     "gradients": "minibatch",
     "compiled": "backends batching dynamics gradients minibatch sources",
-    "tuning": "backends batching dynamics gradients minibatch sources",
+    "tuning": "batching dynamics gradients minibatch sources",
     "chain": "backends compiled dynamics minibatch tuning",
     "storage": "chain dynamics minibatch tuning",
     "checkpoint": "batching chain gradients minibatch sources storage tuning",
@@ -101,7 +101,7 @@ MAY_IMPORT = {  # and all of them the modules in no folder but those of samplers
         backends batching chain checkpoint compiled dynamics gradients minibatch sources storage
         tuning workers
     """,
-    "step": "chain checkpoint dynamics minibatch setup storage tuning",
+    "step": "chain checkpoint dynamics minibatch setup storage",
     "samplers": "dynamics setup step",
     "networks": "samplers setup step",
     "replica_exchange": "chain dynamics setup step storage",

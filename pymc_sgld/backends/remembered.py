@@ -60,14 +60,6 @@ class Remembered(GraphRewriter):
         """Return the same with fewer rewrites."""
         return Remembered(self._query.excluding(*tags))
 
-    def requiring(self, *tags: str) -> Remembered:
-        """Return the same with the rewrites that have these tags."""
-        return Remembered(self._query.requiring(*tags))
-
-    def register(self, *rewrites: Any) -> Remembered:
-        """Return the same with rewrites of one's own."""
-        return Remembered(self._query.register(*rewrites))
-
     def add_requirements(self, fgraph: FunctionGraph) -> None:
         """Leave that to the rewrites: a graph from the disk needs none."""
 

@@ -12,36 +12,27 @@ has a relative error of about sqrt(2 / K) (and none for single rows).
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 
-from pymc_sgld.batching.order import accumulated_over_epochs, spread_of_epochs
+from pymc_sgld.batching.order import RowOrder
 
 MIN_BLOCKS = 512
 _STORAGE_SEED = 20110628  # fixed: the storage order is part of the construction, not of a chain
 
 
-class StoredOrder(ABC):
+class StoredOrder(RowOrder):
     """An order of rows that are stored in memory, read in blocks of contiguous rows."""
 
-    def __init__(
-        self, total_size: int, batch_size: int, block_size: int = 1, spread: float = 1.0
-    ) -> None:
-        self.total_size, self.batch_size = total_size, batch_size
-        self.block_size, self.spread = block_size, spread
+    def __init__(self, total_size: int, batch_size: int, block_size: int = 1) -> None:
+        super().__init__(total_size, batch_size)
+        self.block_size = block_size
 
     @property
     def is_contiguous(self) -> bool:
         """Whether a batch is one block."""
         return self.block_size == self.batch_size
-
-    @abstractmethod
-    def reads(
-        self, rng: np.random.Generator, seed: int, first_update: int, updates: int
-    ) -> np.ndarray:
-        """Return the first stored row of each block, shape (updates, batch_size // block_size)."""
 
     def rows(self, reads: np.ndarray) -> np.ndarray:
         """Return the stored rows of each update; blocks wrap around the end of the storage."""
@@ -52,27 +43,15 @@ class StoredOrder(ABC):
         """Return the first row of the first block of each update."""
         return reads[:, 0]
 
-    @abstractmethod
-    def accumulated(self, left: np.ndarray) -> np.ndarray:
-        """See :meth:`pymc_sgld.batching.order.RowOrder.accumulated`."""
-
     def storage_order(self) -> np.ndarray | None:
         """Return the permutation in which the rows are stored, or None: as they are."""
         return None
 
 
-class _IndependentBatches(StoredOrder):
-    """Batches of single rows that have nothing to do with each other."""
-
-    def accumulated(self, left: np.ndarray) -> np.ndarray:
-        """Return the sum of a geometric series."""
-        return independent(left)
-
-
-class WithReplacement(_IndependentBatches):
+class WithReplacement(StoredOrder):
     """Every row of every batch is drawn independently and uniformly."""
 
-    name = "with_replacement"
+    name, by_epochs = "with_replacement", False
 
     def reads(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
@@ -81,10 +60,10 @@ class WithReplacement(_IndependentBatches):
         return rng.integers(self.total_size, size=(updates, self.batch_size))
 
 
-class WithoutReplacement(_IndependentBatches):
+class WithoutReplacement(StoredOrder):
     """Every batch is a uniform random subset of the rows, independent of other batches."""
 
-    name = "without_replacement"
+    name, by_epochs = "without_replacement", False
 
     def reads(
         self, rng: np.random.Generator, seed: int, first_update: int, updates: int
@@ -97,12 +76,14 @@ class WithoutReplacement(_IndependentBatches):
         return np.stack(batches)
 
 
-class FixedBlocks(_IndependentBatches):
+class FixedBlocks(StoredOrder):
     """One of the same blocks in every update, at random: what is known of one comes back.
 
     The rows are shuffled once, and a batch is a block. Where the batch size does not divide the
     number of rows, the last block ends with the rows, and begins with some of the one before.
     """
+
+    by_epochs = False
 
     def __init__(self, total_size: int, batch_size: int) -> None:
         super().__init__(total_size, batch_size, batch_size)
@@ -148,8 +129,7 @@ class Reshuffle(StoredOrder):
             for size in range(1, batch_size + 1)
             if batch_size % size == 0 and (size == 1 or total_size // size >= MIN_BLOCKS)
         )
-        spread = spread_of_epochs(total_size, batch_size)
-        super().__init__(total_size, batch_size, block_size, spread)
+        super().__init__(total_size, batch_size, block_size)
         self._epochs: dict[int, tuple[int, np.ndarray]] = {}  # the latest of each seed
 
     def __getstate__(self) -> dict[str, Any]:
@@ -192,20 +172,11 @@ class Reshuffle(StoredOrder):
             starts = np.append(starts, stop * size - epoch * rows)
         return starts
 
-    def accumulated(self, left: np.ndarray) -> np.ndarray:
-        """Return less than for independent batches: those of an epoch make up for each other."""
-        return accumulated_over_epochs(self.total_size, self.batch_size, left)
-
     def storage_order(self) -> np.ndarray | None:
         """Return the fixed shuffle behind the blocks; single rows need none."""
         if self.block_size == 1:
             return None
         return np.random.default_rng(_STORAGE_SEED).permutation(self.total_size)
-
-
-def independent(left: np.ndarray) -> np.ndarray:
-    """Return the covariance that noise without a memory leaves, shape (d, d)."""
-    return 1 / (1 - np.outer(left, left))
 
 
 ORDERS = {order.name: order for order in (Reshuffle, WithReplacement, WithoutReplacement)}

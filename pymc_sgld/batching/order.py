@@ -5,7 +5,8 @@ In an epoch every row is read once: what one batch has too much of, the others h
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 
@@ -16,33 +17,46 @@ It has a length, the number of updates, and slices of it are the reads of some o
 """
 
 
-class RowOrder(Protocol):
+class RowOrder(ABC):
     """Which rows each update reads.
 
     Attributes
     ----------
     total_size, batch_size : int
         Rows of the data, and of a batch.
-    spread : float
-        The variance of a batch's mean over half that of a difference of consecutive ones.
+    by_epochs : bool
+        Whether every row is read once an epoch; else batches are independent of each other.
     """
 
-    total_size: int
-    batch_size: int
-    spread: float
+    by_epochs = True
+
+    def __init__(self, total_size: int, batch_size: int) -> None:
+        self.total_size, self.batch_size = total_size, batch_size
 
     @property
+    @abstractmethod
     def is_contiguous(self) -> bool:
         """Whether a batch is one slice of the data."""
 
+    @abstractmethod
     def reads(self, rng: np.random.Generator, seed: int, first_update: int, updates: int) -> Reads:
         """Return what consecutive updates read: a function of seed and counts, or of ``rng``."""
 
+    @abstractmethod
     def rows(self, reads: Reads) -> np.ndarray:
         """Return the rows of each update in the data that are at hand, shape (k, batch_size)."""
 
+    @abstractmethod
     def first_rows(self, reads: Reads) -> np.ndarray:
         """Return the first of them, shape (k,): all that is needed of batches that are slices."""
+
+    @property
+    def spread(self) -> float:
+        """The variance of a batch's mean over half that of a difference of consecutive ones.
+
+        But for the last one of the N / n batches of an epoch, the next has other rows of it.
+        """
+        return 1 / (1 + min(self.batch_size / self.total_size, 0.5)) if self.by_epochs else 1.0
 
     def accumulated(self, left: np.ndarray) -> np.ndarray:
         """Return what becomes of gradient noise of variance one, shape (d, d).
@@ -50,17 +64,17 @@ class RowOrder(Protocol):
         The covariance of ``x <- left * x + noise`` that consecutive batches leave, with ``left`` of
         shape (d,) in (-1, 1), averaged over the updates of an epoch.
         """
+        if self.by_epochs:
+            return _over_epochs(self.total_size, self.batch_size, left)
+        return independent(left)
 
 
-def spread_of_epochs(total_size: int, batch_size: int) -> float:
-    """Return a batch's variance over half that of a difference: what is read is not read again.
-
-    But for the last one of N / n batches, the next has other rows of the same epoch.
-    """
-    return 1 / (1 + min(batch_size / total_size, 0.5))
+def independent(left: np.ndarray) -> np.ndarray:
+    """Return the covariance that noise without a memory leaves, shape (d, d)."""
+    return 1 / (1 - np.outer(left, left))
 
 
-def accumulated_over_epochs(total_size: int, batch_size: int, left: np.ndarray) -> np.ndarray:
+def _over_epochs(total_size: int, batch_size: int, left: np.ndarray) -> np.ndarray:
     r"""Return less than for independent batches: those of an epoch make up for each other.
 
     With K batches of variance 1 and covariance -1/(K - 1), and :math:`\lambda_i \lambda_j = c`.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pymc_sgld.batching.order import accumulated_over_epochs, spread_of_epochs
+from pymc_sgld.batching.order import RowOrder
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Window(NamedTuple):
     places: np.ndarray  # shape (rows,): where each of their rows goes
 
 
-class WindowOrder:
+class WindowOrder(RowOrder):
     """Epochs in a new random order each, for rows that are quickly read in contiguous blocks only.
 
     In every epoch the blocks of the source are put in random order and cut into windows of
@@ -55,9 +55,7 @@ class WindowOrder:
     is_contiguous = True  # the rows of consecutive updates are read one after the other
 
     def __init__(self, total_size: int, batch_size: int, block: int, window: int) -> None:
-        self.total_size = total_size
-        self.batch_size = batch_size
-        self.spread = spread_of_epochs(total_size, batch_size)
+        super().__init__(total_size, batch_size)
         self.block = block
         self.blocks = -(-total_size // block)
         self.windows = -(-self.blocks // window)
@@ -85,10 +83,6 @@ class WindowOrder:
     def first_rows(self, reads: WindowReads) -> np.ndarray:
         """Return the first row of each update among those that are read, shape (k,)."""
         return np.arange(0, len(reads) * self.batch_size, self.batch_size)
-
-    def accumulated(self, left: np.ndarray) -> np.ndarray:
-        """Return less than for independent batches: those of an epoch make up for each other."""
-        return accumulated_over_epochs(self.total_size, self.batch_size, left)
 
     def locate(self, seed: int, row: int) -> tuple[int, int, int]:
         """Return epoch, window and place in the window of a row of the stream."""

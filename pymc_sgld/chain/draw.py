@@ -82,8 +82,8 @@ class Transition:
     temperature: float
     verdict: Verdict
     is_covariance: bool
-    sampler: str = "SGLD"
-    couples: bool = True
+    sampler: str
+    couples: bool
 
     watches: ClassVar[bool] = True  # gradients while tuning, so that they do not explode
     remedy: ClassVar[str] = (

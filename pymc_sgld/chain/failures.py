@@ -13,9 +13,7 @@ from pymc_sgld.errors import DataError, NonFiniteError
 from pymc_sgld.minibatch.position import Coordinates
 
 
-def check_finite(
-    coordinates: Sequence[Coordinates], position: np.ndarray, sampler: str = "SGLD"
-) -> None:
+def check_finite(coordinates: Sequence[Coordinates], position: np.ndarray, sampler: str) -> None:
     """Refuse to start a draw where a variable is not finite."""
     wrong = ~np.isfinite(position)
     if wrong.any():
@@ -31,8 +29,8 @@ def explain(
     first_update: int,
     state: State,
     plan: Plan,
-    attempts: int = 1,
-    sampler: str = "SGLD",
+    attempts: int,
+    sampler: str,
 ) -> NonFiniteError | DataError:
     """Return the error for updates that did not stay finite.
 

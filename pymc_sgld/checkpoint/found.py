@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pymc_sgld.batching.epochs import independent
+from pymc_sgld.batching.order import independent
 from pymc_sgld.checkpoint.files import read, write
 from pymc_sgld.errors import SGLDWarning, warn
 from pymc_sgld.gradients import ESTIMATORS
@@ -73,8 +73,6 @@ class Found:
         density, groups = settings.density, rows.groups
         stored = [(i, t.at_center) for i, t in enumerate(density.tables) if t.at_center is not None]
         found = {name: getattr(settings, name) for name in _PLAIN} | {
-            "doubts": list(settings.doubts),
-            "errors": list(settings.errors),
             "batch_size": density.batch_size,
             "nodes": None if groups is None else (groups.nodes_each, groups.newton),
             "modes": [] if groups is None else [np.array(each.start) for each in groups.classes],
@@ -128,7 +126,7 @@ class Found:
         if law is not None and not density.full:
             law._accumulated = slowest_order(density, asked.batching).accumulated
         goes_on = found["gradient"] == "svrg" and not density.full  # with passes over all rows
-        data = FullData(rows.blocks(BLOCK), asked.backend) if goes_on else None
+        data = FullData(rows.blocks(BLOCK), rows.backend) if goes_on else None
         estimate = ESTIMATORS[found["gradient"]](density, center, data)
         plain = {name: found[name] for name in _PLAIN}
         return Settings(density, estimate=estimate, **plain)

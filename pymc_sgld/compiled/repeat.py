@@ -34,7 +34,7 @@ class Repeat:
     """
 
     def __init__(
-        self, function: Callable[..., Any], sequences: int, states: int, tables: int = 0
+        self, function: Callable[..., Any], sequences: int, states: int, tables: int
     ) -> None:
         self.function, self._sequences, self.states = function, sequences, states
         self._tables = tables

@@ -107,11 +107,7 @@ class Updates[Moves: Update]:
         self._mode = mode_of_updates(compile_kwargs, [estimate.gradient])
         self.static = isinstance(self._mode.linker, JAXLinker)
         self.waits = self.static and "mode" not in compile_kwargs
-        scaled = [
-            np.asarray(table.scale, graph.type.dtype) * graph
-            for table, graph in zip(density.tables, density.log_likelihoods, strict=True)
-        ]
-        log_density = pt.add(density.log_prior, pt.constant(0), *scaled)
+        log_density = pt.add(density.log_prior, pt.constant(0), *density.scaled)
         self._density = density.without_data()
         self._inside = density.inside
         renewed = estimate.blocks.renewed if estimate.blocks else ()

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
+import numpy as np
 import xarray as xr
 from pymc.model import Model
 
-from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, evenly_spaced
+from pymc_sgld.diagnostics.matching import (
+    SAMPLE_DIMENSIONS,
+    evenly_spaced,
+    find_posterior,
+    shorten,
+)
+from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.weights import has_varying_steps
-from pymc_sgld.errors import SettingError
+from pymc_sgld.errors import SettingError, warn
 
 
-def some_of(posterior: xr.Dataset, count: int, purpose: str) -> xr.Dataset:
+def draws_for(
+    idata: xr.DataTree | xr.Dataset,
+    model: Model,
+    count: int,
+    purpose: str,
+    needed: Collection[str] = (),
+) -> tuple[xr.Dataset, Stored]:
+    """Return some draws of a result, evenly spaced in every chain, and what its run stored.
+
+    Where they are of no use, it says why.
+
+    ``needed``: names of the free variables that there have to be draws of.
+    """
+    posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
+    if stored.temperature != 1:
+        raise SettingError(
+            f"cannot {purpose}: the temperature of the run was {stored.temperature:g}, so that its "
+            "draws are not from the posterior, temperature 1."
+        )
+    missing = [name for name in needed if name not in posterior]
+    if missing:
+        raise SettingError(_without(missing, posterior, purpose))
+    for doubt in _doubts(idata, posterior, model):
+        warn(doubt)
+    return _ordered(_some_of(posterior, count, purpose), model, needed), stored
+
+
+def _some_of(posterior: xr.Dataset, count: int, purpose: str) -> xr.Dataset:
     """Return draws of all chains, in all at least so many if there are."""
     missing = [name for name in SAMPLE_DIMENSIONS if name not in posterior.dims]
     if missing:
@@ -25,7 +59,7 @@ def some_of(posterior: xr.Dataset, count: int, purpose: str) -> xr.Dataset:
     return posterior.isel(draw=evenly_spaced(draws, max(2, -(-count // chains))))
 
 
-def doubts(idata: xr.DataTree | xr.Dataset, posterior: xr.Dataset, model: Model) -> Iterator[str]:
+def _doubts(idata: xr.DataTree | xr.Dataset, posterior: xr.Dataset, model: Model) -> Iterator[str]:
     """Give what makes draws other than those of the model."""
     if has_varying_steps(idata):
         yield (
@@ -40,3 +74,29 @@ def doubts(idata: xr.DataTree | xr.Dataset, posterior: xr.Dataset, model: Model)
             "model was built with center_predictors=False. Else sample it with pm.sample, and pass "
             "that result."
         )
+
+
+def _ordered(posterior: xr.Dataset, model: Model, names: Collection[str]) -> xr.Dataset:
+    """Return draws whose dimensions and labels are in the order that they have in the model."""
+    named = {name: dims for name, dims in model.named_vars_to_dims.items() if name in names}
+    for dim in {dim for dims in named.values() for dim in dims}:
+        labels, index = model.coords.get(dim), posterior.indexes.get(dim)
+        if labels is None or index is None or not index.is_unique or len(index) != len(labels):
+            continue
+        order = index.get_indexer(list(labels))
+        if (order >= 0).all() and (np.diff(order) != 1).any():
+            posterior = posterior.isel({dim: order})
+    for name, dims in named.items():
+        if set(posterior[name].dims) == {*SAMPLE_DIMENSIONS, *dims}:
+            posterior[name] = posterior[name].transpose(*SAMPLE_DIMENSIONS, *dims)
+    return posterior
+
+
+def _without(missing: Sequence[str], posterior: xr.Dataset, purpose: str) -> str:
+    return (
+        f"cannot {purpose}: {shorten(missing)} {'is' if len(missing) == 1 else 'are'} not in the "
+        f"posterior of idata, which has {shorten(list(posterior.data_vars))}. Pass the model that "
+        "was sampled. Effects of groups that a run did not record are drawn by draws = "
+        "group_effects(idata, model, return_draws=True): pass "
+        'idata.posterior.to_dataset().merge(draws, join="inner") as idata.'
+    )

@@ -24,24 +24,17 @@ from pymc_sgld.arguments import (
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.diagnostics.chosen import doubts, some_of
-from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, evenly_spaced, find_posterior
+from pymc_sgld.diagnostics.chosen import draws_for
+from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, evenly_spaced
 from pymc_sgld.diagnostics.statistics import STATISTICS, probability, statistics_of
-from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.diagnostics.trust.unconstrained import (
-    Draws,
-    absent_effects,
-    check_row_count,
-    factors_at,
-)
-from pymc_sgld.errors import SettingError, warn
+from pymc_sgld.diagnostics.trust.unconstrained import Draws, check_row_count
+from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.graph.named_dimensions import lower
 from pymc_sgld.minibatch.groups.conditional import MEASURED_AT
 from pymc_sgld.minibatch.groups.find import Factor
 from pymc_sgld.minibatch.model import Minibatcher
-from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.source import Source
@@ -154,7 +147,6 @@ def group_effects(
     20.0
     """
     model = model_of(model)
-    posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
     wanted = None if var_names is None else names("var_names", var_names)
     asked = None if marginalize is None else names("marginalize", marginalize)
     if asked is not None:
@@ -168,21 +160,13 @@ def group_effects(
     coverage = probability(prob)
     as_draws, shown = flag("return_draws", return_draws), flag("progressbar", progressbar)
     backend, sources = Backend(compile_settings(compile_kwargs)), bind(data)
-    if stored.temperature != 1:
-        raise SettingError(
-            f"cannot {PURPOSE}: the temperature of the run was {stored.temperature:g}, and effects "
-            "are drawn from the posterior, temperature 1."
-        )
-    for doubt in doubts(idata, posterior, model):
-        warn(doubt)
-    placing = stored.setting("placing") or 0
-    picked = some_of(posterior, count, PURPOSE)
+    picked, stored = draws_for(idata, model, count, PURPOSE)
     working = progress("finding the groups", shown=shown is not False, name="group_effects")
     with working as tell, one_thread(), np.errstate(all="ignore"):
-        rows, at = _integrated(picked, model, sources, placing, asked, backend)
-        total = None if placing == UNKNOWN else stored.setting("total_size")
-        if total is not None:
-            check_row_count(FullData(rows.blocks(BLOCK)).rows, rows, total, PURPOSE)
+        at = _integrated(picked, model, sources, stored.placing, asked)
+        rows = at.minibatcher(backend)
+        if stored.rows is not None:
+            check_row_count(FullData(rows.blocks(BLOCK)).rows, rows, stored.rows, PURPOSE)
         chosen = _Chosen(rows, at, wanted)
         tell("compiling draws of the effects")
         given = _Given(rows, at)
@@ -196,17 +180,14 @@ def _integrated(
     sources: Mapping[str, Source],
     placing: int,
     asked: Collection[str] | None,
-    backend: Backend,
-) -> tuple[Minibatcher, Draws]:
-    """Return a model whose effects are integrated out, and draws of the other variables."""
+) -> Draws:
+    """Return draws of all variables but the effects of groups, which are integrated out."""
     where = posterior, model, sources, placing
-    effects = asked or absent_effects(*where, PURPOSE)
-    at = Draws(*where, effects, PURPOSE)
+    at = Draws(*where, asked, PURPOSE) if asked else Draws.of_run(*where, PURPOSE)
     at.check_finite(PURPOSE)
-    if not effects:  # there are draws of all variables
-        effects = _with_most_groups(factors_at(*where, PURPOSE), len(at.moved))
-        at = Draws(*where, effects, PURPOSE)
-    return at.minibatcher(backend), at
+    if at.integrated:
+        return at
+    return Draws(*where, _with_most_groups(at.factors(), len(at.moved)), PURPOSE)
 
 
 def _with_most_groups(factors: Sequence[Factor], variables: int) -> list[str]:

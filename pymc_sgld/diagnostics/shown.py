@@ -1,4 +1,4 @@
-"""A table of parameters as a report shows it."""
+"""A report as it is shown: a table, and a verdict."""
 
 from __future__ import annotations
 
@@ -7,10 +7,37 @@ from html import escape
 import numpy as np
 import pandas as pd
 
+from pymc_sgld.tolerance import Verdict
 from pymc_sgld.wording import with_error
 
 MOST_ROWS = 20
 """Parameters of the table as it is shown."""
+
+
+class Judged:
+    """A report that ends with a verdict: it prints as a table and that, in notebooks too."""
+
+    judged: Verdict
+
+    @property
+    def verdict(self) -> str:
+        """What was found, what speaks against it, and what to do."""
+        return str(self.judged)
+
+    def _shown(self) -> tuple[pd.DataFrame | None, str]:
+        """Return the table as it is shown, if there is one, and what is left out of it."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        """Return the report as text."""
+        table, left_out = self._shown()
+        text = "" if table is None else table.to_string()
+        return "\n\n".join(part for part in (text, left_out, self.verdict) if part)
+
+    def _repr_html_(self) -> str:
+        table, left_out = self._shown()
+        html = "" if table is None else table.to_html(border=0)
+        return html + paragraphs(left_out, *self.verdict.split("\n"))
 
 
 def shown_table(table: pd.DataFrame, flag: str) -> tuple[pd.DataFrame, str]:
@@ -41,18 +68,6 @@ def shown_table(table: pd.DataFrame, flag: str) -> tuple[pd.DataFrame, str]:
         shown[name] = texts
     shown[flag] = np.where(table[flag], "yes", "NO")
     return shown, left_out
-
-
-def as_text(table: pd.DataFrame, flag: str, verdict: str) -> str:
-    """Return a table of parameters and a verdict as text."""
-    shown, left_out = shown_table(table, flag)
-    return "\n\n".join(part for part in (shown.to_string(), left_out, verdict) if part)
-
-
-def as_html(table: pd.DataFrame, flag: str, verdict: str) -> str:
-    """Return a table of parameters and a verdict for a notebook."""
-    shown, left_out = shown_table(table, flag)
-    return shown.to_html(border=0) + paragraphs(left_out, *verdict.split("\n"))
 
 
 def paragraphs(*sentences: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
 from pymc_sgld.errors import SettingError
 from pymc_sgld.messages import Reason
+from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.stats import SETTINGS, WORDS
 from pymc_sgld.tolerance import Doubt
 
@@ -85,6 +86,16 @@ class Stored:
         """Return the temperature, 1 if nothing is known."""
         found = self.setting("temperature")
         return 1.0 if found is None else float(found)
+
+    @property
+    def placing(self) -> int:
+        """Return where the run placed the terms of the model, as one number."""
+        return self.setting("placing") or 0
+
+    @property
+    def rows(self) -> int | None:
+        """Return how many rows the run read, if the placing tells which these are."""
+        return None if self.placing == UNKNOWN else self.setting("total_size")
 
     def scalars(self) -> dict[str, float]:
         """Return the numbers of the run, named as in a report."""

@@ -13,8 +13,7 @@ import pymc as pm
 import xarray as xr
 
 from pymc_sgld.errors import SettingError
-from pymc_sgld.workers.memory import keep_memory
-from pymc_sgld.workers.parts import Sent
+from pymc_sgld.workers.parts import Sent, keep_memory
 
 _EVERY = 1.0  # seconds between two looks
 

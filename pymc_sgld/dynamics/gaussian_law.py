@@ -23,7 +23,7 @@ from copy import copy
 import numpy as np
 import scipy
 
-from pymc_sgld.batching.epochs import independent
+from pymc_sgld.batching.order import independent
 from pymc_sgld.dynamics.base import Dynamics
 
 LARGEST = 0.3  # step size, in units of the fastest direction's

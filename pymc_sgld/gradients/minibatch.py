@@ -28,12 +28,8 @@ def minibatch(
     ----------
     Welling and Teh (2011), equation 4.
     """
-    terms = zip(density.tables, density.log_likelihoods, strict=True)
-    scaled = [
-        graph if table.full else np.asarray(table.scale, graph.type.dtype) * graph
-        for table, graph in terms
-    ]
-    return Estimate(inside(density, gradient_of([density.log_prior, *scaled], density)))
+    gradient = gradient_of([density.log_prior, *density.scaled], density)
+    return Estimate(inside(density, gradient))
 
 
 def inside(density: LogDensity, gradient: Variable) -> Variable:

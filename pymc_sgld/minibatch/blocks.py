@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import prod
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,6 +23,20 @@ _SEED = 20190706  # fixed: what is found is a property of the model, not of a ch
 
 Part = tuple[int, int]
 """The first row of a part of a table, and the row behind its last."""
+
+
+class RowBlock(NamedTuple):
+    """Rows of a table that are read at once, as many as a batch has."""
+
+    first: int  # its first row
+    old: int  # how many at its start were in the block before: the last two may overlap
+    end: int  # the row behind its last
+    data: list[np.ndarray]
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Return where some rows stand in the block: those, in ascending order, new in it."""
+        ends = [self.first + self.old, self.end]
+        return rows[slice(*np.searchsorted(rows, ends))] - self.first
 
 
 def parts_of(table: Table) -> list[Part]:
@@ -39,10 +54,8 @@ def parts_of(table: Table) -> list[Part]:
     return list(pairwise([*starts, rows]))
 
 
-def read_blocks(
-    table: Table, parts: Sequence[Part] | None = None
-) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Give the rows of a table in blocks, each with its first row.
+def read_blocks(table: Table, parts: Sequence[Part] | None = None) -> Iterator[RowBlock]:
+    """Give the rows of a table in blocks.
 
     All blocks are as long as a batch of the table: the last two may overlap. Sources are read by
     whole chunks, while the caller computes.
@@ -51,23 +64,30 @@ def read_blocks(
     """
     size, length = table.batch_size, _read_at_once(table)
     parts = [(0, table.total_size)] if parts is None else parts
-    starts = [
-        start for first, end in parts for start in [*range(first, end - size, size), end - size]
+    places = [
+        (min(new, end - size), new) for first, end in parts for new in range(first, end, size)
     ]
-    if not table.sources:
-        for start in starts:
-            yield start, [np.asarray(item.array[start : start + size]) for item in table.data]
-        return
+    starts = [start for start, _ in places]
 
     def read(start: int, end: int) -> list[np.ndarray]:
-        return [item.array[start:end] for item in table.data]
+        return [np.asarray(item.array[start:end]) for item in table.data]
 
     calls = [
         partial(read, start, min(start + length, end))
         for first, end in parts
         for start in range(first, end, length)
     ]
-    yield from zip(starts, _cut(read_ahead(calls), starts, size), strict=True)
+    whole = (read(start, start + size) for start in starts)
+    blocks = _cut(read_ahead(calls), starts, size) if table.sources else whole
+    for (start, new), data in zip(places, blocks, strict=True):
+        yield RowBlock(start, new - start, start + size, data)
+
+
+def by_part(table: Table, parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[RowBlock]]]:
+    """Give the blocks of each of some parts of a table, which are read as one."""
+    firsts = [first for first, _ in parts]
+    grouped = groupby(read_blocks(table, parts), lambda block: bisect(firsts, block.first))
+    yield from ((parts[place - 1], blocks) for place, blocks in grouped)
 
 
 def _read_at_once(table: Table) -> int:
@@ -100,7 +120,7 @@ def over_parts(
 
 def picked(table: Table, rows: np.ndarray) -> Table:
     """Return some rows of a table, in ascending order."""
-    arrays = _take(table, rows)
+    arrays = rows_of(table, rows)
     data = [replace(item, array=array) for item, array in zip(table.data, arrays, strict=True)]
     members = table.members if table.members is None else table.members[rows]
     return replace(table, total_size=len(rows), data=data, members=members)
@@ -128,17 +148,14 @@ def sampled(table: Table, rows: int) -> Table:
     return replace(table, total_size=size, data=data)
 
 
-def _take(table: Table, rows: np.ndarray) -> list[np.ndarray]:
+def rows_of(table: Table, rows: np.ndarray) -> list[np.ndarray]:
     """Return the data of some rows of a table, in ascending order; sources are read through."""
     if not table.sources:
         return [np.asarray(item.array[rows]) for item in table.data]
     parts: list[list[np.ndarray]] = []
-    seen = 0
-    for start, arrays in read_blocks(table):
-        end = start + table.batch_size
-        first, last = np.searchsorted(rows, [seen, end])
-        parts.append([array[rows[first:last] - start] for array in arrays])
-        seen = end
+    for block in read_blocks(table):
+        places = block.places(rows)
+        parts.append([array[places] for array in block.data])
     return [np.concatenate(found) for found in zip(*parts, strict=True)]
 
 

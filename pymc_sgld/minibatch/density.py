@@ -228,6 +228,12 @@ class LogDensity:
         """Of each table, the sum over the rows of its batch, a scalar."""
         return [total(list(t.likelihoods.values()), self.position.dtype) for t in self.tables]
 
+    @property
+    def scaled(self) -> list[Variable]:
+        """The same times N/n: of each table, what its batch estimates that of all rows by."""
+        pairs = zip(self.tables, self.log_likelihoods, strict=True)
+        return [g if t.full else np.asarray(t.scale, g.type.dtype) * g for t, g in pairs]
+
 
 def total(terms: Sequence[Variable], dtype: str) -> Variable:
     """Return the sum of all entries of all terms, a scalar."""

@@ -1,21 +1,33 @@
-"""Passes over all the data, block by block: the log density, its gradient and its Hessian."""
+"""Passes over all the data, block by block: the log density, its gradient and its Hessian.
+
+A pass takes one table of rows after the other. `parts_of` divides it into parts, which `over_parts`
+evaluates here or by other processes; `by_part` gives the blocks of each, and `BlockFunctions` the
+numbers of a block, which are summed part by part: the sum is the same wherever it is computed.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from pymc_sgld.backends.backend import NUMPY, Backend
 from pymc_sgld.minibatch.block_functions import Block, BlockFunctions, counts
-from pymc_sgld.minibatch.blocks import Part, over_parts, parts_of, picked, read_blocks, sampled
-from pymc_sgld.minibatch.density import LogDensity, Place
+from pymc_sgld.minibatch.blocks import (
+    Part,
+    RowBlock,
+    by_part,
+    over_parts,
+    parts_of,
+    picked,
+    read_blocks,
+    sampled,
+)
+from pymc_sgld.minibatch.density import LogDensity, Place, Table
 from pymc_sgld.minibatch.position import Coordinates
 
 PASSES, PASSES_A_COORDINATE = 400, 30  # that a search takes, about
@@ -98,15 +110,12 @@ class FullData:
         ``rows``: rows of a table, picked at random, as far as there are so many; a table of less
         than twice as many stays whole.
         """
-        new = copy(self)
-        new._is_whole = False
-        tables = tuple(sampled(table, rows) for table in self.density.tables)
-        new.density = replace(self.density, tables=tables)
-        new._weights = [
+        tables = [sampled(table, rows) for table in self.density.tables]
+        weights = [
             weight * old.total_size / table.total_size
             for weight, old, table in zip(self._weights, self.density.tables, tables, strict=True)
         ]
-        return new
+        return self._some(tables, weights)
 
     def picked(self, rows: Mapping[int, np.ndarray]) -> FullData:
         """Return the same with some rows of tables. What is compiled is shared.
@@ -114,18 +123,21 @@ class FullData:
         ``rows``: of a table (1 for the first) the rows, in ascending order: whole blocks of them.
         The other tables stay as they are.
         """
-        new, tables = copy(self), list(self.density.tables)
-        new._is_whole = False
+        tables = list(self.density.tables)
         for i, own in rows.items():
             tables[i - 1] = picked(tables[i - 1], own)
-        new.density = replace(self.density, tables=tuple(tables))
-        return new
+        return self._some(tables, self._weights)
 
     def weighted(self, weights: Mapping[int, np.ndarray]) -> FullData:
         """Return the same, where each row of some tables counts as often as it is said."""
+        of_tables = [weights.get(i, old) for i, old in enumerate(self._weights, start=1)]
+        return self._some(self.density.tables, of_tables)
+
+    def _some(self, tables: Sequence[Table], weights: list[float | np.ndarray]) -> FullData:
+        """Return the same with other rows of tables. What is compiled is shared."""
         new = copy(self)
-        new._is_whole = False
-        new._weights = [weights.get(i, old) for i, old in enumerate(self._weights, start=1)]
+        new._is_whole, new._weights = False, weights
+        new.density = replace(self.density, tables=tuple(tables))
         return new
 
     def gradients(
@@ -145,24 +157,6 @@ class FullData:
             values[:, parts], gradients[:, parts] = sums[..., 0], sums[..., 1:]
         return list(zip(values, gradients, strict=True))
 
-    def of_rows(
-        self,
-        i: int,
-        position: np.ndarray,
-        others: Sequence[np.ndarray],
-        rows: Sequence[np.ndarray],
-    ) -> np.ndarray:
-        """Return the gradient of the log-likelihood of some rows of a table, shape (d,).
-
-        Parameters
-        ----------
-        i : int
-            The part: 1 for the first table.
-        rows : sequence of ndarray
-            The data of as many rows as a block has, or a batch.
-        """
-        return self._gradients_of(i, (position, others), rows)[i]
-
     def gradients_of_rows(
         self, i: int, position: np.ndarray, others: Sequence[np.ndarray]
     ) -> np.ndarray:
@@ -171,11 +165,11 @@ class FullData:
         values = self._functions.of_rows(i, calls=len(position) * self._blocks_of(i))
         scale = np.sqrt(np.finfo(position.dtype).eps) * np.maximum(1.0, np.abs(position))
         found = np.empty((table.total_size, len(position)))
-        for start, data in read_blocks(table):
-            here = values(position, others, data)[0]
+        for block in read_blocks(table):
+            here = values(position, others, block.data)[0]
             for k, share in enumerate(np.diag(scale.astype(position.dtype))):
-                there = values(position + share, others, data)[0]
-                found[start : start + table.batch_size, k] = (there - here) / scale[k]
+                there = values(position + share, others, block.data)[0]
+                found[block.first : block.end, k] = (there - here) / scale[k]
         return found
 
     def values_of_rows(
@@ -231,14 +225,17 @@ class FullData:
         found = np.zeros(len(position))
         for i in self._functions.parts:
             block = rows.get(i) or [item.whole for item in self.density.tables[i - 1].data]
-            gradients = self._gradients_of(i, (position, others), block)
+            gradients = self.gradients_of(i, (position, others), block)
             found += sum(part for k, part in gradients.items() if k not in rows)
         return found
 
-    def _gradients_of(
+    def gradients_of(
         self, i: int, place: Place, rows: Sequence[np.ndarray]
     ) -> dict[int, np.ndarray]:
-        """Return the gradients of the parts that are evaluated with some rows."""
+        """Return the gradients of the parts that are evaluated with some rows of a table.
+
+        ``i``: 1 for the first table. ``rows``: data of as many rows as a block has, or a batch.
+        """
         size, length = self.density.tables[i - 1].batch_size, self._functions.size(i)
         place_of = np.arange(length)
         if size < length:  # a batch, filled up with rows that do not count
@@ -254,16 +251,13 @@ class FullData:
         others: Sequence[np.ndarray],
         block: Block,
     ) -> np.ndarray:
-        """Return what a block adds at each position, shape (positions, parts, 1 + d)."""
-        return np.array([self._of_block(i, (position, others), block) for position in positions])
-
-    def _of_block(self, i: int, place: Place, block: Block) -> np.ndarray:
-        """Return what a block adds to the values and gradients of parts, shape (parts, 1 + d)."""
-        found = self._evaluate(i, place, block)
-        added = np.array([np.append(*pair) for pair in found.values()], dtype=float)
+        """Return what a block adds to values and gradients, shape (positions, parts, 1 + d)."""
+        found = [self._evaluate(i, (position, others), block) for position in positions]
+        added = [[np.append(*pair) for pair in each.values()] for each in found]
+        of_all = np.array(added, dtype=float)
         if block.first:
-            added[[part == 0 for part in found]] = 0  # the prior counts once
-        return added
+            of_all[:, [part == 0 for part in found[0]]] = 0  # the prior counts once
+        return of_all
 
     def _evaluate(
         self, i: int, place: Place, block: Block
@@ -344,19 +338,15 @@ class FullData:
 
     def _blocks(self, i: int, parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[Block]]]:
         """Give the blocks of each part of a table, or one without rows for the prior alone (0)."""
-        firsts = [first for first, _ in parts]
-        grouped = groupby(self._in_order(i, parts), lambda block: bisect(firsts, block.first))
-        yield from ((parts[place - 1], blocks) for place, blocks in grouped)
-
-    def _in_order(self, i: int, parts: Sequence[Part]) -> Iterator[Block]:
         if not i:
-            yield Block([], [])
+            yield parts[0], iter([Block([], [])])
             return
-        table = self.density.tables[i - 1]
-        seen = parts[0][0]
-        for start, rows in read_blocks(table, parts):
-            new = np.arange(start, start + table.batch_size) >= seen  # the last two may overlap
-            weights = np.broadcast_to(self._weights[i - 1], table.total_size)
-            counted = new * weights[start : start + table.batch_size].astype(self.dtype)
-            yield Block(rows, [counted], start)
-            seen = start + table.batch_size
+        for part, blocks in by_part(self.density.tables[i - 1], parts):
+            yield part, (self._counted(i, block) for block in blocks)
+
+    def _counted(self, i: int, block: RowBlock) -> Block:
+        """Return a block of a table with how often each of its rows counts: old ones do not."""
+        weights = np.broadcast_to(self._weights[i - 1], self.density.tables[i - 1].total_size)
+        counted = weights[block.first : block.end].astype(self.dtype)
+        counted[: block.old] = 0
+        return Block(block.data, [counted], block.first)

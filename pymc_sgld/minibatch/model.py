@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -55,6 +54,8 @@ class Minibatcher:
         Where the rows of data are read from, for data of which the model has a few only.
     marginalize : collection of str or bool, optional
         Effects of groups to integrate out, by name; None where that helps.
+    backend : Backend
+        What runs passes over all rows.
     read : bool
         Whether to sort rows of sources by groups and to search modes of effects, which reads all of
         them; else the densities can be described, and not evaluated.
@@ -72,6 +73,7 @@ class Minibatcher:
         backend: Backend = NUMPY,
         read: bool = True,
     ) -> None:
+        self.backend = backend
         self.inputs = Inputs(model, vars, point)
         self.terms, self.fixed = make_terms(model, self.inputs, sources)
         self._potentials, self._full = potentials or {}, full
@@ -83,7 +85,7 @@ class Minibatcher:
         if marginalize is not False:
             self._integrate_out(model, vars, point, sources, marginalize)
         if self.groups is not None and (read or not self.groups.from_sources):
-            self._settle(self.groups, backend)
+            self._settle(self.groups)
 
     def _integrate_out(
         self,
@@ -108,13 +110,13 @@ class Minibatcher:
         names, of_groups = self.inputs.names, (factor.axes, factor.index)
         self.groups = Groups(self.fixed, names, self.terms, *of_groups, marginalize is None)
 
-    def _settle(self, groups: Groups, backend: Backend) -> None:
+    def _settle(self, groups: Groups) -> None:
         """Search the modes of the effects, and see whether these are normal."""
         values = self.inputs.values
         groups.start_from(values)
         nodes = groups.nodes_each, groups.newton
         groups.use_nodes(1)  # the effects given the other variables need no integral
-        self.effects = self.conditional(backend)
+        self.effects = self._conditional()
         self.effects.settle(values[self.inputs.position], self.values_of_others, near=_NEAR)
         if not self.effects.normal:
             groups.use_nodes(*nodes)
@@ -142,13 +144,10 @@ class Minibatcher:
                 found[term.name] = names
         return found
 
-    def check_sources(self, workers: Any = None) -> None:
-        """Read all rows of the sources once, to see whether the density is finite in each.
-
-        ``workers``: other processes that the rows are divided among.
-        """
+    def check_sources(self) -> None:
+        """Read all rows of the sources once, to see whether the density is finite in each."""
         if any(term.streamed for term in self.terms):
-            check_rows(self.blocks(BLOCK), self.inputs.values, workers)
+            check_rows(self.blocks(BLOCK), self.inputs.values, self.backend.workers)
 
     def tables(self, batch_size: int | None, block: int | None = None) -> Tables:
         """Return the terms in their tables of rows, refused ones among them."""
@@ -196,7 +195,7 @@ class Minibatcher:
         compare_one_batch(tables, self.fixed, self.inputs.values)
         return density
 
-    def conditional(self, backend: Backend) -> Conditional:
+    def _conditional(self) -> Conditional:
         """Return the effects of the groups given the other variables."""
         assert self.groups is not None
         tables = self.tables(None, BLOCK)
@@ -220,7 +219,7 @@ class Minibatcher:
         found = []
         for i, (members, (one, many)) in enumerate(zip(self.groups.classes, effects, strict=True)):
             table = density.tables[i]
-            make = partial(backend.function, calls=_CALLS * table.scale)
+            make = partial(self.backend.function, calls=_CALLS * table.scale)
             *derivatives, joint = graphs[i * each : (i + 1) * each]
             found.append(
                 OfClass(

@@ -4,7 +4,6 @@
 ``predict``         predictions for new rows
 ``predictive``      whether a run knows its predictions
 ``log_likelihood``  the log-likelihood of every draw in every row
-``draws``           the draws that all of these are computed from
 ``likelihood``      the log-likelihood of blocks of rows at draws
 ``difference``      the difference estimator, from running sums
 ``new_rows``        variables of a model as functions of new rows

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
+from pymc.model import Model
 
 from pymc_sgld.diagnostics.trust.unconstrained import Draws, check_row_count
 from pymc_sgld.errors import MinibatchError, NonFiniteError, SettingError
@@ -17,14 +17,6 @@ from pymc_sgld.minibatch.model import Minibatcher
 
 _NUMBERS = 2**22  # of all draws in a block, at most: 32 MB
 _FEWEST = 64  # rows of a block
-
-
-class Block(NamedTuple):
-    """Rows that are evaluated at once."""
-
-    first: int  # of its rows, as they are numbered in the data
-    new: int  # of its rows, how many at its start were in the block before
-    data: list[np.ndarray]
 
 
 class RowLikelihood:
@@ -45,6 +37,8 @@ class RowLikelihood:
         Of the log-likelihood of all rows; these come first.
     rows, entries : int
         Rows of the data, and numbers of each of them.
+    table : Table
+        The rows, for `read_blocks`.
     batch_size : int
         Rows of a block.
     """
@@ -64,12 +58,12 @@ class RowLikelihood:
                 f'cannot {draws.purpose} of "{name}" in blocks of rows: {reason} '
                 "pymc.compute_log_likelihood computes what all rows enter at once, in memory."
             ) from error
-        [self._table] = density.tables
-        graph = inside(self._table.likelihoods[name], density.conditions.get(name, ()))
-        self._function = density.function([graph], self._table)
+        [self.table] = density.tables
+        graph = inside(self.table.likelihoods[name], density.conditions.get(name, ()))
+        self._function = density.function([graph], self.table)
         self._others, self._position = made.others, draws.position
-        self.batch_size, self.rows = self._table.batch_size, self._table.total_size
-        first = next(iter(self.blocks())).data
+        self.batch_size, self.rows = self.table.batch_size, self.table.total_size
+        first = next(read_blocks(self.table)).data
         found = self._function(*self.mean, first)[0]
         if found.shape[:1] != (self.batch_size,) and (found.ndim or self.rows > 1):
             raise SettingError(
@@ -93,25 +87,9 @@ class RowLikelihood:
             for place in np.ndindex(*self.draws.shape)
         ]
 
-    def blocks(self) -> Iterator[Block]:
-        """Give all rows, block by block."""
-        seen = 0
-        for start, data in read_blocks(self._table):
-            yield Block(start, seen - start, data)
-            seen = start + self.batch_size
-
     def at(self, place: Place, data: Sequence[np.ndarray]) -> np.ndarray:
         """Return the log-likelihood of the rows of a block, shape (batch_size, entries)."""
         return self._function(*place, data)[0].reshape(self.batch_size, self.entries)
-
-    def rows_of(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Return what some rows hold, by their numbers in ascending order."""
-        parts = []
-        for block in self.blocks():
-            ends = [block.first + block.new, block.first + self.batch_size]
-            places = rows[slice(*np.searchsorted(rows, ends))] - block.first
-            parts.append([array[places] for array in block.data])
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def at_draws(
         self, places: Sequence[Place], rows: np.ndarray, data: Sequence[np.ndarray]
@@ -121,7 +99,7 @@ class RowLikelihood:
         ``rows``: their numbers, at most as many as a block has, and ``data`` what these hold.
         """
         fill = np.arange(self.batch_size) % len(rows)
-        picked = np.arange(len(rows)) if self._table.data else rows  # else a block has all
+        picked = np.arange(len(rows)) if self.table.data else rows  # else a block has all
         block = [array[fill] for array in data]
         return np.array([self.at(place, block)[picked] for place in places])
 
@@ -145,3 +123,18 @@ def _check_rows(made: Minibatcher, block: int, total_size: int | None, purpose: 
     except MinibatchError:  # of another term than is asked for, maybe
         return
     check_row_count(sum(table.total_size for table in tables), made, total_size, purpose)
+
+
+def observed_of(model: Model, var_name: str | None, purpose: str) -> str:
+    """Return the name of an observed variable: the only one, or the one that is asked for."""
+    known = [rv.name for rv in model.observed_RVs]
+    if var_name is None and len(known) == 1:
+        return known[0]
+    if var_name is None or var_name not in known:
+        what = "it has several" if var_name is None else f"var_name={var_name!r} is none of them"
+        what = what if known else "it has none"
+        raise SettingError(
+            f"cannot {purpose}: the observed variables of the model are {known}, and {what}. "
+            "Pass var_name= with one of these."
+        )
+    return var_name

@@ -12,12 +12,12 @@ from pymc.model import Model
 
 from pymc_sgld.arguments import flag, model_of, whole_number
 from pymc_sgld.compiled.threads import one_thread
+from pymc_sgld.diagnostics.chosen import draws_for
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
-from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
+from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.progress import progress
-from pymc_sgld.results.draws import observed_of, posterior_of
-from pymc_sgld.results.likelihood import RowLikelihood
+from pymc_sgld.results.likelihood import RowLikelihood, observed_of
 from pymc_sgld.results.output import Layout, names_of_dimensions, output
 from pymc_sgld.sources.bind import bind
 
@@ -86,12 +86,11 @@ def log_likelihood(
     name, count = observed_of(model, var_name, PURPOSE), whole_number("draws", draws)
     sources, shown = bind(data), flag("progressbar", progressbar) is not False
     free = [rv.name for rv in model.free_RVs]
-    posterior = posterior_of(idata, model, count, free, PURPOSE)
-    stored = Stored.of(idata)
+    posterior, stored = draws_for(idata, model, count, PURPOSE, free)
     working = progress("reading the model", shown=shown, name="log_likelihood")
     with working, one_thread(), np.errstate(all="ignore"):
-        at = Draws(posterior, model, sources, stored.setting("placing") or 0, purpose=PURPOSE)
-        rows = RowLikelihood(at, name, stored.setting("total_size"))
+        at = Draws(posterior, model, sources, stored.placing, purpose=PURPOSE)
+        rows = RowLikelihood(at, name, stored.rows)
         own, coords = names_of_dimensions(model, name, rows.shape)
         coords |= {each: posterior[each].to_numpy() for each in SAMPLE_DIMENSIONS}
         size, places = rows.batch_size, rows.places
@@ -99,9 +98,9 @@ def log_likelihood(
             labels = [*SAMPLE_DIMENSIONS, *own] if rows.shape else [*SAMPLE_DIMENSIONS, "row"]
             shape = (*at.shape, *(rows.shape or (1,)))
             out.add(name, Layout(shape, float, labels, 2, size))
-            for block in rows.blocks():
-                found = np.array([rows.at(place, block.data)[block.new :] for place in places])
+            for block in read_blocks(rows.table):
+                found = np.array([rows.at(place, block.data)[block.old :] for place in places])
                 values = found.reshape(*at.shape, -1, *rows.shape[1:])
-                out.write(name, block.first + block.new, values)
+                out.write(name, block.first + block.old, values)
                 update()
             return out.close(coords, {"draws": len(places)})

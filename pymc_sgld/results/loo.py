@@ -14,14 +14,14 @@ from pymc.model import Model
 
 from pymc_sgld.arguments import flag, generator, model_of, whole_number
 from pymc_sgld.compiled.threads import one_thread
+from pymc_sgld.diagnostics.chosen import draws_for
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
-from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.errors import SettingError, warn
+from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.progress import progress
 from pymc_sgld.results.difference import Estimate, Sums, difference_estimator, rows_for
-from pymc_sgld.results.draws import observed_of, posterior_of
-from pymc_sgld.results.likelihood import RowLikelihood
+from pymc_sgld.results.likelihood import RowLikelihood, observed_of
 from pymc_sgld.results.output import names_of_dimensions
 from pymc_sgld.sources.bind import bind
 
@@ -139,14 +139,12 @@ def loo(
     keep, rng = flag("pointwise", pointwise) or False, generator(random_seed, "random_seed")
     sources, shown = bind(data), flag("progressbar", progressbar) is not False
     free = [rv.name for rv in model.free_RVs]
-    posterior = posterior_of(idata, model, count, free, PURPOSE)
-    stored = Stored.of(idata)
+    posterior, stored = draws_for(idata, model, count, PURPOSE, free)
     with progress("reading the model", shown=shown, name="loo"), one_thread():
         with np.errstate(all="ignore"):
-            placing = stored.setting("placing") or 0
-            at = Draws(posterior, model, sources, placing, purpose=PURPOSE)
+            at = Draws(posterior, model, sources, stored.placing, purpose=PURPOSE)
             at.check_finite(PURPOSE)
-            likelihood = RowLikelihood(at, name, stored.setting("total_size"))
+            likelihood = RowLikelihood(at, name, stored.rows)
             _check_draws(len(likelihood.places))
             numbers = likelihood.rows * likelihood.entries
             most = min(numbers, MOST if asked is None else asked)
@@ -206,15 +204,15 @@ class _Sample:
         mean, size = likelihood.mean, likelihood.batch_size
         blocks = -(-likelihood.rows // size)
         with progress("reading all rows", blocks) as update:
-            for block in likelihood.blocks():
+            for block in read_blocks(likelihood.table):
                 found = likelihood.at(mean, block.data)
                 likelihood.check_finite(found, block.first + np.arange(size), _AT_THE_MEAN)
-                first, end = block.first + block.new, block.first + size
-                self.everywhere.add(found[block.new :])
+                new = found[block.old :]
+                self.everywhere.add(new)
                 if self.approximate is not None:
-                    self.approximate[first * entries : end * entries] = found[block.new :].ravel()
-                here = slice(*np.searchsorted(self._rows, [first, end]))
-                places = self._rows[here] - block.first
+                    here = slice((block.first + block.old) * entries, block.end * entries)
+                    self.approximate[here] = new.ravel()
+                places = block.places(self._rows)
                 of_rows.append(found[places])
                 parts.append([array[places] for array in block.data])
                 update()

@@ -26,7 +26,6 @@ from pytensor.xtensor.type import XTensorType
 
 from pymc_sgld.backends.numpy_mode import QUICK, run_by_numpy
 from pymc_sgld.errors import DataError, SettingError
-from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.graph.dispatch import RowsMixed
 from pymc_sgld.minibatch.graph.fixed import FixedValues
@@ -58,6 +57,8 @@ class NewRows:
         Free variables that they depend on.
     rows, batch_size : int
         How many there are, and those of a block.
+    table : Table
+        The rows, once it is compiled.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class NewRows:
             for name, target in zip(self.names, targets, strict=True)
         ]
         self._whole = [item.array for item in whole]
-        self._table = Table({}, self.rows, self.batch_size, rows.data)
+        self.table = Table({}, self.rows, self.batch_size, rows.data)
         blocks = [item.variable for item in rows.data]
         arguments = [*inputs.values(), *blocks, *[item.variable for item in whole]]
         self._function = compile_pymc(
@@ -124,13 +125,6 @@ class NewRows:
         ]
         lengths = [each for index, _, length in indices for each in (index, length)]
         self._indices = run_by_numpy(arguments, lengths)
-
-    def blocks(self) -> Iterator[tuple[int, int, list[np.ndarray]]]:
-        """Give the rows block by block: the first, how many are not new, and what they hold."""
-        seen = 0
-        for start, data in read_blocks(self._table):
-            yield start, seen - start, data
-            seen = start + self.batch_size
 
     def check_levels(
         self, point: Sequence[np.ndarray], start: int, data: Sequence[np.ndarray]

@@ -12,11 +12,12 @@ from pymc.model import Model
 
 from pymc_sgld.arguments import flag, generator, model_of, names, whole_number
 from pymc_sgld.compiled.threads import one_thread
+from pymc_sgld.diagnostics.chosen import draws_for
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
 from pymc_sgld.diagnostics.statistics import STATISTICS, probability, statistics_of
-from pymc_sgld.errors import SettingError
+from pymc_sgld.diagnostics.trust.unconstrained import other_shape
+from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.progress import progress
-from pymc_sgld.results.draws import posterior_of
 from pymc_sgld.results.new_rows import NewRows
 from pymc_sgld.results.output import Layout, Output, names_of_dimensions, output
 from pymc_sgld.sources.bind import bind
@@ -122,7 +123,7 @@ def predict(
     sources = bind(data)
     with progress("reading the model", shown=shown, name="predict"), one_thread():
         rows = NewRows(model, wanted, sources)
-        posterior = posterior_of(idata, model, count, rows.needed, PURPOSE)
+        posterior, _ = draws_for(idata, model, count, PURPOSE, rows.needed)
         points, shapes = _values(posterior, model, rows.needed)
         rows.compile(shapes, len(points), seed)
         chains, length = (posterior.sizes[name] for name in SAMPLE_DIMENSIONS)
@@ -145,10 +146,7 @@ def _values(
     for name in needed:
         array = posterior[name].transpose(*SAMPLE_DIMENSIONS, ...).to_numpy()
         if array.shape[2:] != tuple(shapes[name]):
-            raise SettingError(
-                f'cannot {PURPOSE}: "{name}" has the shape {array.shape[2:]} in the posterior and '
-                f"{tuple(shapes[name])} in the model. Pass the model that was sampled."
-            )
+            raise other_shape(name, array, tuple(shapes[name]), PURPOSE)
         arrays.append(array.reshape(-1, *array.shape[2:]))
     count = posterior.sizes["chain"] * posterior.sizes["draw"]
     points = [[array[s] for array in arrays] for s in range(count)]
@@ -169,7 +167,7 @@ def _fill(
     axis, keep = len(leading), "statistic" not in leading
     blocks = -(-rows.rows // rows.batch_size)
     with progress("predicting", blocks * len(points)) as update:
-        for start, old, data in rows.blocks():
+        for start, old, _, data in read_blocks(rows.table):
             rows.check_levels(points[0], start, data)
             if not start:
                 rows.try_once(points[0], data)

@@ -16,13 +16,14 @@ from pymc.model import Model
 
 from pymc_sgld.arguments import flag, generator, model_of, positive, whole_number
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.diagnostics.shown import paragraphs
-from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
+from pymc_sgld.diagnostics.chosen import draws_for
+from pymc_sgld.diagnostics.shown import Judged
+from pymc_sgld.diagnostics.stored import doubts_of_chains
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.errors import warn
+from pymc_sgld.minibatch.blocks import rows_of
 from pymc_sgld.progress import progress
-from pymc_sgld.results.draws import observed_of, posterior_of
-from pymc_sgld.results.likelihood import RowLikelihood
+from pymc_sgld.results.likelihood import RowLikelihood, observed_of
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.tolerance import FEWEST_DRAWS, R_HAT_LIMIT, Doubt, Verdict
 from pymc_sgld.wording import with_error
@@ -36,7 +37,7 @@ ERRORS = 2
 
 
 @dataclass(frozen=True, repr=False)
-class PredictiveReport:
+class PredictiveReport(Judged):
     r"""Whether a run knows its predictions. It prints as a table and a verdict.
 
     Attributes
@@ -64,24 +65,11 @@ class PredictiveReport:
         """Whether nothing that was measured speaks against the predictions."""
         return not self.judged.doubts
 
-    @property
-    def verdict(self) -> str:
-        """Whether to believe the predictions, what speaks against them, and what to do."""
-        return str(self.judged)
-
-    @property
-    def _shown(self) -> pd.DataFrame:
+    def _shown(self) -> tuple[pd.DataFrame, str]:
         """Least, median and greatest figure of a row."""
         shares = {"least": 0.0, "median": 0.5, "greatest": 1.0}
         found = {name: self.table.quantile(share) for name, share in shares.items()}
-        return pd.DataFrame(found).dropna().map(lambda value: f"{value:#.3g}".rstrip("."))
-
-    def __repr__(self) -> str:
-        """Return the report as text."""
-        return f"{self._shown.to_string()}\n\n{self.verdict}"
-
-    def _repr_html_(self) -> str:
-        return self._shown.to_html(border=0) + paragraphs(*self.verdict.split("\n"))
+        return pd.DataFrame(found).dropna().map(lambda value: f"{value:#.3g}".rstrip(".")), ""
 
 
 def diagnose_predictions(
@@ -190,13 +178,12 @@ def diagnose_predictions(
     most, rng = whole_number("rows", rows), generator(random_seed, "random_seed")
     limit, shown = positive("tolerance", tolerance), flag("progressbar", progressbar) is not False
     sources, free = bind(data), [rv.name for rv in model.free_RVs]
-    posterior = posterior_of(idata, model, count, free, PURPOSE)
-    stored = Stored.of(idata)
+    posterior, stored = draws_for(idata, model, count, PURPOSE, free)
     working = progress("reading the model", shown=shown, name="diagnose_predictions")
     with working, one_thread(), np.errstate(all="ignore"):
-        at = Draws(posterior, model, sources, stored.setting("placing") or 0, purpose=PURPOSE)
+        at = Draws(posterior, model, sources, stored.placing, purpose=PURPOSE)
         at.check_finite(PURPOSE)
-        likelihood = RowLikelihood(at, name, stored.setting("total_size") if not data else None)
+        likelihood = RowLikelihood(at, name, None if data else stored.rows)
         picked = np.sort(rng.permutation(likelihood.rows)[:most])
         densities = _densities(likelihood, picked)
     table, numbers = _figures(densities, picked)
@@ -211,7 +198,7 @@ def diagnose_predictions(
 def _densities(likelihood: RowLikelihood, picked: NDArray[np.integer]) -> NDArray[np.floating]:
     """Return the log-likelihood of some rows at all draws, shape (chains, draws, rows)."""
     places, size = likelihood.places, likelihood.batch_size
-    data = likelihood.rows_of(picked)
+    data = rows_of(likelihood.table, picked)
     found = []
     with progress("evaluating rows", -(-len(picked) // size)) as update:
         for first in range(0, len(picked), size):

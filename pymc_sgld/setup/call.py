@@ -39,6 +39,7 @@ from pymc_sgld.schedules import Schedule
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.source import Source
 from pymc_sgld.storage.earlier import NOTHING, Earlier
+from pymc_sgld.tuning.choices import choose_integrator
 from pymc_sgld.tuning.settings import Asked
 from pymc_sgld.workers.executor import workers_of
 
@@ -84,6 +85,7 @@ class Call(Asked):
     """The arguments of a step method, checked."""
 
     traits: Traits
+    backend: Backend  # what runs the updates, and what takes long before them
     model: Model
     vars: Sequence[Variable]
     point: PointType  # where the model is checked
@@ -111,7 +113,7 @@ def checked(
     arguments: Mapping[str, Any],
     sampler: str,
     traits: Traits,
-    dynamics: Callable[[str | None, Schedule | None, str], Dynamics],
+    dynamics: Dynamics | None,
 ) -> Call:
     """Return the arguments of a step method, checked.
 
@@ -123,8 +125,8 @@ def checked(
         As the user calls it.
     traits : Traits
         Its own.
-    dynamics : callable
-        Gives the update for ``integrator``, the schedule and ``gradient``.
+    dynamics : Dynamics, optional
+        The update; by default what ``integrator`` says, or what goes with the other arguments.
     """
     given = SimpleNamespace(**arguments)
     model = model_of(given.model)
@@ -138,7 +140,8 @@ def checked(
             f"{sampler} cannot explore without noise: {traits.cannot_explore}. Use SGLD or "
             "SGHMC with this schedule, or exploration=0."
         )
-    update, preconditioner = dynamics(given.integrator, schedule, gradient), given.preconditioner
+    update = dynamics or choose_integrator(given.integrator, schedule, gradient)
+    preconditioner = given.preconditioner
     if isinstance(preconditioner, str) and preconditioner == "adaptive" and schedule is None:
         raise SettingError(
             'preconditioner="adaptive" is not known before a chain tunes, and no step size can '

@@ -112,14 +112,14 @@ def _settings_for(
     """
     earlier = call.earlier if found.fingerprint is None else None  # else all is known
     as_before = earlier is not None and call.effects is None and not earlier.effects
-    for integrated in (call.effects, False)[found.is_without_effects or as_before :]:
+    for integrated in [False] if found.is_without_effects or as_before else [call.effects, False]:
         rows = _rows(call, integrated, earlier)
         tell("comparing batches with all rows")
         size = (rows.largest or None) if call.traits.reads_all_rows else call.batch_size
         if size is None and call.traits.starts_warm:
             size = batch_of_network(rows.largest)
         density = rows.density(size, call.audit)
-        rows.check_sources(call.backend.workers)
+        rows.check_sources()
         guard = Guard(call.model, density.sources)
         search = _search(call, density, earlier)
         is_open = call.schedule is None, size is None

@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder, independent, make_order
+from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder, make_order
+from pymc_sgld.batching.order import independent
 from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.verdict import Verdict, VerdictByTemperature

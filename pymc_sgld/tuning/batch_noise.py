@@ -7,7 +7,7 @@ them all: that of the passes over all rows, for a batch as its block.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -120,7 +120,7 @@ class BatchGradients:
         """Return the gradient of a batch's log-likelihood, less what its expansion gives."""
 
         def of_rows(position: np.ndarray) -> np.ndarray:
-            return self._data.of_rows(i, position, self._others, rows)
+            return self._data.gradients_of(i, (position, self._others), rows)[i]
 
         found = of_rows(at)
         if self._center is not None:
@@ -167,18 +167,15 @@ def noise_samples(
     From two halves of the positions, independent of each other. The sum of their squares, and not
     the mean, estimates the covariance.
     """
-    rng = np.random.default_rng(_SEED)
-    size = len(gaussian.mean)
     halves: list[list[np.ndarray]] = [[], []]
     with np.errstate(all="ignore"):
-        for i in range(positions):
-            position = gaussian.mean + gaussian.shape.unwhiten(rng.standard_normal(size))
+        for half, position in _in_halves(gaussian, positions):
             estimates = gradients(position, BATCHES)
             estimates = estimates[np.isfinite(estimates).all(axis=1)]  # none outside the support
             if len(estimates) > 1:
                 away = estimates - estimates.mean(axis=0)
-                halves[i % 2].append(away / np.sqrt((len(estimates) - 1) * positions / 2))
-    return [np.concatenate(half or [np.zeros((1, size))]) for half in halves]
+                halves[half].append(away / np.sqrt((len(estimates) - 1) * positions / 2))
+    return [np.concatenate(half or [np.zeros((1, len(gaussian.mean)))]) for half in halves]
 
 
 def bends(gradients: BatchGradients, gaussian: Gaussian, matrix: Preconditioner) -> np.ndarray:
@@ -187,18 +184,22 @@ def bends(gradients: BatchGradients, gaussian: Gaussian, matrix: Preconditioner)
     The averages are over two halves of some positions of a Gaussian, independent of each other;
     those where there is no density are left out.
     """
-    rng = np.random.default_rng(_SEED)
     halves: list[list[np.ndarray]] = [[], []]
     with np.errstate(all="ignore"):
-        for i in range(POSITIONS // 2):
-            position = gaussian.mean + gaussian.shape.unwhiten(
-                rng.standard_normal(len(gaussian.mean))
-            )
+        for half, position in _in_halves(gaussian, POSITIONS // 2):
             found = gradients.bend(position, BATCHES // 4, matrix)
             if np.isfinite(found).all():
-                halves[i % 2].append(found)
+                halves[half].append(found)
     none = np.zeros(len(gaussian.mean))
     return np.array([np.mean(half or [none], axis=0) for half in halves])
+
+
+def _in_halves(gaussian: Gaussian, positions: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Give positions of a Gaussian, each with the half of them that it belongs to."""
+    rng = np.random.default_rng(_SEED)
+    for i in range(positions):
+        z = rng.standard_normal(len(gaussian.mean))
+        yield i % 2, gaussian.mean + gaussian.shape.unwhiten(z)
 
 
 def errors_where_known(

@@ -31,33 +31,15 @@ _LARGEST_BATCH_SIZE = 1024
 _LARGEST_OF_MANY = 8192  # where many effects move what they share: their update costs much anyway
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
 _LARGEST_HESSIAN = 3000  # coordinates: 72 MB a matrix
-
-
-def check_size(size: int, gradient: str) -> None:
-    """Refuse to hold the Hessian of very many coordinates."""
-    if gradient == "taylor" and size > _LARGEST_HESSIAN:
-        raise SettingError(
-            f'gradient="taylor" holds a Hessian, and the model has {size} unconstrained '
-            f"coordinates: more than {_LARGEST_HESSIAN} would take too much memory. Use the "
-            'default, gradient="control_variate".'
-        )
-
-
-def check_center() -> None:
-    """Refuse a center that nothing is computed at."""
-    raise SettingError(
-        "center= is where the gradient of a control variate and the covariance are computed, and "
-        'these settings need neither: leave it out, or use gradient="control_variate" or '
-        'preconditioner="laplace". To choose where chains start, pass initvals to pm.sample.'
-    )
-
-
-def check_earlier() -> None:
-    """Refuse what an earlier run found where nothing is looked for."""
-    raise SettingError(
-        "settings= takes the place of a search for the posterior, and with the preconditioner and "
-        "the step_size of this call there is none: leave it out."
-    )
+_NO_CENTER = (
+    "center= is where the gradient of a control variate and the covariance are computed, and these "
+    'settings need neither: leave it out, or use gradient="control_variate" or '
+    'preconditioner="laplace". To choose where chains start, pass initvals to pm.sample.'
+)
+_NO_SEARCH = (
+    "settings= takes the place of a search for the posterior, and with the preconditioner and the "
+    "step_size of this call there is none: leave it out."
+)
 
 
 def choose_integrator(integrator: str | None, schedule: Schedule | None, gradient: str) -> Dynamics:
@@ -114,16 +96,22 @@ def choose(
     measures = tunes_step or expands or asked.subtract_noise
     if given is not None and not measures and rows.effects is None:
         if search.center is not None:
-            check_center()
+            raise SettingError(_NO_CENTER)
         if search.earlier is not None:
-            check_earlier()
+            raise SettingError(_NO_SEARCH)
         estimate = ESTIMATORS["minibatch"](density, None)
         check_order(rows, density, "minibatch", None, search.others, search.start, asked)
         return Settings(density, asked.gradient, estimate, given)
-    check_size(len(search.start), asked.gradient)
-    data = FullData(density if density.full else rows.blocks(BLOCK), asked.backend)
+    size = len(search.start)
+    if asked.gradient == "taylor" and size > _LARGEST_HESSIAN:
+        raise SettingError(
+            f'gradient="taylor" holds a Hessian, and the model has {size} unconstrained '
+            f"coordinates: more than {_LARGEST_HESSIAN} would take too much memory. Use the "
+            'default, gradient="control_variate".'
+        )
+    data = FullData(density if density.full else rows.blocks(BLOCK), rows.backend)
     nodes = _nodes(rows)
-    data, gaussian = locate(rows, data, BLOCK, asked.backend, search, asked.sampler)
+    data, gaussian = locate(rows, data, BLOCK, search, asked.sampler)
     if _nodes(rows) != nodes:
         density = rows.density(density.batch_size)
     parents = set().union(*rows.parents.values())

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 import scipy
 
-from pymc_sgld.batching.epochs import independent, make_order
-from pymc_sgld.batching.order import RowOrder
+from pymc_sgld.batching.epochs import make_order
+from pymc_sgld.batching.order import RowOrder, independent
 from pymc_sgld.dynamics.base import Overdamped
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.errors import warn

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from pymc_sgld.backends.backend import Backend
 from pymc_sgld.errors import warn
 from pymc_sgld.minibatch.full_data import FullData
 from pymc_sgld.minibatch.model import Minibatcher
@@ -22,7 +21,7 @@ _ROUNDS, _MOVED = 3, 0.3  # of the search for nodes, and by how many standard de
 
 
 def locate(
-    rows: Minibatcher, data: FullData, block: int, backend: Backend, search: Search, sampler: str
+    rows: Minibatcher, data: FullData, block: int, search: Search, sampler: str
 ) -> tuple[FullData, Gaussian]:
     """Return the log density of all rows, and the Gaussian that is closest to the posterior.
 
@@ -44,7 +43,7 @@ def locate(
         more = count > rows.groups.nodes_each or newton > rows.groups.newton
         rows.groups.use_nodes(count, newton)
         if more:
-            data = FullData(rows.blocks(block), backend)
+            data = FullData(rows.blocks(block), rows.backend)
         moved = np.abs(_slopes(data, gaussian, search) - before).max()
         if search.center is not None or not moved > _MOVED:
             break

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pymc_sgld.backends.backend import Backend
 from pymc_sgld.dynamics.base import Dynamics
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.gradients.base import Estimate
@@ -28,7 +27,6 @@ class Asked:
     batching: str  # how batches are drawn
     dynamics: Dynamics  # the update
     bias_target: float  # tolerated relative inflation of the variance
-    backend: Backend  # what runs the updates, and what takes long before them
     sampler: str = "SGLD"  # as the user calls it
     subtract_noise: bool = False  # whether the noise of gradients is to be known
 

@@ -72,7 +72,7 @@ def check_order(
         size = order.block
         if table.groups:  # a batch is told by its rows
             size = max(1, round(size / table.total_size * rows.largest))
-        data = FullData(rows.density(size), asked.backend, 2 * _POSITIONS * BATCHES)
+        data = FullData(rows.density(size), rows.backend, 2 * _POSITIONS * BATCHES)
         of_blocks, of_random = (
             BatchGradients(data, gradient, center, others, "reshuffle", in_blocks)
             for in_blocks in (True, False)

@@ -2,5 +2,4 @@
 
 ``executor``  the processes that the user named, and what they are sent
 ``parts``     what one of them does of a pass
-``memory``    what it keeps for the next block of rows
 """

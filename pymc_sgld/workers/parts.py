@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import pickle
 import platform
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,12 +18,14 @@ from pytensor.configdefaults import config
 
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.errors import DataError
-from pymc_sgld.workers.memory import keep_memory
 
 MOST = 4  # jobs that a worker keeps, the latest, with what was compiled for them
 FLAGS = "floatX", "mode", "linker", "numba__fastmath"
 """Of PyTensor's configuration, what changes numbers."""
 
+_OF_DASK = "65536"  # bytes above which its nanny has the C library give memory back
+_TRIM, _MAP = -1, -3  # ``M_TRIM_THRESHOLD`` and ``M_MMAP_THRESHOLD`` of mallopt(3)
+_KEPT, _LONGEST = 2**28, 2**25  # bytes that are kept at most, and of an array that may be
 _of_thread = threading.local()  # two threads would mix up the inputs of a compiled function
 
 
@@ -75,3 +81,17 @@ def _unpickled(job: Sent) -> Any:
     while len(jobs) > MOST:
         jobs.popitem(last=False)
     return jobs[job.name]
+
+
+@cache
+def keep_memory() -> None:
+    """Keep memory for the next block of rows, in a worker of Dask, where the C library can.
+
+    Dask's nanny sets ``MALLOC_TRIM_THRESHOLD_`` to 64 KiB. Then every temporary array of a block is
+    made of new pages, which takes longer than to compute with it.
+    """
+    if os.environ.get("MALLOC_TRIM_THRESHOLD_") == _OF_DASK:
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL(None)
+            library.mallopt(_TRIM, _KEPT)
+            library.mallopt(_MAP, _LONGEST)

@@ -245,8 +245,8 @@ def test_a_pass_reads_every_chunk_once(rows, size, chunk):
         Data(None, Stored(np.arange(rows)), (), True),
     ]
     seen = 0
-    for start, (one, other) in read_blocks(Table({}, rows, size, pair)):
-        assert start <= seen < start + size
+    for start, old, _, (one, other) in read_blocks(Table({}, rows, size, pair)):
+        assert start <= seen < start + size and old == seen - start
         assert np.array_equal(one, np.arange(start, start + size))
         assert np.array_equal(one, other)
         seen = start + size

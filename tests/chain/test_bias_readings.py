@@ -10,7 +10,8 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import SGLD, SGLDWarning, compare
-from pymc_sgld.batching.epochs import Reshuffle, WithReplacement, independent
+from pymc_sgld.batching.epochs import Reshuffle, WithReplacement
+from pymc_sgld.batching.order import independent
 from pymc_sgld.chain.coupled import Bias, CoupledDifference, coupled_draws
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.noise_monitor import READ, NoiseMonitor, Reading

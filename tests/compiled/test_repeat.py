@@ -34,7 +34,7 @@ def repeated(mode):
     new = x - size[0] * table[row[0]].sum() * s + noise[0]
     inputs, outputs = [size, noise, row, x, s, table], [new, s + x.sum(), new**2, new[:1]]
     function = pytensor.function(inputs, outputs, mode=Backend({"mode": mode}).mode)
-    return Repeat(function, 3, 2)
+    return Repeat(function, 3, 2, 0)
 
 
 @pytest.mark.parametrize("mode", ["NUMBA", "JAX", "FAST_COMPILE"])

@@ -89,9 +89,10 @@ def test_parts_have_whole_blocks_and_chunks(rows, block, chunk):
     assert all(one[1] == other[0] for one, other in pairwise(parts))
     assert all(first % chunk == 0 and end - first >= block for first, end in parts)
     seen = np.zeros(rows, bool)
-    for start, [array] in blocks.read_blocks(table, parts):
-        assert np.array_equal(array, np.arange(start, start + block))
-        seen[start : start + block] = True
+    for start, old, end, [array] in blocks.read_blocks(table, parts):
+        assert np.array_equal(array, np.arange(start, start + block)) and end == start + block
+        assert seen[start : start + old].all() and not seen[start + old : end].any()
+        seen[start:end] = True
     assert seen.all()
 
 
@@ -178,7 +179,7 @@ def page_faults():
     """Return how many new pages some arrays of 8 MB took, after the first."""
     import resource
 
-    from pymc_sgld.workers.memory import keep_memory
+    from pymc_sgld.workers.parts import keep_memory
 
     keep_memory()  # in a worker that had no part, too
     np.ones(2**20)

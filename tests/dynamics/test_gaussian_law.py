@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pymc_sgld.batching.epochs import Reshuffle, independent
+from pymc_sgld.batching.epochs import Reshuffle
+from pymc_sgld.batching.order import independent
 from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.gaussian_law import LARGEST, GaussianLaw
 

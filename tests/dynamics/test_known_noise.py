@@ -14,7 +14,8 @@ import pytest
 import scipy
 
 from pymc_sgld import MALA, SGHMC, SGLD, SGNHT, SettingError
-from pymc_sgld.batching.epochs import Reshuffle, independent
+from pymc_sgld.batching.epochs import Reshuffle
+from pymc_sgld.batching.order import independent
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.dynamics.known_noise import KnownNoise
 from pymc_sgld.dynamics.leimkuhler_matthews import LeimkuhlerMatthews

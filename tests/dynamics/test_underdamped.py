@@ -18,7 +18,8 @@ import pytest
 import scipy
 from scipy.special import digamma, polygamma
 
-from pymc_sgld.batching.epochs import Reshuffle, independent
+from pymc_sgld.batching.epochs import Reshuffle
+from pymc_sgld.batching.order import independent
 from pymc_sgld.dynamics.base import Evaluation
 from pymc_sgld.dynamics.euler_maruyama import EulerMaruyama
 from pymc_sgld.dynamics.underdamped import BAOAB

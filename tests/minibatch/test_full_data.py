@@ -48,7 +48,7 @@ def test_batches_in_blocks(rows, monkeypatch):
     picked = {i: np.arange(i, 20 * 7, 7)[:20] for i in (1, 2)}
     picked = {i: [d.array[picked[i]] for d in batches.tables[i - 1].data] for i in (1, 2)}
     for i in (1, 2):
-        found, expected = (each.of_rows(i, at, [], picked[i]) for each in (shared, own))
+        found, expected = (each.gradients_of(i, (at, []), picked[i])[i] for each in (shared, own))
         np.testing.assert_allclose(found, expected, rtol=1e-10)
         assert np.any(found)
     found, expected = (each.without_rows(at, [], picked) for each in (shared, own))

@@ -142,7 +142,7 @@ def test_control_variate_that_is_worse_than_none(monkeypatch):
 
     class Opposite(noise.BatchGradients):
         def _of_batch(self, i, at, rows):
-            plain = self._data.of_rows(i, at, self._others, rows)
+            plain = self._data.gradients_of(i, (at, self._others), rows)[i]
             if self._center is None:
                 return plain
             return 2 * plain - super()._of_batch(i, at, rows)
@@ -323,7 +323,7 @@ def test_a_mean_that_moves_because_variances_grow(kind, monkeypatch):
     empty = np.zeros((groups + 1, 0))
     shape = Full(np.diag(precisions)) if kind is Full else Stretched(precisions, empty, np.zeros(0))
     gaussian = Gaussian(np.zeros(groups + 1), shape)
-    asked = Asked("control_variate", "laplace", "reshuffle", True, 0.05, None)
+    asked = Asked("control_variate", "laplace", "reshuffle", True, 0.05)
     search = Search(gaussian.mean, [], None, [])
     matrix = laplace("laplace", np.diag(precisions), np.dtype(float))
     noise = estimators.EstimatorNoise(

@@ -15,7 +15,7 @@ from pymc_sgld.diagnostics.certificate.place import PURPOSE
 from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.matching import find_posterior, shorten
 from pymc_sgld.diagnostics.stored import Stored
-from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects
+from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.bind import bind
@@ -142,9 +142,7 @@ def certify(
     if reason:
         raise SettingError(f"cannot {PURPOSE}: {reason}")
     with progress("looking for the posterior", shown=shown, name="certify"):
-        of_run = posterior, model, sources, stored.setting("placing") or 0
-        absent = absent_effects(*of_run, PURPOSE)
-        draws = Draws(*of_run, absent, PURPOSE)
+        draws = Draws.of_run(posterior, model, sources, stored.placing, PURPOSE)
         found = certificate_of(draws, stored, tolerance, passes, wanted=wanted, backend=backend)
     if found.judged.doubts:
         warn(str(found.judged))

@@ -19,7 +19,7 @@ from pymc_sgld.diagnostics.certificate.values import Values
 from pymc_sgld.diagnostics.matching import shorten
 from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
 from pymc_sgld.diagnostics.trust.doubts import doubts_of_bias, doubts_of_direction, quantile
-from pymc_sgld.diagnostics.trust.stein_identities import Direction, halves
+from pymc_sgld.diagnostics.trust.stein_identities import Direction, cross_judged
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.diagnostics.trust.whitened import effective_of_each
 from pymc_sgld.errors import SettingError
@@ -270,8 +270,7 @@ def _errors_among(table: pd.DataFrame) -> float:
 def _worst_direction(weighted: Weighted, place: Place) -> Direction | None:
     """Return where the run is too wide or too narrow most, of all directions.
 
-    The direction that one half of the chains finds worst, against the closest Gaussian, is judged
-    by the other half, and the other way round; None where there are too few draws.
+    It is found against the closest Gaussian; None where there are too few draws.
     """
     gaussian, coordinates = place.gaussian, place.data.coordinates
     positions = place.draws.at(coordinates)
@@ -287,14 +286,10 @@ def _worst_direction(weighted: Weighted, place: Place) -> Direction | None:
         error = np.hypot(array_stats.mcse(along, method="sd"), ratio * moments.sd_error[0])
         return ratio**2, 2 * ratio * float(error / moments.sd[0])
 
-    one, other = halves(white)
-    found = np.array([judged(_widest(one), other), judged(_widest(other), one)])
     direction = _widest(white)
     along = (white @ direction).ravel()
     loadings = [np.corrcoef(along, each)[0, 1] for each in positions.reshape(len(along), -1).T]
-    return Direction(
-        float(found[:, 0].mean()), float(np.hypot(*found[:, 1]) / 2), np.array(loadings)
-    )
+    return Direction(*cross_judged(_widest, judged, white), np.array(loadings))
 
 
 def _whitened(positions: np.ndarray, gaussian: Gaussian | Proposal) -> np.ndarray:

@@ -11,7 +11,6 @@ from pymc_sgld.diagnostics.stored import Stored
 from pymc_sgld.diagnostics.trust.unconstrained import Draws, check_row_count
 from pymc_sgld.errors import MinibatchError, SettingError
 from pymc_sgld.minibatch.full_data import FullData
-from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.tuning.importance.expansion import FEW
 from pymc_sgld.tuning.locate import locate
 from pymc_sgld.tuning.posterior.covariance import FULL_SIZE, Full
@@ -37,10 +36,9 @@ class Place(NamedTuple):
     def of(cls, draws: Draws, stored: Stored, marginalize: bool | None, backend: Backend) -> Place:
         """Look for the posterior of a model, from where the draws of a run are."""
         draws.check_finite(draws.purpose)
-        rows = None if draws.placing == UNKNOWN else stored.setting("total_size")
         for effects in [list(draws.integrated) or marginalize, False]:
             batches = draws.minibatcher(backend, effects)
-            batches.check_sources(backend.workers)
+            batches.check_sources()
             block = FEW if batches.largest <= FEW else BLOCK
             try:
                 density = batches.blocks(block)
@@ -48,7 +46,7 @@ class Place(NamedTuple):
                 block = batches.largest
                 density = batches.blocks(block)
             data = FullData(density, backend, CALLS)
-            check_row_count(data.rows, batches, rows, draws.purpose)
+            check_row_count(data.rows, batches, stored.rows, draws.purpose)
             size = data.density.position.type.shape[0]
             if size > FULL_SIZE:
                 raise SettingError(
@@ -61,7 +59,7 @@ class Place(NamedTuple):
                 draws.at(data.coordinates).mean(axis=(0, 1)).astype(data.dtype), others, None, []
             )
             try:
-                data, gaussian = locate(batches, data, block, backend, search, "certify")
+                data, gaussian = locate(batches, data, block, search, "certify")
             except PoorIntegral:
                 continue
             break

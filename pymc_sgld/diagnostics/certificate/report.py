@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 import xarray as xr
 
-from pymc_sgld.diagnostics.shown import as_html, as_text, paragraphs
+from pymc_sgld.diagnostics.shown import Judged, shown_table
 from pymc_sgld.errors import SettingError
 from pymc_sgld.tolerance import Verdict
 
 
 @dataclass(frozen=True, repr=False)
-class Certificate:
+class Certificate(Judged):
     """Exact means and standard deviations, and how far a run is from them.
 
     It prints as a table and a verdict, in notebooks too.
@@ -52,26 +52,11 @@ class Certificate:
         """Whether there is a certificate, and the run agrees with it."""
         return self.certified and not self.judged.doubts
 
-    @property
-    def verdict(self) -> str:
-        """Whether there is a certificate, whether the run agrees, and what to do."""
-        return str(self.judged)
-
-    @property
-    def _figures(self) -> pd.DataFrame:
-        """What is shown: errors of the exact moments are known to be small."""
-        return self.table.drop(columns=["mean_error", "sd_error"])
-
-    def __repr__(self) -> str:
-        """Return the certificate as text."""
+    def _shown(self) -> tuple[pd.DataFrame | None, str]:
+        """Return the table without errors of the exact moments, which are known to be small."""
         if not self.certified:
-            return self.verdict
-        return as_text(self._figures, "agrees", self.verdict)
-
-    def _repr_html_(self) -> str:
-        if not self.certified:
-            return paragraphs(*self.verdict.split("\n"))
-        return as_html(self._figures, "agrees", self.verdict)
+            return None, ""
+        return shown_table(self.table.drop(columns=["mean_error", "sd_error"]), "agrees")
 
 
 def draws_of(reference: Certificate | xr.DataTree | xr.Dataset) -> xr.DataTree | xr.Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,18 @@ from pymc.model import Model
 
 from pymc_sgld.arguments import flag, model_of, whole_number
 from pymc_sgld.diagnostics.certificate.exact import certificate_of, unfit
-from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.matching import find_posterior, shorten
 from pymc_sgld.diagnostics.stored import SMALLER, Stored, doubts_of_chains
-from pymc_sgld.diagnostics.trust.by_gradients import FEWEST_GRADIENTS, FIGURES, Measured
+from pymc_sgld.diagnostics.trust.by_gradients import (
+    FEWEST_GRADIENTS,
+    FIGURES,
+    Measured,
+    measured_by_gradients,
+)
 from pymc_sgld.diagnostics.trust.doubts import doubts_of_mixing
 from pymc_sgld.diagnostics.trust.mixing import mixing_table
 from pymc_sgld.diagnostics.trust.report import TrustReport, headline
-from pymc_sgld.diagnostics.trust.unconstrained import Draws, absent_effects
+from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.bind import bind
@@ -151,7 +155,7 @@ def diagnose(
             remedy = f"{SMALLER}, or reparametrise"
             doubts.append(Doubt("the run", f"{run[name]:.0f} {what}", remedy, np.inf))
     notes: list[str] = []
-    bias = _Bias()
+    bias = Measured()
     if len(posterior["chain"]) == 1:
         notes.append("R-hat is not known: it takes two chains or more.")
     if stored.temperature == 0:
@@ -162,15 +166,13 @@ def diagnose(
     elif run["not_finite"]:
         notes.append("The bias was not measured, because draws are not finite.")
     else:
-        sources, placing = bind(data), stored.setting("placing") or 0
-        effects = absent_effects(posterior, model, sources, placing)
-        if effects and stored.temperature != 1:
+        draws = Draws.of_run(posterior, model, bind(data), stored.placing)
+        if draws.integrated and stored.temperature != 1:
             raise SettingError(
-                f"cannot diagnose by the gradients of the model: idata lacks {shorten(effects)}, "
-                f"and effects are integrated out at temperature 1 only (that of the run was "
+                f"cannot {draws.purpose}: idata lacks {shorten(list(draws.integrated))}, and "
+                "effects are integrated out at temperature 1 only (that of the run was "
                 f"{stored.temperature:g}). Record all free variables, or leave model out."
             )
-        draws = Draws(posterior, model, sources, placing, effects)
         with progress("looking for the posterior", shown=shown, name="diagnose"):
             bias = _bias(draws, stored, gradients)
     measured = [doubt for doubt in bias.doubts if doubt not in doubts]
@@ -190,30 +192,7 @@ def diagnose(
     return TrustReport(table, bias.coordinates, numbers, judged, stored.settings, bias.certificate)
 
 
-class _Bias(NamedTuple):
-    """How far a run is from the posterior, as far as it was measured.
-
-    Attributes
-    ----------
-    figures : DataFrame
-        Shifts of means and ratios of sds, by parameter.
-    run : dict
-        Numbers of the run as a whole.
-    doubts, notes : sequence
-    coordinates : DataFrame
-        What gradients say, by unconstrained coordinate.
-    certificate : Certificate or None
-    """
-
-    figures: pd.DataFrame = pd.DataFrame()
-    run: Mapping[str, float] = {}
-    doubts: Sequence[Doubt] = ()
-    notes: Sequence[str] = ()
-    coordinates: pd.DataFrame = pd.DataFrame()
-    certificate: Certificate | None = None
-
-
-def _bias(draws: Draws, stored: Stored, gradients: int | None) -> _Bias:
+def _bias(draws: Draws, stored: Stored, gradients: int | None) -> Measured:
     """Measure the bias against the exact posterior, or by gradients where that is not at hand."""
     notes, certificate = [], None
     if gradients is None and _may_be_certified(draws, stored):
@@ -230,18 +209,11 @@ def _bias(draws: Draws, stored: Stored, gradients: int | None) -> _Bias:
             if unknown:
                 notes.append(f"No exact moments of {shorten(sorted(unknown))}: not compared.")
             doubts = [doubt for doubt in judged.doubts if doubt.label not in unknown]
-            return _Bias(table, of_run, doubts, notes, certificate=certificate)
+            return Measured(table, of_run, doubts, notes, certificate=certificate)
         reason = f"No exact moments of {shorten(heavy)}." if heavy else judged.headline
         notes = [f"{reason} The bias was measured by gradients."]
-    found = Measured(draws, stored, gradients)
-    return _Bias(
-        found.figures,
-        found.run,
-        found.doubts,
-        [*notes, *found.notes],
-        found.coordinates,
-        certificate,
-    )
+    found = measured_by_gradients(draws, stored, gradients)
+    return found._replace(notes=[*notes, *found.notes], certificate=certificate)
 
 
 def _may_be_certified(draws: Draws, stored: Stored) -> bool:

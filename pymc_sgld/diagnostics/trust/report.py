@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from pymc_sgld.diagnostics.certificate.report import Certificate
-from pymc_sgld.diagnostics.shown import as_html, as_text
+from pymc_sgld.diagnostics.shown import Judged, shown_table
 from pymc_sgld.tolerance import Doubt, Tolerance, Verdict
 
 
 @dataclass(frozen=True, repr=False)
-class TrustReport:
+class TrustReport(Judged):
     """Whether to believe a run, and why. It prints as a table and a verdict, in notebooks too.
 
     Attributes
@@ -61,21 +61,12 @@ class TrustReport:
         return not self.judged.doubts
 
     @property
-    def verdict(self) -> str:
-        """Whether to believe the run, what speaks against it, and what to do."""
-        return str(self.judged)
-
-    @property
     def notes(self) -> list[str]:
         """What was not measured, and why."""
         return list(self.judged.notes)
 
-    def __repr__(self) -> str:
-        """Return the report as text."""
-        return as_text(self.table, "trusted", self.verdict)
-
-    def _repr_html_(self) -> str:
-        return as_html(self.table, "trusted", self.verdict)
+    def _shown(self) -> tuple[pd.DataFrame, str]:
+        return shown_table(self.table, "trusted")
 
 
 def headline(table: pd.DataFrame, measured: pd.DataFrame, doubts: Sequence[Doubt]) -> str:

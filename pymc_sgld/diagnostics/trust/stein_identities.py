@@ -13,6 +13,7 @@ Without the centering, the scalar :math:`-E\,\theta^\top g = d` would mix the tw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -80,16 +81,25 @@ def worst_direction(sample: Sample) -> Direction:
     the chains finds worst is judged by the other half, and the other way round. A single chain is
     cut in two.
     """
-    one, other = zip(halves(sample.here), halves(sample.slope), strict=True)
-    found = [_judge(_worst(*one), *other), _judge(_worst(*other), *one)]
-    (inflation, error), (other_inflation, other_error) = found
-    direction = sample.directions @ _worst(sample.here, sample.slope)
-    return Direction(
-        (inflation + other_inflation) / 2, float(np.hypot(error, other_error)) / 2, direction
-    )
+    found = cross_judged(_worst, _judge, sample.here, sample.slope)
+    return Direction(*found, sample.directions @ _worst(sample.here, sample.slope))
 
 
-def halves(draws: Array) -> tuple[Array, Array]:
+def cross_judged(
+    find: Callable[..., Array], judge: Callable[..., tuple[float, float]], *draws: Array
+) -> tuple[float, float]:
+    """Return what is read along the worst direction, and the error.
+
+    The direction that one half of the chains finds is judged by the other half, and the other way
+    round: ``find(*half)`` and ``judge(direction, *half)``.
+    """
+    one, other = zip(*map(_halves, draws), strict=True)
+    first, error = judge(find(*one), *other)
+    second, other_error = judge(find(*other), *one)
+    return (first + second) / 2, float(np.hypot(error, other_error)) / 2
+
+
+def _halves(draws: Array) -> tuple[Array, Array]:
     """Return half of the chains each, or half of a single one, of shape (chains, draws, d)."""
     if len(draws) == 1:
         draws = draws[0, : draws.shape[1] // 2 * 2].reshape(2, -1, draws.shape[-1])

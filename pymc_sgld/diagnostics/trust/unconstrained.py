@@ -90,6 +90,19 @@ class Draws:
             for coordinate in self._coordinates_of(value, posterior)
         ]
 
+    @classmethod
+    def of_run(
+        cls,
+        posterior: xr.Dataset,
+        model: Model,
+        sources: Mapping[str, Source],
+        placing: int,
+        purpose: str = GRADIENTS,
+    ) -> Draws:
+        """Return the draws of a run, with the effects of groups that it lacks integrated out."""
+        absent = _absent_effects(posterior, model, sources, placing, purpose)
+        return cls(posterior, model, sources, placing, absent, purpose)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Return the numbers of chains and of draws."""
@@ -148,6 +161,10 @@ class Draws:
             backend=backend,
         )
 
+    def factors(self) -> list[Factor]:
+        """Return the variables with an effect for each of some groups, most groups first."""
+        return _factors_of(self.minibatcher(marginalize=False))
+
     def _coordinates_of(self, value: Variable, posterior: xr.Dataset) -> Iterator[Coordinate]:
         variable = self.model.values_to_rvs[value]
         transform = self.model.rvs_to_transforms.get(variable)
@@ -162,24 +179,27 @@ class Draws:
             yield Coordinate(f"{value.name}{entry}", "")
 
 
-def absent_effects(
-    posterior: xr.Dataset,
-    model: Model,
-    sources: Mapping[str, Source] | None = None,
-    placing: int = 0,
-    purpose: str = GRADIENTS,
+def _absent_effects(
+    posterior: xr.Dataset, model: Model, sources: Mapping[str, Source], placing: int, purpose: str
 ) -> list[str]:
     """Return the effects of groups that a posterior lacks, with those of the same groups.
 
     They are effects that can be integrated out: given all other variables, their distribution is
-    known.
+    known. The model is looked at where the last draw is, what is missing as it starts.
     """
     free = [rv.name for rv in model.free_RVs]
     missing = {name for name in free if name not in posterior}
     if not missing or len(missing) == len(free):
         return []
-    factors = factors_at(posterior, model, sources, placing, purpose)
-    factor = next((each for each in factors if each.axes.keys() & missing), None)
+    start = model.initial_point()
+    last = posterior.isel(chain=slice(0, 1), draw=slice(-1, None))
+    recorded = [rv for rv in model.free_RVs if rv.name in posterior]
+    points = _unconstrain(last, model, recorded, purpose)
+    _check_shapes(points, start, purpose)
+    finite = {name: array[0, 0] for name, array in points.items() if np.isfinite(array).all()}
+    vars, places = model.continuous_value_vars, places_of(model, placing)
+    rows = Minibatcher(model, vars, start | finite, *places, sources=sources)
+    factor = next((each for each in _factors_of(rows) if each.axes.keys() & missing), None)
     if factor is None:
         return []
     if factor.refusal is not None:
@@ -191,29 +211,8 @@ def absent_effects(
     return list(factor.axes)
 
 
-def factors_at(
-    posterior: xr.Dataset,
-    model: Model,
-    sources: Mapping[str, Source] | None = None,
-    placing: int = 0,
-    purpose: str = GRADIENTS,
-) -> list[Factor]:
-    """Return the variables with an effect for each of some groups, those of most groups first.
-
-    The model is looked at where the last draw is, what is missing as it starts.
-    """
-    start = model.initial_point()
-    last = posterior.isel(chain=slice(0, 1), draw=slice(-1, None))
-    recorded = [rv for rv in model.free_RVs if rv.name in posterior]
-    points = _unconstrain(last, model, recorded, purpose)
-    _check_shapes(points, start, purpose)
-    finite = {name: array[0, 0] for name, array in points.items() if np.isfinite(array).all()}
-    vars, places = model.continuous_value_vars, places_of(model, placing)
-    return _factors_of(Minibatcher(model, vars, start | finite, *places, sources=sources))
-
-
 def _factors_of(rows: Minibatcher) -> list[Factor]:
-    """Return the variables of a model that have an effect for each of some groups."""
+    """Return the variables with an effect for each of some groups, those of most groups first."""
     names = [c.name for c in rows.inputs.coordinates]
     return Search(rows.terms, rows.fixed, rows.inputs.names, names).factors()
 
@@ -221,10 +220,11 @@ def _factors_of(rows: Minibatcher) -> list[Factor]:
 def _check_shapes(points: Mapping[str, np.ndarray], start: PointType, purpose: str) -> None:
     for name, values in points.items():
         if values.shape[2:] != np.shape(start[name]):
-            raise _other_shape(name, values, np.shape(start[name]), purpose)
+            raise other_shape(name, values, np.shape(start[name]), purpose)
 
 
-def _other_shape(name: str, values: np.ndarray, shape: object, purpose: str) -> SettingError:
+def other_shape(name: str, values: np.ndarray, shape: object, purpose: str) -> SettingError:
+    """Return the error for draws, of shape (chain, draw, ...), that have another shape."""
     return SettingError(
         f'cannot {purpose}: "{name}" has the shape {values.shape[2:]} in the posterior and {shape} '
         "in the model. Pass the model that was sampled."
@@ -240,7 +240,7 @@ def _unconstrain(
         array = posterior[rv.name].transpose(*SAMPLE_DIMENSIONS, ...).to_numpy()
         if array.ndim - 2 != rv.type.ndim:
             shape = model.eval_rv_shapes()[rv.name]
-            raise _other_shape(rv.name, array, shape, purpose)
+            raise other_shape(rv.name, array, shape, purpose)
         values[rv] = array.astype(rv.type.dtype)
     transformed = [rv for rv in wanted if model.rvs_to_transforms.get(rv) is not None]
     points = {model.rvs_to_values[rv].name: array for rv, array in values.items()}

@@ -11,6 +11,8 @@ from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.backends.numpy_mode import STABLE, run_by_numpy
 from pymc_sgld.errors import DataError
+from pymc_sgld.minibatch.blocks import read_blocks
+from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.graph.integers import INTEGERS
 from pymc_sgld.minibatch.graph.support import remove_checks
@@ -77,17 +79,16 @@ def _by_batches(
 ) -> list[np.ndarray]:
     """Return the values of a term and its conditions whose rows the model picks in batches."""
     [declared] = term.declared
-    leaves = {item.variable: item.array for item in declared.data}
+    leaves = [item.variable for item in declared.data]
     graphs = [term.graph, *term.conditions]
     has_rows = [any(variable in leaves for variable in ancestors([graph])) for graph in graphs]
     function = fixed.function(graphs, [*inputs, *leaves], STABLE)
     collected: list[list[np.ndarray]] = [[] for _ in graphs]
-    for start in declared.starts():
-        batch = slice(start, start + declared.batch_size)
-        new = slice(max(0, len(collected[0]) * declared.batch_size - start), None)
-        values = function(*inputs.values(), *[array[batch] for array in leaves.values()])
+    table = Table({}, declared.total_size, declared.batch_size, declared.data)
+    for block in read_blocks(table):
+        values = function(*inputs.values(), *block.data)
         for kept, by_row, value in zip(collected, has_rows, values, strict=True):
-            kept.append(value[new] if by_row and np.ndim(value) else value)
+            kept.append(value[block.old :] if by_row and np.ndim(value) else value)
     return [
         np.concatenate(kept) if by_row and np.ndim(kept[0]) else kept[0]
         for kept, by_row in zip(collected, has_rows, strict=True)

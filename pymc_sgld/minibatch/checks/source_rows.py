@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import DataError, warn
-from pymc_sgld.minibatch.blocks import Part, over_parts, parts_of, read_blocks
+from pymc_sgld.minibatch.blocks import Part, by_part, over_parts, parts_of
 from pymc_sgld.minibatch.checks.negative_indices import explain_negative, indices_into_parameters
 from pymc_sgld.minibatch.density import LogDensity, Place, Table
 from pymc_sgld.progress import progress
@@ -99,26 +97,20 @@ class RowCheck:
         """
         table = self.density.tables[i - 1]
         check = self._checks.setdefault(i, _row_check(table, self.density))
-        firsts = [first for first, _ in parts]
-        blocks = groupby(read_blocks(table, parts), lambda block: bisect(firsts, block[0]))
-        for k, of_part in blocks:
-            seen, _ = parts[k - 1]
+        for _, blocks in by_part(table, parts):
             taken: list[list[np.ndarray]] = []
             first: dict[str, int] = {}
             negative = Counter[str]()
-            for start, block in of_part:
-                end = start + table.batch_size
-                for name, (right, in_range) in check(place, start, block).items():
+            for block in blocks:
+                for name, (right, in_range) in check(place, block.first, block.data).items():
                     if not right.all():
-                        raise DataError(_explain(name, start, right, table, block))
-                    rows = start + np.flatnonzero(~in_range)
-                    rows = rows[rows >= seen]  # the last two blocks may overlap
+                        raise DataError(_explain(name, block.first, right, table, block.data))
+                    rows = block.first + block.old + np.flatnonzero(~in_range[block.old :])
                     if len(rows):
                         first.setdefault(name, int(rows[0]))
                         negative[name] += len(rows)
-                here = picked[slice(*np.searchsorted(picked, [seen, end]))] - start
-                taken.append([array[here] for array in block])
-                seen = end
+                here = block.places(picked)
+                taken.append([array[here] for array in block.data])
             joined = [np.concatenate(arrays) for arrays in zip(*taken, strict=True)]
             yield _Seen(joined, first, dict(negative))
 

@@ -65,7 +65,7 @@ class Conditional:
         rng = np.random.default_rng(_SEED)
         beside = position + _BESIDE * rng.standard_normal(len(position)).astype(position.dtype)
         for each in self._classes:
-            for part, block in self._blocks(each, position, others):
+            for part, _, block in self._blocks(each, position, others):
                 mode = block.around(near=near).mode
                 if part.start == 0 and self.normal:  # what holds for these holds for all
                     if not replace(block, position=beside, start=mode).is_normal(rng):
@@ -91,7 +91,7 @@ class Conditional:
         rng = np.random.default_rng(_SEED)
         left = np.zeros(MOST_ROUNDS)
         for position, each in itertools.product(positions, self._classes):
-            for _, block in self._blocks(each, position, others, MEASURED_ROWS):
+            for _, _, block in self._blocks(each, position, others, MEASURED_ROWS):
                 with np.errstate(all="ignore"):
                     left = np.maximum(left, np.nan_to_num(block.left(rng), nan=1.0).max(axis=1))
         enough = np.flatnonzero(left < _WRONG)
@@ -123,13 +123,12 @@ class Conditional:
         total = np.zeros(len(counts))
         for each in self._classes:
             sums, seen = np.zeros(len(counts)), 0
-            for part, block in self._blocks(each, position, others, most_rows):
-                new = np.arange(part.start, part.stop) >= seen
+            for part, old, block in self._blocks(each, position, others, most_rows):
                 around = block.around(steps)
                 log_det = np.log(np.abs(np.diagonal(around.inverse, axis1=1, axis2=2))).sum(axis=1)
                 for k, rule in enumerate(rules):
                     found = scipy.special.logsumexp(block.at_nodes(around, rule), axis=0)
-                    sums[k] += (found + q / 2 * np.log(2) + log_det)[new].sum()
+                    sums[k] += (found + q / 2 * np.log(2) + log_det)[old:].sum()
                 seen = part.stop
             total += sums * len(each.members) / seen
         return total
@@ -140,7 +139,7 @@ class Conditional:
         """Return a draw of the effects of all groups, by the name of their variable."""
         found = np.empty((self._count, self._q), self._classes[0].members.start.dtype)
         for each in self._classes:
-            for part, block in self._blocks(each, position, others):
+            for part, _, block in self._blocks(each, position, others):
                 with np.errstate(all="ignore"):  # what is not finite is found in the result
                     found[each.members.members[part]] = block.draw(rng, self._rounds)
         if not np.isfinite(found).all():
@@ -162,15 +161,15 @@ class Conditional:
         position: np.ndarray,
         others: Sequence[np.ndarray],
         most_rows: float = np.inf,
-    ) -> Iterator[tuple[slice, GroupBlock]]:
-        """Give blocks of a class, each with the groups that it has.
+    ) -> Iterator[tuple[slice, int, GroupBlock]]:
+        """Give blocks of a class, each with the groups that it has, and how many of them are old.
 
         Of more than ``most_rows`` rows in all, they are the first blocks, and one at least.
         """
         all_rows = sum(each.table.total_size * each.table.rows_each for each in self._classes)
-        for start, rows in read_blocks(each.table):
-            part = slice(start, start + each.table.batch_size)
+        for block in read_blocks(each.table):
+            part = slice(block.first, block.end)
             at = each.members.start[part]
-            yield part, GroupBlock(each, position, others, rows, at, self.normal)
+            yield part, block.old, GroupBlock(each, position, others, block.data, at, self.normal)
             if part.stop * all_rows >= most_rows * len(each.members):
                 break

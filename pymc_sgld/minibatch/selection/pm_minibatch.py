@@ -62,11 +62,6 @@ class Declared:
                 f"use at most {self.total_size}."
             )
 
-    def starts(self) -> list[int]:
-        """Return the first rows of batches that cover all rows; the last two may overlap."""
-        last = self.total_size - self.batch_size
-        return [*range(0, last, self.batch_size), last]
-
     @staticmethod
     def find(graphs: Sequence[Variable]) -> list[Declared]:
         """Return the calls of ``pm.Minibatch`` in graphs, told apart by their random generator."""

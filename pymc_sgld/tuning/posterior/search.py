@@ -1,12 +1,12 @@
 """Where the posterior is, and how wide: its best Gaussian approximation.
 
 Of large data a sample is searched, and what it lacks is made up for by a few passes over all rows:
-see ``sample``. Where that does not end well, and with fewer rows, all of them are searched.
+see ``subsample``. Where that does not end well, and with fewer rows, all of them are searched.
 
-A search has a start, and goes on to the closest Gaussian: see ``gaussian``. The mode is the start
-that is found soonest. It is a poor one where the posterior is skewed, and a model with groups may
-have no mode at all: its density grows without bound as a scale of group effects tends to zero with
-all its effects, or is highest at a scale that is far too large. There the best Gaussian of
+A search has a start, and goes on to the closest Gaussian: see ``variational``. The mode is the
+start that is found soonest. It is a poor one where the posterior is skewed, and a model with groups
+may have no mode at all: its density grows without bound as a scale of group effects tends to zero
+with all its effects, or is highest at a scale that is far too large. There the best Gaussian of
 independent coordinates is another start, see ``starts``, and the evidence lower bound says which of
 the two is to be believed.
 """

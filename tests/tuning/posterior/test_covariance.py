@@ -5,7 +5,7 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import SGLD
-from pymc_sgld.batching.epochs import independent
+from pymc_sgld.batching.order import independent
 from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw, WideGaussianLaw
 from pymc_sgld.preconditioners import Dense, Diagonal, Identity, LowRank
