@@ -7,6 +7,7 @@ from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -98,6 +99,18 @@ def write_thumbnails(app: Sphinx, exception: Exception | None) -> None:
         (images / f"{sha256(picture).hexdigest()}.png").write_bytes(picture)
 
 
+def describe_thumbnails(app: Sphinx, page: nodes.document, name: str) -> None:
+    """Give the pictures of the gallery a text, which is read out instead of the name of a file."""
+    if name != "gallery/index":
+        return
+    for card in page.findall(nodes.container):
+        if "card-of-notebook" in card["classes"]:
+            title = card.next_node(nodes.reference).astext()
+            for image in card.findall(nodes.image):
+                image["alt"] = f"A picture of the notebook {title}"
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("doctree-resolved", describe_thumbnails)
     app.connect("env-check-consistency", check_all_documented)
     app.connect("build-finished", write_thumbnails)
