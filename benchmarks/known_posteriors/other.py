@@ -17,7 +17,7 @@ def network() -> tuple[pm.Model, list[str]]:
     """
     rng = np.random.default_rng(6)
     inputs, points = rng.uniform(-2, 2, (2_000, 3)), rng.uniform(-1.5, 1.5, (10, 3))
-    outcome = np.sin(inputs[:, 0]) + inputs[:, 1] * inputs[:, 2] / 4 + rng.normal(0, 0.5, 2_000)
+    outcome = outcome_of_network(rng, inputs)
     with pm.Model() as model:
         hidden_weights = pm.Normal("hidden_weights", shape=(3, 8))
         hidden_bias = pm.Normal("hidden_bias", shape=8)
@@ -29,8 +29,14 @@ def network() -> tuple[pm.Model, list[str]]:
 
         pm.Deterministic("curve", curve(points))
         noise = pm.HalfNormal("noise", 1)
-        pm.Normal("y", curve(inputs), noise, observed=outcome)
+        pm.Normal("y", curve(pm.Data("inputs", inputs)), noise, observed=outcome)
     return model, ["curve", "noise"]
+
+
+def outcome_of_network(rng: np.random.Generator, inputs: np.ndarray) -> np.ndarray:
+    """Return outcomes of inputs, shape (n, 3)."""
+    mean = np.sin(inputs[:, 0]) + inputs[:, 1] * inputs[:, 2] / 4
+    return mean + rng.normal(0, 0.5, len(inputs))
 
 
 @sampled

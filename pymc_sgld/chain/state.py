@@ -26,13 +26,13 @@ class GradientMoments(Comparable):
         Mean squares of all.
     draws : int
         Of which they are.
-    some : list of ndarray, shape (d,)
-        One gradient each of some of the last draws.
+    some : ndarray, shape (k, d)
+        One gradient each of the last draws.
     """
 
     squares: np.ndarray
+    some: np.ndarray
     draws: int = 0
-    some: list[np.ndarray] = field(default_factory=list)
 
 
 @dataclass(eq=False)

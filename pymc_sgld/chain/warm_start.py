@@ -232,14 +232,15 @@ class WarmStart(Transition):
     def _adapt_preconditioner(self, chain: Chain, gradients: np.ndarray) -> None:
         """Include the gradients of a draw, shape (k, d), in what M will be measured by."""
         squares = np.mean(np.square(gradients, dtype=float), axis=0)
-        known = chain.gradients or GradientMoments(squares)
+        known = chain.gradients or GradientMoments(squares, gradients[:0])
         # the last tenth of a search
         most = self._searched(chain) // 10 if self.searches(chain) else np.inf
         share = 1 / (min(known.draws, most) + 1)
         known.squares = (1 - share) * known.squares + share * squares
         known.draws += 1
         if not self.searches(chain):
-            known.some = [*known.some, gradients[-1]][-PER_DIRECTION * self._directions :]
+            most_kept = PER_DIRECTION * self._directions
+            known.some = np.concatenate([known.some, gradients[-1:]])[-most_kept:]
         chain.gradients = known
 
     @property
@@ -263,8 +264,7 @@ class WarmStart(Transition):
         known, order, dtype = chain.gradients, self.run.longest, self.run.dtype
         share = order.batch_size / order.total_size if order else 1.0
         variances = 1 / (self.precision + share * known.squares)
-        some = np.array(known.some, float).reshape(-1, len(variances))
-        matrix = FisherLowRank.of(variances, some, share, self._directions, dtype)
+        matrix = FisherLowRank.of(variances, known.some, share, self._directions, dtype)
         chain.preconditioner = matrix
         curvature = self._curvature(chain, position, others, matrix)
         chain.refinement = SHARE * 2 / np.sqrt(curvature)
