@@ -9,12 +9,12 @@ it
 
    .. math:: M \approx \left(P + \tfrac nN \overline{\hat g \hat g^\top}\right)^{-1} .
 
-   :math:`P` is the precision of the prior. The mean product of the gradients of the last draws is
-   the mean Hessian, less :math:`P`, where the chain samples the posterior; that of batches of n of
-   N rows is N/n times the Fisher information. Of it :math:`M` has the diagonal, and the directions
-   in which it is largest. A few times it is measured anew, and the step size with it: a share of
-   the largest that is stable for the curvature, or the largest at which the noise of gradients
-   widens the posterior by as much as is tolerated.
+   The mean product of the gradients of the last draws is the mean Hessian, where the chain samples
+   the posterior; that of batches of n of N rows is N/n times the Fisher information. :math:`P`, the
+   precision of the prior, is added, as few gradients tell little. Of this matrix :math:`M` has the
+   diagonal, and the directions in which it is largest. A few times it is measured anew, and the
+   step size with it: a share of the largest that is stable for the curvature, or the largest at
+   which the noise of gradients widens the posterior by as much as is tolerated.
 
 After tuning both stay as they are.
 """
