@@ -184,8 +184,9 @@ class SGLD(BlockedStep):
         Passed to PyMC's ``compile``, for instance ``{"mode": "JAX"}``. JAX does not survive a
         fork: with several cores, pass ``mp_ctx="forkserver"`` to ``pm.sample``. By default Numba
         compiles all, but for updates that have more than a million multiplications in products of
-        matrices, as those of a network: JAX compiles them, if it is installed, in the processes of
-        the chains, and no ``mp_ctx`` is needed. A printed step says so.
+        matrices, and a thousand for each coordinate, as those of a network: JAX compiles them, if
+        it is installed, in the processes of the chains, and no ``mp_ctx`` is needed. A printed
+        step says so.
     progressbar : bool
         Whether to show what is being done before sampling, in a terminal or a notebook.
     checkpoint : path, optional

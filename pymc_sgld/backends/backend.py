@@ -38,7 +38,9 @@ from pymc_sgld.backends.remembered import remembering
 _COMPILE_NODE = 0.02  # from 0.005, where all is in the caches, to 0.06
 _NODE, _ENTRY = 7e-6, 8e-9
 _LOOP = 3e-5
-_PRODUCTS = 1e6  # multiplications in products of two matrices, from which on JAX takes less time
+# multiplications in products of two matrices, in all and for a coordinate, from which on JAX is
+# faster: noise and gradients of many coordinates are arrays that it copies
+_PRODUCTS, _PER_COORDINATE = 1e6, 1e3
 
 
 class Backend:
@@ -83,13 +85,16 @@ NUMPY = Backend({"mode": "FAST_COMPILE"})
 """Compiles nothing."""
 
 
-def mode_of_updates(compile_kwargs: Mapping[str, Any], outputs: Sequence[Variable]) -> Mode:
+def mode_of_updates(compile_kwargs: Mapping[str, Any], gradient: Variable) -> Mode:
     """Return what compiles updates: the mode of the user, or JAX where it is faster.
 
     That is where products of two matrices take most of the time, as in a network, if JAX is
     installed. Passes over all rows are compiled as always.
+
+    ``gradient``, shape (d,): what an update evaluates.
     """
-    if "mode" not in compile_kwargs and multiplications(outputs) > _PRODUCTS and _has_jax():
+    most = max(_PRODUCTS, _PER_COORDINATE * (gradient.type.shape[0] or 1))
+    if "mode" not in compile_kwargs and multiplications([gradient]) > most and _has_jax():
         return get_mode("JAX")
     return Backend(compile_kwargs).mode
 

@@ -104,7 +104,7 @@ class Updates[Moves: Update]:
         self._size = density.position.type.shape[0]
         self._compile_kwargs = dict(compile_kwargs)
         # JAX needs static bounds: rows are gathered, and every number of updates is compiled anew
-        self._mode = mode_of_updates(compile_kwargs, [estimate.gradient])
+        self._mode = mode_of_updates(compile_kwargs, estimate.gradient)
         self.static = isinstance(self._mode.linker, JAXLinker)
         self.waits = self.static and "mode" not in compile_kwargs
         log_density = pt.add(density.log_prior, pt.constant(0), *density.scaled)

@@ -63,7 +63,8 @@ DENSITIES = {
 
 def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
     """Return the samplers of both ways to read rows."""
-    jax.config.update("jax_enable_x64", problem.dtype == "float64")
+    in_double = problem.dtype == "float64"  # other code in this process may change it
+    jax.config.update("jax_enable_x64", in_double)
     data, rows = tuple(jnp.asarray(array) for array in problem.data), problem.rows
     estimate = blackjax.sgmcmc.gradients.grad_estimator(*DENSITIES[problem.name], rows)
     sgld = blackjax.sgld(estimate)
@@ -80,7 +81,8 @@ def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
         return {name: jnp.asarray(part) for name, part in problem.split(position).items()}
 
     def gradient(position: np.ndarray) -> np.ndarray:
-        return flat(jax.jit(estimate)(split(position), data), problem)
+        with jax.enable_x64(in_double):
+            return flat(jax.jit(estimate)(split(position), data), problem)
 
     def sampler(read: Callable, seed: int) -> Sampler:
         @jax.jit
@@ -96,8 +98,9 @@ def samplers(problem: Problem, batch_size: int) -> dict[str, Sampler]:
         keys = iter(jax.random.split(jax.random.key(seed), 10_000))
 
         def run(position: np.ndarray, step_size: float) -> np.ndarray:
-            size = jnp.asarray(step_size, problem.dtype)
-            return flat(scan(next(keys), split(position), data, size), problem)
+            with jax.enable_x64(in_double):
+                size = jnp.asarray(step_size, problem.dtype)
+                return flat(scan(next(keys), split(position), data, size), problem)
 
         return Sampler(run, gradient)
 
