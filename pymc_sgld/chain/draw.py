@@ -94,7 +94,7 @@ class Transition:
         """Compile, by a call that moves nothing, where all chains profit from it."""
         if self.run.waits:
             return
-        updates = self.steps_per_draw if self.run.static else 1
+        updates = self._at_once if self.run.static else 1
         rng = np.random.default_rng(0)
         standard_normal(rng, (1, self.run.normals), self.run.dtype)
         state = (position, *self.run.start(rng))
@@ -238,7 +238,7 @@ class Transition:
         memory, blocks = self.run.memory, self.run.blocks
         if blocks is not None and not chain.draw:
             most = max(blocks.counts)
-            together = self.steps_per_draw if self.run.static else most
+            together = self._at_once if self.run.static else most
             chain.extra += self.run.remembered(chain.extra, others, together)
             chain.batches += most
         if memory is not None and chain.updates - chain.remembered >= memory.every:
@@ -398,13 +398,18 @@ class Transition:
     def _parts(self, updates: int, size: int) -> list[slice]:
         """Return parts of a draw: with very many coordinates their noise takes much memory.
 
-        The gradients of the last part are read.
+        They are as long as each other if they can be, as JAX compiles each length anew. The
+        gradients of the last part are read.
         """
-        most = max(_LEAST_OF_A_PART, _ENTRIES_OF_A_PART // size)
-        if updates <= most or self.run.static:
-            return [slice(0, updates)]
-        ends = np.linspace(0, updates, -(-updates // most) + 1).round().astype(int)
+        least = -(-updates // max(_LEAST_OF_A_PART, _ENTRIES_OF_A_PART // size))
+        equal = (count for count in range(least, 2 * least) if not updates % count)
+        ends = np.linspace(0, updates, next(equal, least) + 1).round().astype(int)
         return [slice(a, b) for a, b in pairwise(ends.tolist())]
+
+    @property
+    def _at_once(self) -> int:
+        """Updates of a call, where JAX compiles one number only."""
+        return self._parts(self.steps_per_draw, len(self.origin))[0].stop
 
     def _run_coupled(self, chain: Chain, state: State, plans: Sequence[Plan]) -> None:
         """Run what a draw did with half the step size, on the same Brownian path."""

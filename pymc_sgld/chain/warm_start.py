@@ -298,7 +298,7 @@ class WarmStart(Transition):
         order, wanted = self.run.longest, 1
         if order:
             wanted = max(2, min(-(-order.total_size // order.batch_size), MOST_BATCHES))
-        updates = self.steps_per_draw if self.run.static else wanted  # JAX compiles one number
+        updates = self._at_once if self.run.static else wanted
         rng = np.random.default_rng(chain.row_seed)
         state, found = (position, *self.run.start(rng)), []
         for first in range(0, wanted, updates):

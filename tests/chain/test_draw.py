@@ -59,7 +59,9 @@ def test_a_draw_in_parts_is_the_same_draw(of_rows, default, monkeypatch):
     assert step.steps_per_draw > 4
     whole = drawn(step)
     monkeypatch.setattr(transition, "_ENTRIES_OF_A_PART", 1)
-    assert [len(range(10)[part]) for part in step._transition._parts(10, 1)] == [3, 4, 3]
+    parts_of = step._transition._parts
+    assert [part.stop - part.start for part in parts_of(10, 1)] == [2] * 5
+    assert [part.stop - part.start for part in parts_of(11, 1)] == [4, 3, 4]
     parts = drawn(step)
     assert np.abs(parts[1]).max() > 0
     for one, other in zip(whole, parts, strict=True):
