@@ -14,7 +14,7 @@ References
 ----------
 Salmon, Moraes, Dror and Shaw (2011), Parallel random numbers: as easy as 1, 2, 3.
 Box and Muller (1958), A note on the generation of random normal deviates.
-Sun Microsystems (1993), FDLIBM: the coefficients of the polynomials.
+FDLIBM, the mathematical library of Sun Microsystems: the coefficients of the polynomials.
 """
 
 from __future__ import annotations

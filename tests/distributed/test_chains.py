@@ -16,7 +16,7 @@ from tests.checkpoint.stopped import different
 from tests.graphs import QUICK
 
 ROWS = np.random.default_rng(1).normal(3, 2, size=1000)
-RUN = {"draws": 300, "tune": 20, "chains": 2, "random_seed": 5}
+RUN = {"draws": 900, "tune": 20, "chains": 2, "random_seed": 5}
 LONG = QUICK | {"batch_size": 7, "step_size": 1e-6, "steps_per_draw": 8}
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
@@ -69,7 +69,7 @@ def test_a_run(run, step, alone, client, cluster):
     assert different(result, alone) == []
     assert {*result.children} == {*alone.children} and "warning" not in result.sample_stats
     assert result.observed_data.equals(alone.observed_data)
-    assert committed(step._checkpoint.folder, 2) == [320, 320]
+    assert committed(step._checkpoint.folder, 2) == [920, 920]
     again = run(step=step)  # of what is committed
     assert different(again, alone) == []
 
@@ -82,7 +82,7 @@ def test_a_worker_that_is_killed(run, step, alone, client):
 
     killed = when_it_runs(step, kill, chains=[1])
     assert different(run(step=step), alone) == []
-    assert killed[0][1] < 320
+    assert killed[0][1] < 920
 
 
 def test_an_interrupt(run, step, alone):
