@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from html import escape
 
 import numpy as np
@@ -14,7 +15,7 @@ MOST_ROWS = 20
 """Parameters of the table as it is shown."""
 
 
-class Judged:
+class Judged(ABC):
     """A report that ends with a verdict: it prints as a table and that, in notebooks too."""
 
     judged: Verdict
@@ -24,9 +25,9 @@ class Judged:
         """What was found, what speaks against it, and what to do."""
         return str(self.judged)
 
+    @abstractmethod
     def _shown(self) -> tuple[pd.DataFrame | None, str]:
         """Return the table as it is shown, if there is one, and what is left out of it."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         """Return the report as text."""
