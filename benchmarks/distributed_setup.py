@@ -44,7 +44,7 @@ from pymc_sgld.minibatch.blocks import parts_of
 from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.sources.bind import bind
-from pymc_sgld.sources.source import Stored
+from pymc_sgld.sources.source import ArraySource
 from pymc_sgld.tuning.posterior.subsample import MOST, sample_of
 from pymc_sgld.workers.executor import DaskWorkers
 
@@ -250,7 +250,7 @@ def sample_rows(data: dict[str, Any]) -> int:
 
 def like(rows: int, columns: int, chunk: int) -> Table:
     """Return a table of so many rows that are not there."""
-    X = Stored(np.broadcast_to(np.float32(0), (rows, columns)))
+    X = ArraySource(np.broadcast_to(np.float32(0), (rows, columns)))
     X.chunk = chunk
     return Table({}, rows, 4096, [Data(None, X, (), by_row=True)])
 

@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from scipy.stats import norm
 
 from pymc_sgld.backends.backend import Backend
-from pymc_sgld.diagnostics.certificate.place import Place
-from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.certificate.located import LocatedPosterior
+from pymc_sgld.diagnostics.stored import StoredStats
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.tuning.importance.weighted import Precise, weigh
 
@@ -28,12 +28,12 @@ ROWS, COVARIATES, SHOWN = 100_000, 20, 150
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#777777"
 
 
-def weighted(model: pm.Model, **draws: np.ndarray) -> tuple[Place, Precise]:
+def weighted(model: pm.Model, **draws: np.ndarray) -> tuple[LocatedPosterior, Precise]:
     """Return the weighted points of a model, looked for from where some draws are."""
     idata = az.from_dict({"posterior": draws})
     found = Draws(idata["posterior"].to_dataset(), model)
-    place = Place.of(found, Stored.of(idata), None, Backend({}))
-    return place, weigh(place.data, place.gaussian, place.others, 0.01, 100)
+    located = LocatedPosterior.of(found, StoredStats.of(idata), None, Backend({}))
+    return located, weigh(located.data, located.gaussian, located.others, 0.01, 100)
 
 
 def draw_weights(axes: Axes) -> None:
@@ -41,7 +41,7 @@ def draw_weights(axes: Axes) -> None:
     with pm.Model() as model:
         intercept = pm.Normal("intercept", 0, 5)
         pm.Bernoulli("event", logit_p=intercept, observed=np.arange(FEW) < EVENTS)
-    place, found = weighted(model, intercept=np.full((1, 2), -2.0))
+    located, found = weighted(model, intercept=np.full((1, 2), -2.0))
     grid = np.linspace(-6, 0, 600)
     log_density = EVENTS * grid - FEW * np.log1p(np.exp(grid)) - grid**2 / 50
     density = np.exp(log_density - log_density.max())
@@ -59,8 +59,8 @@ def draw_weights(axes: Axes) -> None:
         label="points by weight",
     )
     axes.plot(grid, density, color=BLUE, label="posterior")
-    deviation = float(place.gaussian.shape.variances[0] ** 0.5)
-    closest = norm.pdf(grid, place.gaussian.mean[0], deviation)
+    deviation = float(located.gaussian.shape.variances[0] ** 0.5)
+    closest = norm.pdf(grid, located.gaussian.mean[0], deviation)
     axes.plot(grid, closest, color=VERMILLION, linestyle="--", label="closest Gaussian")
     mean = np.average(grid, weights=density)
     print(

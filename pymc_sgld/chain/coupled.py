@@ -36,7 +36,7 @@ def coupled_draws(draws: int, share: float = SHARE) -> int:
     return length if length >= FEWEST + SETTLE else 0
 
 
-class Bias(NamedTuple):
+class CoupledBias(NamedTuple):
     """Estimates with standard errors, each of shape (size,).
 
     Attributes
@@ -94,7 +94,7 @@ class CoupledDifference(Comparable):
             self._differences[group] += [own - other, own**2 - other**2]
         self._counts[group] += 1
 
-    def bias(self) -> Bias | None:
+    def bias(self) -> CoupledBias | None:
         """Return what the differences say, or None where there are too few."""
         if self.failed or not self._counts.all():
             return None
@@ -106,7 +106,7 @@ class CoupledDifference(Comparable):
             variance = square - mean**2
             groups = factor * np.stack([shift / np.sqrt(variance), squares / variance])
             estimates, errors = groups.mean(axis=1), _errors_of_means(groups)
-        return Bias(estimates[0], errors[0], estimates[1], errors[1])
+        return CoupledBias(estimates[0], errors[0], estimates[1], errors[1])
 
 
 def _errors_of_means(groups: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from pymc_sgld.chain.judge import Findings
 from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
 from pymc_sgld.chain.state import Chain, Draw
-from pymc_sgld.chain.verdict import Verdict
+from pymc_sgld.chain.verdict import ChainVerdict
 from pymc_sgld.compiled.normals import standard_normal
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.compiled.updates import Outcome, Plan, Updates
@@ -63,7 +63,7 @@ class Transition:
         Updates of a draw, as long as steps are as large as they were meant to be.
     temperature : float
         Scale of the variance of the noise.
-    verdict : Verdict
+    verdict : ChainVerdict
         Judges a chain.
     is_covariance : bool
         Whether the preconditioner is the covariance of the posterior.
@@ -80,7 +80,7 @@ class Transition:
     schedule: Schedule
     steps_per_draw: int
     temperature: float
-    verdict: Verdict
+    verdict: ChainVerdict
     is_covariance: bool
     sampler: str
     couples: bool

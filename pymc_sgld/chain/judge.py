@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from pymc_sgld.chain.coupled import GROUPS, Bias
+from pymc_sgld.chain.coupled import GROUPS, CoupledBias
 from pymc_sgld.chain.noise_monitor import Reading
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.dynamics.known_noise import KnownNoise
@@ -109,7 +109,7 @@ class Judge:
         return bool(self.added(reading, step_size).max() > SLACK * self.bias_target)
 
     def messages(
-        self, reading: Reading, bias: Bias | None, step_size: float, failed: bool = False
+        self, reading: Reading, bias: CoupledBias | None, step_size: float, failed: bool = False
     ) -> list[Message]:
         """Return a message for each reading that exceeds its tolerance, none if none does.
 
@@ -117,7 +117,7 @@ class Judge:
         ----------
         reading : Reading
             Of the draws after tuning.
-        bias : Bias or None
+        bias : CoupledBias or None
             What half the step size changed, if that is known.
         step_size : float
             That of the last draw.
@@ -152,7 +152,7 @@ class Judge:
         )
         return Message(Reason.NOISE, float(added[worst]), text)
 
-    def refine(self, reading: Reading, bias: Bias | None, step_size: float) -> float:
+    def refine(self, reading: Reading, bias: CoupledBias | None, step_size: float) -> float:
         """Return the factor by which a step size is to be smaller, after what a chain has read.
 
         The noise is to be within the bias target; what half the step size changed is to be half of
@@ -171,7 +171,7 @@ class Judge:
             low, high = (middle, high) if within else (low, middle)
         return max(low, _LEAST_FACTOR)
 
-    def findings(self, reading: Reading, bias: Bias | None, step_size: float) -> Findings:
+    def findings(self, reading: Reading, bias: CoupledBias | None, step_size: float) -> Findings:
         """Return the bias of the worst parameter: of the one that is off beyond most doubt."""
         by_noise = float(np.sqrt(1 + self.added(reading, step_size).max()))
         if bias is None:
@@ -184,7 +184,7 @@ class Judge:
             excess, error = by_noise - 1, np.nan
         return Findings(*shift, 1 + excess, error)
 
-    def excess(self, bias: Bias) -> tuple[float, int, bool]:
+    def excess(self, bias: CoupledBias) -> tuple[float, int, bool]:
         """Return how many tolerances the worst bias is, in which parameter, and if in its mean.
 
         Zero where it may as well be none: what is less than a quantile of its error away from it.
@@ -198,7 +198,7 @@ class Judge:
         kind, worst = np.unravel_index(int(np.argmax(sizes)), sizes.shape)
         return float(sizes[kind, worst]), int(worst), bool(kind == 0)
 
-    def _contrast(self, bias: Bias, step_size: float) -> Message | None:
+    def _contrast(self, bias: CoupledBias, step_size: float) -> Message | None:
         """Return what half the step size changes, where that is beyond doubt and tolerance."""
         tolerances, worst, of_mean = self.excess(bias)
         if not tolerances:

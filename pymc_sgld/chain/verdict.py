@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ FEW, MOST_OVERFLOWS = 3, 0.02  # draws, and their share, that may be made again
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ChainVerdict(ABC):
     """Judges chains.
 
     Parameters
@@ -28,25 +29,39 @@ class Verdict:
         What readings are judged by.
     temperature : float
         That of the chains: at zero there is nothing to judge.
+    """
+
+    judge: Judge
+    temperature: float
+
+    @abstractmethod
+    def of(self, chain: Chain) -> list[Message]:
+        """Judge a chain after a draw, and return what is to be said: nothing before its last.
+
+        Before, it is judged now and then: a chain that is interrupted has no last draw.
+        """
+
+
+@dataclass(frozen=True)
+class VerdictByReadings(ChainVerdict):
+    """Judges chains by what they read of their bias, and by their draws.
+
+    Parameters
+    ----------
     variances : ndarray, shape (d,), or None
-        Of the Gaussian that the settings were chosen for, at that temperature.
+        Of the Gaussian that the settings were chosen for, at the temperature.
     acceptance : float or None
         The rate that is best, where there is an accept step: then there is no bias to be measured.
     doubts : sequence of Message
         What is to be said of every chain, whatever its readings.
     """
 
-    judge: Judge
-    temperature: float
     variances: np.ndarray | None
     acceptance: float | None
-    doubts: Sequence[Message] = ()
+    doubts: Sequence[Message]
 
     def of(self, chain: Chain) -> list[Message]:
-        """Judge a chain after a draw, and return what is to be said: nothing before its last.
-
-        Before, the noise is judged now and then: a chain that is interrupted has no last draw.
-        """
+        """Judge a chain after a draw; before the last one, its noise alone."""
         if not self.temperature:
             return []
         coupled, reading, step_size = chain.coupled, chain.reading, chain.last_step_size
@@ -97,7 +112,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class VerdictByTemperature(Verdict):
+class VerdictByTemperature(ChainVerdict):
     """Judges chains of a momentum by its temperature: for posteriors of very many modes.
 
     The mean and the sd of one weight say little there. But in any mode, momenta have the

@@ -80,8 +80,8 @@ class WarmStart(Transition):
         Of Adam.
     """
 
-    precision: np.ndarray = None  # type: ignore[assignment]  # these follow fields with defaults
-    search: Updates[Adam] = None  # type: ignore[assignment]
+    precision: np.ndarray
+    search: Updates[Adam]
 
     watches: ClassVar[bool] = False  # the search swings, and is to
     retries: ClassVar[bool] = True

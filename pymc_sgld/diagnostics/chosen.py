@@ -14,7 +14,7 @@ from pymc_sgld.diagnostics.matching import (
     find_posterior,
     shorten,
 )
-from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.stored import StoredStats
 from pymc_sgld.diagnostics.weights import has_varying_steps
 from pymc_sgld.errors import SettingError, warn
 
@@ -25,14 +25,14 @@ def draws_for(
     count: int,
     purpose: str,
     needed: Collection[str] = (),
-) -> tuple[xr.Dataset, Stored]:
+) -> tuple[xr.Dataset, StoredStats]:
     """Return some draws of a result, evenly spaced in every chain, and what its run stored.
 
     Where they are of no use, it says why.
 
     ``needed``: names of the free variables that there have to be draws of.
     """
-    posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
+    posterior, stored = find_posterior(idata, "idata"), StoredStats.of(idata)
     if stored.temperature != 1:
         raise SettingError(
             f"cannot {purpose}: the temperature of the run was {stored.temperature:g}, so that its "

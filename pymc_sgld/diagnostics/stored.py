@@ -44,13 +44,13 @@ FOUND = {
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredStats:
     """The stats of a run. Where several step methods report one, it has a dimension for them."""
 
     stats: xr.Dataset  # the group ``sample_stats``; empty if there is none
 
     @classmethod
-    def of(cls, idata: Any) -> Stored:
+    def of(cls, idata: Any) -> StoredStats:
         """Return what a result stored."""
         if isinstance(idata, xr.DataTree) and "sample_stats" in idata.children:
             return cls(idata["sample_stats"].to_dataset())
@@ -154,7 +154,7 @@ def run_settings(idata: xr.DataTree) -> dict[str, Any]:
     >>> settings["gradient"], settings["batch_size"]
     ('control_variate', 10)
     """
-    stored = Stored.of(idata)
+    stored = StoredStats.of(idata)
     if not stored.is_sgld:
         raise SettingError(
             "cannot read the settings of idata: it has no statistics of SGLD. Pass a result of "
@@ -171,7 +171,7 @@ def over_steps(array: xr.DataArray) -> xr.DataArray:
     return array.stack(steps=extra, create_index=False)
 
 
-def untrusted_chains(stored: Stored) -> tuple[int, int]:
+def untrusted_chains(stored: StoredStats) -> tuple[int, int]:
     """Return how many chains of a run are ``untrusted`` at their end, and how many there are."""
     if "untrusted" not in stored.stats:
         return 0, 0
@@ -179,7 +179,7 @@ def untrusted_chains(stored: Stored) -> tuple[int, int]:
     return int((untrusted > 0).any(axis=0).sum()), untrusted.shape[1]
 
 
-def doubts_of_chains(stored: Stored, role: str) -> list[Doubt]:
+def doubts_of_chains(stored: StoredStats, role: str) -> list[Doubt]:
     """Return what chains found of themselves while they ran, with the remedies."""
     some, chains = untrusted_chains(stored)
     if not some:

@@ -66,7 +66,7 @@ def _controlled(density: LogDensity, center: Center, second_order: bool) -> Esti
     gradient = estimate.gradient - at_center.gradient + rows
     if second_order:
         assert center.hessians is not None
-        hessian = center.hessians[at_center.parts].sum(axis=0)
+        hessian = center.hessians[at_center.terms].sum(axis=0)
         rows_hessian, exact = _constant("rows_hessian", hessian, density)
         arrays[rows_hessian] = exact
         distance = density.position - at_center.position
@@ -80,7 +80,7 @@ class _AtCenter:
     def __init__(self, density: LogDensity, center: Center) -> None:
         self._density = density
         batched = [i for i, table in enumerate(density.tables) if not table.full]
-        self.parts = [1 + i for i in batched]  # of the arrays of a center: the prior comes first
+        self.terms = [1 + i for i in batched]  # of the arrays of a center: the prior comes first
         dtype, likelihoods = density.position.dtype, density.log_likelihoods
         scales = [np.asarray(table.scale, dtype) for table in density.tables]
         self._stored = {1 + i: density.tables[i].at_center for i in batched}
@@ -95,8 +95,8 @@ class _AtCenter:
             self._replacements[other] = at_center
             self.arrays[at_center] = np.asarray(value, other.type.dtype)
         read = [
-            scales[part - 1] * pt.sum(stored.variable, axis=0)
-            for part, stored in self._stored.items()
+            scales[term - 1] * pt.sum(stored.variable, axis=0)
+            for term, stored in self._stored.items()
             if stored is not None
         ]
         self.gradient = pt.add(self._moved(self._gradient), *read, zero)
@@ -104,8 +104,8 @@ class _AtCenter:
     def of_all(self, center: Center) -> np.ndarray:
         """Return the gradient of all rows at the center, shape (d,): the mean of the batches'."""
         found = np.zeros(center.gradients.shape[1])
-        for part, stored in self._stored.items():
-            at_center = center.gradients[part] if stored is None else stored.whole.sum(axis=0)
+        for term, stored in self._stored.items():
+            at_center = center.gradients[term] if stored is None else stored.whole.sum(axis=0)
             found = found + at_center
         return found
 

@@ -45,7 +45,7 @@ class _Anchors(Memory):
 
     def __init__(self, density: LogDensity, data: FullData) -> None:
         batched = [i for i, table in enumerate(density.tables) if not table.full]
-        self._parts = [1 + i for i in batched]
+        self._terms = [1 + i for i in batched]
         self._data, self._dtype = data, np.dtype(density.position.dtype)
         rows = [(t.total_size, t.batch_size) for t in density.tables if not t.full]
         self.every = max(-(-total // batch) for total, batch in rows)
@@ -54,5 +54,5 @@ class _Anchors(Memory):
         """Return position, values of other variables, and the gradient of all rows."""
         place = position.astype(self._data.dtype)
         center = self._data.center(place, others, second_order=False)
-        gradient = center.gradients[self._parts].sum(axis=0)
+        gradient = center.gradients[self._terms].sum(axis=0)
         return [position.astype(self._dtype), *others, gradient.astype(self._dtype)]

@@ -19,7 +19,7 @@ from pymc_sgld.minibatch.density import DensityFunction, LogDensity, Place, Tabl
 _FASTER = 10  # times as fast as by NumPy a compiled function is, at least
 
 
-class Block(NamedTuple):
+class BlockInputs(NamedTuple):
     """Rows of a table that are evaluated at once."""
 
     rows: Sequence[np.ndarray]  # their data
@@ -28,12 +28,12 @@ class Block(NamedTuple):
     first: int = 0  # of its rows, as they are numbered in the table
 
 
-Product = Callable[[Place, np.ndarray, Block], np.ndarray]
+Product = Callable[[Place, np.ndarray, BlockInputs], np.ndarray]
 """The Hessian for a block times a vector, at a place."""
 
 
 class BlockFunctions:
-    """Functions of a block of rows: of each part, the prior (0) and the tables (from 1).
+    """Functions of a block of rows: of each term, the prior (0) and the tables (from 1).
 
     Each is compiled, or left to NumPy, by how often it will be called when it is first asked for.
     """
@@ -56,10 +56,10 @@ class BlockFunctions:
             ]
             self._sums.append(pt.add(*terms, pt.constant(0, dtype=position.dtype)))
         self._gradients = [gradient_of([graph], density) for graph in self._sums]
-        # the parts that are evaluated on the way through a table, or alone (0): the prior comes
+        # the terms that are evaluated on the way through a table, or alone (0): the prior comes
         # along with the first table, one function less to compile
         tables = range(1, self.count)
-        self.parts = {i: [0, i] if i == 1 else [i] for i in tables} or {0: [0]}
+        self.terms = {i: [0, i] if i == 1 else [i] for i in tables} or {0: [0]}
         self._functions: dict[int, DensityFunction] = {}
         self._rows: dict[int, DensityFunction] = {}
         self._products: dict[int, Product] = {}
@@ -72,7 +72,7 @@ class BlockFunctions:
 
     @property
     def count(self) -> int:
-        """How many parts there are."""
+        """How many terms there are."""
         return len(self._sums)
 
     @property
@@ -90,17 +90,17 @@ class BlockFunctions:
 
     def is_long(self, calls: float) -> bool:
         """Whether so many blocks take longer than to compile a function of other blocks."""
-        each = calls / len(self.parts) / _FASTER
-        return any(is_worthwhile(self._outputs(i), each) for i in self.parts)
+        each = calls / len(self.terms) / _FASTER
+        return any(is_worthwhile(self._outputs(i), each) for i in self.terms)
 
     def gradients(
-        self, i: int, place: Place, block: Block, calls: float
+        self, i: int, place: Place, block: BlockInputs, calls: float
     ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Return the value and the gradient of the parts that are evaluated with a block."""
+        """Return the value and the gradient of the terms that are evaluated with a block."""
         if i not in self._functions:
             self._functions[i] = self._make(i, self._outputs(i), calls)
         found = self._functions[i](*place, block.rows, block.counted)
-        return {part: (found[2 * k], found[2 * k + 1]) for k, part in enumerate(self.parts[i])}
+        return {term: (found[2 * k], found[2 * k + 1]) for k, term in enumerate(self.terms[i])}
 
     def of_rows(self, i: int, calls: float) -> DensityFunction:
         """Return a function that gives the log-likelihood of each row of a block."""
@@ -116,7 +116,7 @@ class BlockFunctions:
         return self._rows[i]
 
     def log_prior(self, place: Place) -> float:
-        """Return the part that no table has, minus infinity where a condition does not hold."""
+        """Return the term that no table has, minus infinity where a condition does not hold."""
         if 0 not in self._rows:
             of_tables = {name for table in self._density.tables for name in table.likelihoods}
             conditions = self._density.conditions.items()
@@ -125,7 +125,7 @@ class BlockFunctions:
         return float(self._rows[0](*place)[0])
 
     def product(self, i: int, calls: float) -> Product:
-        """Return a function that multiplies the Hessian of a part with a vector.
+        """Return a function that multiplies the Hessian of a term with a vector.
 
         By differences of gradients where an operation of the model has no second derivative.
         """
@@ -141,8 +141,8 @@ class BlockFunctions:
         return self._products[i]
 
     def _outputs(self, i: int) -> list[Variable]:
-        """Return the values and the gradients of parts."""
-        return [graph for k in self.parts[i] for graph in (self._sums[k], self._gradients[k])]
+        """Return the values and the gradients of terms."""
+        return [graph for k in self.terms[i] for graph in (self._sums[k], self._gradients[k])]
 
     def _make(
         self, i: int, outputs: Sequence[Variable], calls: float, more: Sequence[Variable] = ()
@@ -179,13 +179,15 @@ def inside(graph: Variable, conditions: Sequence[Variable]) -> Variable:
     return graph
 
 
-def _exact(product: DensityFunction, place: Place, tangent: np.ndarray, block: Block) -> np.ndarray:
+def _exact(
+    product: DensityFunction, place: Place, tangent: np.ndarray, block: BlockInputs
+) -> np.ndarray:
     """Return the Hessian for a block times a vector."""
     return product(*place, block.rows, [*block.counted, tangent])[0]
 
 
 def _by_difference(
-    gradient: DensityFunction, place: Place, tangent: np.ndarray, block: Block
+    gradient: DensityFunction, place: Place, tangent: np.ndarray, block: BlockInputs
 ) -> np.ndarray:
     """Return the Hessian for a block times a vector, by a difference of gradients."""
     position, others = place

@@ -19,7 +19,7 @@ from pymc_sgld.minibatch.graph.rebuild import tensor
 from pymc_sgld.minibatch.position import Coordinates
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.sources.shared import check_sent
-from pymc_sgld.sources.source import Source, Stored
+from pymc_sgld.sources.source import ArraySource, Source
 
 _run_by_numpy = partial(run_by_numpy, mode=AGAIN)
 
@@ -188,7 +188,7 @@ class LogDensity:
         for i, found in gradients.items():
             array = found.astype(self.position.dtype)
             variable = tensor(None, array.dtype.name, (tables[i].batch_size, array.shape[1]))
-            rows = Stored(array) if tables[i].sources else array
+            rows = ArraySource(array) if tables[i].sources else array
             stored = Data(variable, rows, (), by_row=True)
             data = [*tables[i].data, stored]
             tables[i] = replace(tables[i], data=data, at_center=stored)
@@ -214,7 +214,7 @@ class LogDensity:
         ]
         whole = [of(item) for item in self.whole]
         new = replace(self, tables=tuple(tables), whole=whole, sources={})
-        sent = [item for item in new.data if isinstance(item.array, np.ndarray | Stored)]
+        sent = [item for item in new.data if isinstance(item.array, np.ndarray | ArraySource)]
         names = sorted({name for item in sent for name in item.names})
         check_sent(sum(item.array.size * item.array.dtype.itemsize for item in sent), str(names))
         return new

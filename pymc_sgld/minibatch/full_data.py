@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pymc_sgld.backends.backend import NUMPY, Backend
-from pymc_sgld.minibatch.block_functions import Block, BlockFunctions, counts
+from pymc_sgld.minibatch.block_functions import BlockFunctions, BlockInputs, counts
 from pymc_sgld.minibatch.blocks import (
     Part,
     RowBlock,
@@ -39,16 +39,16 @@ class Center:
 
     position: np.ndarray  # shape (d,)
     others: list[np.ndarray]  # values of the variables that the step does not move
-    # shape (parts, d): gradient of the prior, then of each table's log-likelihood
+    # shape (terms, d): gradient of the prior, then of each table's log-likelihood
     gradients: np.ndarray
-    # shape (parts, d, d): their Hessians, which only the second order needs
+    # shape (terms, d, d): their Hessians, which only the second order needs
     hessians: np.ndarray | None = None
 
 
 class FullData:
-    """The log density of all rows and its derivatives by the position, a sum of parts.
+    """The log density of all rows and its derivatives by the position, a sum of terms.
 
-    The parts are the prior and the log-likelihoods of the tables of rows, in this order.
+    The terms are the prior and the log-likelihoods of the tables of rows, in this order.
 
     ``calls``: about how many blocks will be evaluated; by default as many as a search takes.
     """
@@ -72,7 +72,7 @@ class FullData:
     @property
     def seconds(self) -> float:
         """How long NumPy takes for the gradient of all rows, about; a compiled function less."""
-        return sum(self._functions.seconds(i) * self._blocks_of(i) for i in self._functions.parts)
+        return sum(self._functions.seconds(i) * self._blocks_of(i) for i in self._functions.terms)
 
     @property
     def dtype(self) -> Any:
@@ -143,7 +143,7 @@ class FullData:
     def gradients(
         self, position: np.ndarray, others: Sequence[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the value of each part, shape (parts,), and its gradient, shape (parts, d)."""
+        """Return the value of each term, shape (terms,), and its gradient, shape (terms, d)."""
         return self.gradients_at([position], others)[0]
 
     def gradients_at(
@@ -152,9 +152,9 @@ class FullData:
         """Return `gradients` at several positions, by one pass: the rows are read once."""
         values = np.zeros((len(positions), self._functions.count))
         gradients = np.zeros((*values.shape, len(positions[0])))
-        for i, parts in self._functions.parts.items():
+        for i, terms in self._functions.terms.items():
             sums = self._sum(i, "_of_block_at", positions, others)
-            values[:, parts], gradients[:, parts] = sums[..., 0], sums[..., 1:]
+            values[:, terms], gradients[:, terms] = sums[..., 0], sums[..., 1:]
         return list(zip(values, gradients, strict=True))
 
     def gradients_of_rows(
@@ -223,7 +223,7 @@ class FullData:
         ``rows``: any block of each of the other tables, which it has no part in.
         """
         found = np.zeros(len(position))
-        for i in self._functions.parts:
+        for i in self._functions.terms:
             block = rows.get(i) or [item.whole for item in self.density.tables[i - 1].data]
             gradients = self.gradients_of(i, (position, others), block)
             found += sum(part for k, part in gradients.items() if k not in rows)
@@ -232,7 +232,7 @@ class FullData:
     def gradients_of(
         self, i: int, place: Place, rows: Sequence[np.ndarray]
     ) -> dict[int, np.ndarray]:
-        """Return the gradients of the parts that are evaluated with some rows of a table.
+        """Return the gradients of the terms that are evaluated with some rows of a table.
 
         ``i``: 1 for the first table. ``rows``: data of as many rows as a block has, or a batch.
         """
@@ -241,28 +241,28 @@ class FullData:
         if size < length:  # a batch, filled up with rows that do not count
             rows = [array[place_of % size] for array in rows]
         counted = (place_of < size).astype(self.dtype)
-        found = self._evaluate(i, place, Block(rows, [counted]))
-        return {part: gradient for part, (_, gradient) in found.items()}
+        found = self._evaluate(i, place, BlockInputs(rows, [counted]))
+        return {term: gradient for term, (_, gradient) in found.items()}
 
     def _of_block_at(
         self,
         i: int,
         positions: Sequence[np.ndarray],
         others: Sequence[np.ndarray],
-        block: Block,
+        block: BlockInputs,
     ) -> np.ndarray:
-        """Return what a block adds to values and gradients, shape (positions, parts, 1 + d)."""
+        """Return what a block adds to values and gradients, shape (positions, terms, 1 + d)."""
         found = [self._evaluate(i, (position, others), block) for position in positions]
         added = [[np.append(*pair) for pair in each.values()] for each in found]
         of_all = np.array(added, dtype=float)
         if block.first:
-            of_all[:, [part == 0 for part in found[0]]] = 0  # the prior counts once
+            of_all[:, [term == 0 for term in found[0]]] = 0  # the prior counts once
         return of_all
 
     def _evaluate(
-        self, i: int, place: Place, block: Block
+        self, i: int, place: Place, block: BlockInputs
     ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Return the value and the gradient of the parts that are evaluated with a block."""
+        """Return the value and the gradient of the terms that are evaluated with a block."""
         calls = self._calls
         if calls is None:
             size = self.density.position.type.shape[0]
@@ -312,7 +312,7 @@ class FullData:
         return -(-table.total_size // table.batch_size)
 
     def hessians(self, position: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the Hessian of each part, shape (parts, d, d), by one product a column.
+        """Return the Hessian of each term, shape (terms, d, d), by one product a column.
 
         By differences of gradients where an operation of the model has no second derivative.
         """
@@ -322,7 +322,7 @@ class FullData:
             hessians[i] = self._sum(i, "_hessian_of_block", (position, others))
         return (hessians + hessians.swapaxes(1, 2)) / 2
 
-    def _hessian_of_block(self, i: int, place: Place, block: Block) -> np.ndarray:
+    def _hessian_of_block(self, i: int, place: Place, block: BlockInputs) -> np.ndarray:
         """Return the Hessian for a block, one column after the other."""
         tangents = np.eye(len(place[0]), dtype=place[0].dtype)
         product = self._functions.product(i, calls=len(tangents) * self._blocks_of(i))
@@ -336,17 +336,19 @@ class FullData:
         hessians = self.hessians(position, others) if second_order else None
         return Center(position, list(others), gradients, hessians)
 
-    def _blocks(self, i: int, parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[Block]]]:
+    def _blocks(
+        self, i: int, parts: Sequence[Part]
+    ) -> Iterator[tuple[Part, Iterator[BlockInputs]]]:
         """Give the blocks of each part of a table, or one without rows for the prior alone (0)."""
         if not i:
-            yield parts[0], iter([Block([], [])])
+            yield parts[0], iter([BlockInputs([], [])])
             return
         for part, blocks in by_part(self.density.tables[i - 1], parts):
             yield part, (self._counted(i, block) for block in blocks)
 
-    def _counted(self, i: int, block: RowBlock) -> Block:
+    def _counted(self, i: int, block: RowBlock) -> BlockInputs:
         """Return a block of a table with how often each of its rows counts: old ones do not."""
         weights = np.broadcast_to(self._weights[i - 1], self.density.tables[i - 1].total_size)
         counted = weights[block.first : block.end].astype(self.dtype)
         counted[: block.old] = 0
-        return Block(block.data, [counted], block.first)
+        return BlockInputs(block.data, [counted], block.first)

@@ -26,7 +26,7 @@ from pymc_sgld.minibatch.graph.simplified import simplified
 from pymc_sgld.minibatch.groups.block import PROPOSALS, OfClass
 from pymc_sgld.minibatch.groups.choose import choose_factor
 from pymc_sgld.minibatch.groups.conditional import Conditional
-from pymc_sgld.minibatch.groups.find import Search
+from pymc_sgld.minibatch.groups.find import FactorSearch
 from pymc_sgld.minibatch.groups.groups import Groups
 from pymc_sgld.minibatch.position import Inputs
 from pymc_sgld.minibatch.selection import rules  # noqa: F401  registers them
@@ -97,7 +97,9 @@ class Minibatcher:
     ) -> None:
         """Take effects of groups out of the position, if there are any that can be."""
         moved = [c.name for c in self.inputs.coordinates]
-        factors = Search(self.terms, self.fixed, self.inputs.names, moved, self._full).factors()
+        factors = FactorSearch(
+            self.terms, self.fixed, self.inputs.names, moved, self._full
+        ).factors()
         factor, self.kept = choose_factor(factors, moved, marginalize)
         if factor is None:
             return

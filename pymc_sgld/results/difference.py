@@ -33,7 +33,7 @@ class Sums:
         return self._squares - 2 * off * self._sum + self.count * off**2
 
 
-class Estimate(NamedTuple):
+class EstimatedTotal(NamedTuple):
     """An estimate of a sum over all rows."""
 
     total: float
@@ -41,7 +41,9 @@ class Estimate(NamedTuple):
     subsampling_se: float  # what is due to the choice of the rows
 
 
-def difference_estimator(exact: np.ndarray, approximate: np.ndarray, everywhere: Sums) -> Estimate:
+def difference_estimator(
+    exact: np.ndarray, approximate: np.ndarray, everywhere: Sums
+) -> EstimatedTotal:
     r"""Return the estimate of a sum over all rows from a sample of them.
 
     Of all N rows :math:`i` an approximation :math:`a_i` is known, and :math:`e_i` itself of m rows
@@ -77,10 +79,10 @@ def difference_estimator(exact: np.ndarray, approximate: np.ndarray, everywhere:
     c = total / count
     correction = float(np.mean((exact - c) ** 2 - (approximate - c) ** 2))
     squares = everywhere.squares(c) + count * correction + variance / count
-    return Estimate(total, float(np.sqrt(max(0.0, squares))), float(np.sqrt(variance)))
+    return EstimatedTotal(total, float(np.sqrt(max(0.0, squares))), float(np.sqrt(variance)))
 
 
-def rows_for(share: float, estimate: Estimate, sampled: int, count: int) -> int:
+def rows_for(share: float, estimate: EstimatedTotal, sampled: int, count: int) -> int:
     """Return how many rows make the error of the choice so large a share of the standard error."""
     if sampled >= count:
         return count

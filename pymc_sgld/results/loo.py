@@ -20,7 +20,7 @@ from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.progress import progress
-from pymc_sgld.results.difference import Estimate, Sums, difference_estimator, rows_for
+from pymc_sgld.results.difference import EstimatedTotal, Sums, difference_estimator, rows_for
 from pymc_sgld.results.likelihood import RowLikelihood, observed_of
 from pymc_sgld.results.output import names_of_dimensions
 from pymc_sgld.sources.bind import bind
@@ -219,7 +219,7 @@ class _Sample:
         self._of_rows = np.concatenate(of_rows)
         self._data = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
-    def estimate(self, found: _Found) -> Estimate:
+    def estimate(self, found: _Found) -> EstimatedTotal:
         """Return the estimate of the sum over all rows."""
         return difference_estimator(found.elpd, found.approximate, self.everywhere)
 
@@ -280,7 +280,7 @@ def _relative_efficiency(posterior: xr.Dataset) -> float:
 
 
 def _result(
-    found: _Found, estimate: Estimate, sample: _Sample, model: Model
+    found: _Found, estimate: EstimatedTotal, sample: _Sample, model: Model
 ) -> ELPDDataLOOSubsample:
     likelihood, approximate = sample.likelihood, sample.approximate
     count = likelihood.draws.shape[0] * likelihood.draws.shape[1]
@@ -319,7 +319,7 @@ def _result(
 
 
 def _doubts(
-    estimate: Estimate, high: int, good_k: float, sampled: int, numbers: int
+    estimate: EstimatedTotal, high: int, good_k: float, sampled: int, numbers: int
 ) -> Iterator[str]:
     """Give what speaks against an estimate."""
     if high:

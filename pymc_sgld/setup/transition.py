@@ -11,7 +11,7 @@ from pymc_sgld.batching.epochs import FixedBlocks, StoredOrder, make_order
 from pymc_sgld.batching.order import independent
 from pymc_sgld.chain.draw import MOST_STEPS_PER_DRAW, Transition
 from pymc_sgld.chain.judge import Judge
-from pymc_sgld.chain.verdict import Verdict, VerdictByTemperature
+from pymc_sgld.chain.verdict import ChainVerdict, VerdictByReadings, VerdictByTemperature
 from pymc_sgld.chain.warm_start import WarmStart, directions_of_network
 from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.adam import Adam
@@ -68,39 +68,38 @@ def make_transition(
         law,
         run.known,
     )
-    gaussian, steps_per_draw = settings.gaussian, call.steps_per_draw
-    variances = None if gaussian is None else temperature * gaussian.shape.variances
-    if steps_per_draw is None:
-        apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW)
-        steps_per_draw = apart if chosen else DEFAULT_STEPS_PER_DRAW
     made: Callable[..., Transition] = Transition
-    verdict: type[Verdict] = Verdict
+    verdict: ChainVerdict
     if call.traits.starts_warm:
-        search = Updates(
-            density,
-            settings.estimate,
-            Adam(),
-            Identity(),
-            0.0,
-            orders,
-            call.compile_kwargs,
-        )
         precision = prior_precision(density, origin[1])
-        made = partial(WarmStart, precision=precision, search=search)
-        verdict = VerdictByTemperature
+        made = partial(WarmStart, precision=precision, search=_search(call, settings, orders))
+        verdict = VerdictByTemperature(judge, temperature)
+    else:
+        gaussian = settings.gaussian
+        variances = None if gaussian is None else temperature * gaussian.shape.variances
+        verdict = VerdictByReadings(
+            judge, temperature, variances, dynamics.acceptance, settings.doubts
+        )
+    apart = min(settings.updates_apart, MOST_STEPS_PER_DRAW) if chosen else DEFAULT_STEPS_PER_DRAW
     return made(
         run,
         density.coordinates,
         origin[0],
-        gaussian,
+        settings.gaussian,
         constant(settings.step_size) if call.schedule is None else call.schedule,
-        steps_per_draw,
+        apart if call.steps_per_draw is None else call.steps_per_draw,
         temperature,
-        verdict(judge, temperature, variances, dynamics.acceptance, settings.doubts),
+        verdict,
         is_covariance,
         call.sampler,
         call.traits.couples,
     )
+
+
+def _search(call: Call, settings: Settings, orders: Sequence[StoredOrder | None]) -> Updates[Adam]:
+    """Return the updates by which chains look for a mode."""
+    density, estimate = settings.density, settings.estimate
+    return Updates(density, estimate, Adam(), Identity(), 0.0, orders, call.compile_kwargs)
 
 
 def _unit_matrix(density: LogDensity) -> FisherLowRank:

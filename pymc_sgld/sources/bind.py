@@ -11,7 +11,7 @@ import numpy as np
 from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.sources.chunked import Hdf5, Zarr
 from pymc_sgld.sources.files import Mapped, memory_map_of
-from pymc_sgld.sources.source import Computed, Sliced, Source, Stored, is_computed, unmasked
+from pymc_sgld.sources.source import ArraySource, Computed, Sliced, Source, is_computed, unmasked
 
 SMALL = 2**26
 """Bytes of sources that are read once, and kept in memory."""
@@ -31,7 +31,7 @@ def bind(data: Any) -> dict[str, Source]:
             'observed variables to sources of rows, such as {"X": X}.'
         )
     found = {name: _bind(name, given) for name, given in data.items()}
-    slow = {name: one for name, one in found.items() if not isinstance(one, Stored | Mapped)}
+    slow = {name: one for name, one in found.items() if not isinstance(one, ArraySource | Mapped)}
     if sum(len(source) * source.row_bytes for source in slow.values()) > SMALL:
         return found
     return found | {name: _in_memory(source) for name, source in slow.items()}
@@ -39,7 +39,7 @@ def bind(data: Any) -> dict[str, Source]:
 
 def _in_memory(source: Source) -> Source:
     """Return the rows of a source as an array."""
-    stored = Stored(source[:]).named(source.name)
+    stored = ArraySource(source[:]).named(source.name)
     stored.is_shuffled = source.is_shuffled
     return stored
 
@@ -91,12 +91,12 @@ def _adapted(given: Any) -> Source:
         return given
     if isinstance(given, np.ma.MaskedArray):
         try:
-            return Stored(unmasked(given))
+            return ArraySource(unmasked(given))
         except ValueError as error:
             raise SettingError(f"{error}.") from None
     if isinstance(given, np.ndarray):
         original = memory_map_of(given)
-        return Stored(np.asarray(given)) if original is None else Mapped(given, original)
+        return ArraySource(np.asarray(given)) if original is None else Mapped(given, original)
     library = type(given).__module__.partition(".")[0]
     if library == "h5py":
         return Hdf5(given)

@@ -18,7 +18,7 @@ import numpy as np
 from pymc_sgld.errors import DataError
 from pymc_sgld.progress import progress
 from pymc_sgld.sources.shared import Shared
-from pymc_sgld.sources.source import Source, Stored
+from pymc_sgld.sources.source import ArraySource, Source
 
 BLOCK_BYTES, PART_BYTES = 2**23, 2**26  # that are read at once, and that are sorted in memory
 
@@ -42,7 +42,7 @@ class GroupOrder:
     ) -> None:
         self._levels, self._groups, self.in_place = levels, groups, in_place
         self._first = np.concatenate([[0], np.cumsum(counts, dtype="int64")])
-        self.first = Stored(self._first)
+        self.first = ArraySource(self._first)
         self._found: dict[Source, Source] = {}
 
     def of(self, source: Source) -> Source:
@@ -82,7 +82,7 @@ class GroupOrder:
                 order = np.argsort(ranks[start:stop], kind="stable")
                 written.array[start:stop] = written.array[start:stop][order]
                 update()
-        return Stored(written).named(source.name)
+        return ArraySource(written).named(source.name)
 
 
 def _file_for(source: Source) -> Shared:
@@ -150,7 +150,7 @@ def places_of(first: np.ndarray, counts: np.ndarray, longest: int) -> np.ndarray
     return first[:, None] + np.where(within < counts[:, None], within, 0)
 
 
-class OfGroups(Stored):
+class OfGroups(ArraySource):
     """An array with an entry for each group of a class, which may change before it is pickled."""
 
     def __init__(self, array: np.ndarray) -> None:

@@ -120,7 +120,7 @@ class Source(ABC):
         return self.__dict__ | {"sample": None, "levels": None}
 
 
-class Stored(Source):
+class ArraySource(Source):
     """Rows of an array, in memory or in a file without a name."""
 
     def __init__(self, array: np.ndarray | Shared) -> None:

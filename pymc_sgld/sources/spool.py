@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from pymc_sgld.errors import DataError
 from pymc_sgld.sources.shared import Shared
-from pymc_sgld.sources.source import Source, Stored, converted, readable, unmasked
+from pymc_sgld.sources.source import ArraySource, Source, converted, readable, unmasked
 
 
 def batches(
@@ -83,4 +83,4 @@ def batches(
             f"the batches have {filled} rows, and shape={tuple(shape)} says {shape[0]}: pass their "
             "true number."
         )
-    return Stored(stored)
+    return ArraySource(stored)

@@ -15,7 +15,7 @@ from pymc_sgld.minibatch.density import Table
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.sources.background import THREAD
 from pymc_sgld.sources.reader import Reader, window_order
-from pymc_sgld.sources.source import Sliced, Stored
+from pymc_sgld.sources.source import ArraySource, Sliced
 from pymc_sgld.tuning.sorted_sources import excess
 
 SHAPES = [  # rows, batch, block, blocks of a window
@@ -30,7 +30,7 @@ SHAPES = [  # rows, batch, block, blocks of a window
 
 def reader_of(shape, values=None):
     rows = np.arange(shape[0]) if values is None else values
-    return Reader([Stored(rows)], WindowOrder(*shape))
+    return Reader([ArraySource(rows)], WindowOrder(*shape))
 
 
 def rows_of(reader, seed, first, updates):
@@ -93,7 +93,7 @@ def test_two_chains_on_one_reader():
 def test_rows_of_several_sources_stay_together():
     number = np.arange(997)
     order = WindowOrder(*SHAPES[2])
-    reader = Reader([Stored(number), Stored(np.stack([number, -number], axis=1))], order)
+    reader = Reader([ArraySource(number), ArraySource(np.stack([number, -number], axis=1))], order)
     for first in range(0, 200, 8):
         rows, pairs = rows_of(reader, 3, first, 8)
         assert np.array_equal(pairs, np.stack([rows, -rows], axis=1))
@@ -111,7 +111,7 @@ def test_what_was_read_stays_as_it_is():
 def test_rows_of_a_window_are_uniformly_shuffled():
     """Each row of a window is equally often in each place: chi-squared, for 600 epochs."""
     order = WindowOrder(12, 3, 3, 4)
-    reader = Reader([Stored(np.arange(12))], order)
+    reader = Reader([ArraySource(np.arange(12))], order)
     read = stream(reader, 2400, 3).reshape(600, 12)
     counts = np.array([np.bincount(read[:, place], minlength=12) for place in range(12)])
     chi = ((counts - 50) ** 2 / 50).sum()
@@ -206,7 +206,7 @@ def test_excess_is_that_of_the_blocks():
 
 
 def test_windows_fit_into_memory():
-    wide, narrow = Stored(np.zeros((100_000, 50))), Stored(np.zeros(100_000))
+    wide, narrow = ArraySource(np.zeros((100_000, 50))), ArraySource(np.zeros(100_000))
     order = window_order([wide, narrow], 128)
     row_bytes = 51 * 8
     assert 2**16 < order.block * row_bytes <= 2**17
@@ -242,7 +242,7 @@ def test_a_pass_reads_every_chunk_once(rows, size, chunk):
 
     pair = [
         Data(None, Sliced(Chunked()), ("a",), True),
-        Data(None, Stored(np.arange(rows)), (), True),
+        Data(None, ArraySource(np.arange(rows)), (), True),
     ]
     seen = 0
     for start, old, _, (one, other) in read_blocks(Table({}, rows, size, pair)):

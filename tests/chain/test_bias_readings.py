@@ -12,10 +12,10 @@ import pytest
 from pymc_sgld import SGLD, SGLDWarning, compare
 from pymc_sgld.batching.epochs import Reshuffle, WithReplacement
 from pymc_sgld.batching.order import independent
-from pymc_sgld.chain.coupled import Bias, CoupledDifference, coupled_draws
+from pymc_sgld.chain.coupled import CoupledBias, CoupledDifference, coupled_draws
 from pymc_sgld.chain.judge import Judge
 from pymc_sgld.chain.noise_monitor import READ, NoiseMonitor, Reading
-from pymc_sgld.diagnostics.stored import Stored, untrusted_chains
+from pymc_sgld.diagnostics.stored import StoredStats, untrusted_chains
 from pymc_sgld.dynamics import INTEGRATORS
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.messages import CHAIN, RUN, LastWords, Message, Reason
@@ -217,7 +217,7 @@ def test_findings_are_those_of_the_parameter_that_is_off_beyond_doubt():
     """Not of the largest estimate, where its error is as large."""
     shift, inflation = np.array([0.5, -0.3, 0.1]), np.array([0.1, 0.9, 0.21])
     errors = np.array([0.4, 0.01, 0.01]), np.array([0.02, 2.0, 0.01])
-    bias = Bias(shift, errors[0], inflation, errors[1])
+    bias = CoupledBias(shift, errors[0], inflation, errors[1])
     some = judge(3, np.ones(3))
     little = Reading(10, 1.0, 0.0, np.full(3, 0.02))
     found = some.findings(little, bias, 0.01)
@@ -343,7 +343,7 @@ def test_a_biased_chain_that_is_interrupted_says_so(biased):
     untrusted = idata.sample_stats["untrusted"][0]
     assert 40 < len(untrusted) < 60
     assert (untrusted[:19] == 0).all() and (untrusted[19:] == 1).all()
-    assert untrusted_chains(Stored.of(idata)) == (1, 1)
+    assert untrusted_chains(StoredStats.of(idata)) == (1, 1)
 
 
 def test_the_verdict_so_far_raises_no_false_alarm():
@@ -365,7 +365,7 @@ def test_the_last_verdict_counts():
     untrusted = np.zeros((3, 50), dtype=int)
     untrusted[0, 20:40] = untrusted[1, 40:] = 1
     found = az.from_dict({"sample_stats": {"untrusted": untrusted}})
-    assert untrusted_chains(Stored.of(found)) == (1, 3)
+    assert untrusted_chains(StoredStats.of(found)) == (1, 3)
 
 
 def test_compare_warns(biased):

@@ -16,7 +16,7 @@ from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.selection.rows import Data
 from pymc_sgld.sources import shared
 from pymc_sgld.sources.bind import bind
-from pymc_sgld.sources.source import Stored
+from pymc_sgld.sources.source import ArraySource
 from pymc_sgld.workers.executor import workers_of
 from tests.distributed.conftest import COLUMNS, of_rows
 from tests.distributed.sources import Deadly
@@ -81,7 +81,7 @@ def test_parts_do_not_depend_on_what_is_read_at_once(model, arrays, alone):
     [(30_000, 500, 1), (30_001, 500, 1), (2400, 500, 700), (30_000, 512, 3001), (400, 400, 1)],
 )
 def test_parts_have_whole_blocks_and_chunks(rows, block, chunk):
-    source = Stored(np.arange(rows))
+    source = ArraySource(np.arange(rows))
     source.chunk = chunk
     table = Table({}, rows, block, [Data(None, source, (), by_row=True)])
     parts = blocks.parts_of(table)

@@ -11,7 +11,7 @@ import xarray as xr
 from pymc_sgld import DataError, SettingError, SGLDWarning, sources
 from pymc_sgld.sources.bind import bind
 from pymc_sgld.sources.shared import LEAST
-from pymc_sgld.sources.source import Sliced, Stored
+from pymc_sgld.sources.source import ArraySource, Sliced
 
 ROWS = np.random.default_rng(1).normal(size=(3000, 4))
 
@@ -123,9 +123,10 @@ def test_every_kind_reads_its_rows_here_and_elsewhere(kind, tmp_path):
 
 
 def test_numbers_are_as_narrow_as_they_are(tmp_path):
-    assert Stored(ROWS.astype("float32"))[0:2].dtype == np.float32
-    assert Stored(ROWS.astype("float16"))[0:2].dtype == np.float32  # compiled code has no halves
-    assert Stored(np.array([True, False]))[0:2].dtype == np.bool_
+    assert ArraySource(ROWS.astype("float32"))[0:2].dtype == np.float32
+    halves = ROWS.astype("float16")  # which compiled code does not have
+    assert ArraySource(halves)[0:2].dtype == np.float32
+    assert ArraySource(np.array([True, False]))[0:2].dtype == np.bool_
     pytest.importorskip("pyarrow", reason="reads Parquet")
     assert KINDS["parquet"](tmp_path).dtype == np.float64
     column = sources.parquet(tmp_path / "a.parquet", "x1", dtype="float32")

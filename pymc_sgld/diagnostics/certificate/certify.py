@@ -11,10 +11,10 @@ from pymc.model import Model
 from pymc_sgld.arguments import compile_settings, flag, model_of, names, positive
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.diagnostics.certificate.exact import certificate_of, unfit
-from pymc_sgld.diagnostics.certificate.place import PURPOSE
+from pymc_sgld.diagnostics.certificate.located import PURPOSE
 from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.matching import find_posterior, shorten
-from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.stored import StoredStats
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.errors import SettingError, warn
 from pymc_sgld.progress import progress
@@ -127,7 +127,7 @@ def certify(
     (False, 1.5)
     """
     model = model_of(model)
-    posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
+    posterior, stored = find_posterior(idata, "idata"), StoredStats.of(idata)
     tolerance, passes = positive("tolerance", tolerance), positive("budget", budget)
     wanted = None if var_names is None else names("var_names", var_names)
     unknown = [name for name in wanted or () if name not in posterior]

@@ -13,11 +13,11 @@ from pymc.model import Model
 
 from pymc_sgld.backends.backend import Backend
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.diagnostics.certificate.place import Place
+from pymc_sgld.diagnostics.certificate.located import LocatedPosterior
 from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.certificate.values import Values
 from pymc_sgld.diagnostics.matching import shorten
-from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
+from pymc_sgld.diagnostics.stored import StoredStats, doubts_of_chains
 from pymc_sgld.diagnostics.trust.doubts import doubts_of_bias, doubts_of_direction, quantile
 from pymc_sgld.diagnostics.trust.stein_identities import Direction, cross_judged
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
@@ -38,7 +38,7 @@ _IN_DOUBLE = 'Build the model with pytensor.config.floatX = "float64", and sampl
 _SEED = 20190718  # fixed: the draws are a property of the model, not of a run
 
 
-def unfit(model: Model, stored: Stored) -> str:
+def unfit(model: Model, stored: StoredStats) -> str:
     """Return why there is no certificate of a run, whatever its draws; empty if there may be."""
     if stored.temperature != 1:
         return (
@@ -58,7 +58,7 @@ def unfit(model: Model, stored: Stored) -> str:
 @np.errstate(all="ignore")  # outside the support, and of draws that do not vary
 def certificate_of(
     draws: Draws,
-    stored: Stored,
+    stored: StoredStats,
     tolerance: float,
     budget: float,
     *,
@@ -72,7 +72,7 @@ def certificate_of(
     ----------
     draws : Draws
         Of the run.
-    stored : Stored
+    stored : StoredStats
         What it stored.
     tolerance, budget
         Of `certify`.
@@ -84,12 +84,12 @@ def certificate_of(
         What compiles the log density.
     """
     with one_thread():
-        place = Place.of(draws, stored, marginalize, backend or Backend({}))
-        values = Values(draws, place.data.coordinates, place.effects)
+        located = LocatedPosterior.of(draws, stored, marginalize, backend or Backend({}))
+        values = Values(draws, located.data.coordinates, located.effects)
         kept = _kept(values, wanted)
-        found = weigh(place.data, place.gaussian, place.others, tolerance / 2, budget)
-        rounded = _rounded(found.weighted, place, tolerance)
-        reason = rounded or _refusal(found, tolerance) or _other_mode(found.weighted, place)
+        found = weigh(located.data, located.gaussian, located.others, tolerance / 2, budget)
+        rounded = _rounded(found.weighted, located, tolerance)
+        reason = rounded or _refusal(found, tolerance) or _other_mode(found.weighted, located)
         own = np.empty((0, 0)) if reason else values.at(found.weighted.points.positions)
     run = pd.Series(
         {
@@ -102,7 +102,7 @@ def certificate_of(
         },
         dtype=float,
     )
-    notes = _notes(place)
+    notes = _notes(located)
     if reason:
         nothing = pd.DataFrame(np.nan, kept, COLUMNS).assign(agrees=False)
         remedy = _IN_DOUBLE if rounded else _remedy(found, tolerance, budget)
@@ -110,11 +110,11 @@ def certificate_of(
         return Certificate(nothing, run, judged, certified=False, draws=None)
     table = _table(found.weighted, own, values, tolerance).loc[kept]
     doubts = _doubts(table, stored)
-    direction = None if wanted else _worst_direction(found.weighted, place)
+    direction = None if wanted else _worst_direction(found.weighted, located)
     if direction:
         ratio = sd_ratio_of(direction.inflation, direction.error)
         run["worst_sd_ratio"], run["worst_sd_ratio_error"] = ratio
-        labels = draws.labels_at(place.data.coordinates)
+        labels = draws.labels_at(located.data.coordinates)
         doubts += doubts_of_direction(direction, labels, _errors_among(table), stored)
     in_doubt = {doubt.label for doubt in doubts}
     table = table.assign(agrees=[label not in in_doubt for label in table.index])
@@ -145,18 +145,18 @@ def _refusal(found: Precise, tolerance: float) -> str:
     return ""
 
 
-def _rounded(weighted: Weighted, place: Place, tolerance: float) -> str:
+def _rounded(weighted: Weighted, located: LocatedPosterior, tolerance: float) -> str:
     """Return that positions are rounded too much in the precision of the model, or nothing.
 
     Evenly within a spacing :math:`h`, which adds :math:`h^2 / 12` to a variance.
     """
-    positions, dtype = weighted.points.positions, place.data.dtype
+    positions, dtype = weighted.points.positions, located.data.dtype
     exact = weighted.moments(positions)
     spacing = np.spacing(np.abs(exact.mean).astype(dtype)).astype(float)
     worst = int(np.argmax(spacing / exact.sd))
     if not (spacing / exact.sd)[worst] ** 2 / 24 > tolerance / 2:
         return ""
-    label = place.draws.labels_at(place.data.coordinates)[worst]
+    label = located.draws.labels_at(located.data.coordinates)[worst]
     return (
         f"in {dtype} numbers near {exact.mean[worst]:.3g} are {spacing[worst]:.2g} apart, which is "
         f"too much for {label}, whose sd is about {exact.sd[worst]:.2g}"
@@ -172,14 +172,14 @@ def _remedy(found: Precise, tolerance: float, budget: float) -> str:
     return "Compare with a run of NUTS."
 
 
-def _other_mode(weighted: Weighted, place: Place) -> str:
+def _other_mode(weighted: Weighted, located: LocatedPosterior) -> str:
     """Return that the run has draws of a mode where no points are, or nothing.
 
     They are as likely as other draws, and a point there would weigh more than all points together.
     """
     density, points = weighted.density, weighted.points
     proposal = points.proposal
-    positions = place.draws.at(place.data.coordinates).reshape(-1, len(proposal.mean))
+    positions = located.draws.at(located.data.coordinates).reshape(-1, len(proposal.mean))
     whitened = _whitened(positions, proposal)
     farthest = np.argsort(-(whitened**2).sum(axis=1))[:_OTHER_MODE]
     others = np.random.default_rng(_SEED).permutation(len(positions))[:_OTHER_MODE]
@@ -243,7 +243,7 @@ def _kept(values: Values, wanted: Sequence[str] | None) -> list[str]:
     return [label for label in values.labels if label.partition("[")[0] in wanted]
 
 
-def _doubts(table: pd.DataFrame, stored: Stored) -> list[Doubt]:
+def _doubts(table: pd.DataFrame, stored: StoredStats) -> list[Doubt]:
     """Return what speaks against the run."""
     varies = table.index[table["sd"] > 0]
     part = table.loc[varies]
@@ -267,13 +267,13 @@ def _errors_among(table: pd.DataFrame) -> float:
     return quantile(2 * int((table["sd"] > 0).sum()) + 1, np.inf)
 
 
-def _worst_direction(weighted: Weighted, place: Place) -> Direction | None:
+def _worst_direction(weighted: Weighted, located: LocatedPosterior) -> Direction | None:
     """Return where the run is too wide or too narrow most, of all directions.
 
     It is found against the closest Gaussian; None where there are too few draws.
     """
-    gaussian, coordinates = place.gaussian, place.data.coordinates
-    positions = place.draws.at(coordinates)
+    gaussian, coordinates = located.gaussian, located.data.coordinates
+    positions = located.draws.at(coordinates)
     if not effective_of_each(positions).min() >= FEWEST_INDEPENDENT:
         return None
     white = _whitened(positions.reshape(-1, positions.shape[2]), gaussian).reshape(positions.shape)
@@ -315,10 +315,10 @@ def _headline(table: pd.DataFrame, doubts: Sequence[Doubt]) -> str:
     return f"Not to be relied on: the run differs from the posterior{figures}."
 
 
-def _notes(place: Place) -> list[str]:
-    if not place.effects:
+def _notes(located: LocatedPosterior) -> list[str]:
+    if not located.effects:
         return []
-    names = shorten(place.effects)
+    names = shorten(located.effects)
     return [f"With {names} integrated out: their own draws, if there are any, were not judged."]
 
 

@@ -12,7 +12,7 @@ from pymc_sgld.diagnostics.comparison.marginal import Comparison, compare_draws
 from pymc_sgld.diagnostics.comparison.table import ComparisonTable
 from pymc_sgld.diagnostics.comparison.verdict import judge
 from pymc_sgld.diagnostics.matching import Match, match_posteriors
-from pymc_sgld.diagnostics.stored import Stored, doubts_of_chains
+from pymc_sgld.diagnostics.stored import StoredStats, doubts_of_chains
 from pymc_sgld.diagnostics.weights import has_varying_steps
 from pymc_sgld.errors import warn
 from pymc_sgld.tolerance import MEAN_TOLERANCE, SD_TOLERANCE, Tolerance, Verdict
@@ -146,7 +146,7 @@ def compare(
     judged = judge(table, match, tolerance, joint, name_missing=var_names is None)
     doubts, notes = list(judged.doubts), list(judged.notes)
     for role, run in (("idata", idata), ("the reference", reference)):
-        said = doubts_of_chains(Stored.of(run), role)
+        said = doubts_of_chains(StoredStats.of(run), role)
         if said:
             text = f"Do not rely on the means and standard deviations of {role}."
             warn(str(Verdict(text, said)))
@@ -158,7 +158,7 @@ def compare(
             )
     table.attrs["verdict"] = str(Verdict(judged.headline, doubts, notes))
     table.attrs["joint"] = None if joint is None else joint._asdict()
-    table.attrs["settings"] = Stored.of(idata).settings
+    table.attrs["settings"] = StoredStats.of(idata).settings
     table.attrs["only_in_idata"] = match.only_in_idata
     table.attrs["only_in_reference"] = match.only_in_reference
     return table

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.matching import shorten
-from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.stored import StoredStats
 from pymc_sgld.diagnostics.trust.doubts import (
     doubts_of_bias,
     doubts_of_direction,
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
     certificate: Certificate | None = None
 
 
-def measured_by_gradients(draws: Draws, stored: Stored, wanted: int | None) -> Measured:
+def measured_by_gradients(draws: Draws, stored: StoredStats, wanted: int | None) -> Measured:
     """Return what gradients of all rows say of the draws.
 
     ``wanted``: how many gradients; by default few enough for the size of the data.
@@ -112,7 +112,7 @@ def _unfit(position: Array, labels: pd.Index) -> list[Doubt]:
     return [Doubt("the run", text, "run longer", 0.0)]
 
 
-def _notes(draws: Draws, stored: Stored, sample: Sample, *, has_size: bool) -> list[str]:
+def _notes(draws: Draws, stored: StoredStats, sample: Sample, *, has_size: bool) -> list[str]:
     """Return what was not measured and why, and what was."""
     notes = []
     if not sample.is_dense:

@@ -13,7 +13,7 @@ from pymc.model import Model
 from pymc_sgld.arguments import flag, model_of, whole_number
 from pymc_sgld.diagnostics.certificate.exact import certificate_of, unfit
 from pymc_sgld.diagnostics.matching import find_posterior, shorten
-from pymc_sgld.diagnostics.stored import SMALLER, Stored, doubts_of_chains
+from pymc_sgld.diagnostics.stored import SMALLER, StoredStats, doubts_of_chains
 from pymc_sgld.diagnostics.trust.by_gradients import (
     FEWEST_GRADIENTS,
     FIGURES,
@@ -139,7 +139,7 @@ def diagnose(
     (False, 2.0)
     """
     model = model if model is None else model_of(model)
-    posterior, stored = find_posterior(idata, "idata"), Stored.of(idata)
+    posterior, stored = find_posterior(idata, "idata"), StoredStats.of(idata)
     if gradients is not None:
         gradients = max(FEWEST_GRADIENTS, whole_number("gradients", gradients))
     shown = flag("progressbar", progressbar) is not False
@@ -192,7 +192,7 @@ def diagnose(
     return TrustReport(table, bias.coordinates, numbers, judged, stored.settings, bias.certificate)
 
 
-def _bias(draws: Draws, stored: Stored, gradients: int | None) -> Measured:
+def _bias(draws: Draws, stored: StoredStats, gradients: int | None) -> Measured:
     """Measure the bias against the exact posterior, or by gradients where that is not at hand."""
     notes, certificate = [], None
     if gradients is None and _may_be_certified(draws, stored):
@@ -216,7 +216,7 @@ def _bias(draws: Draws, stored: Stored, gradients: int | None) -> Measured:
     return found._replace(notes=[*notes, *found.notes], certificate=certificate)
 
 
-def _may_be_certified(draws: Draws, stored: Stored) -> bool:
+def _may_be_certified(draws: Draws, stored: StoredStats) -> bool:
     """Whether there may be exact moments, and the run has draws enough to be compared with them."""
     position = draws.position
     return (
@@ -236,7 +236,7 @@ def _not_finite(posterior: xr.Dataset) -> int:
     return int(bad.sum())
 
 
-def _unmeasured(stored: Stored) -> str:
+def _unmeasured(stored: StoredStats) -> str:
     if stored.is_sgld:
         return (
             "The bias was not measured, only what the chains read of it while they ran. Pass the "

@@ -9,7 +9,7 @@ import pandas as pd
 import scipy
 from numpy.typing import NDArray
 
-from pymc_sgld.diagnostics.stored import SMALLER, Stored
+from pymc_sgld.diagnostics.stored import SMALLER, StoredStats
 from pymc_sgld.diagnostics.trust.kernel_stein import Discrepancy
 from pymc_sgld.diagnostics.trust.stein_identities import Direction
 from pymc_sgld.diagnostics.trust.whitened import Array
@@ -40,7 +40,7 @@ def doubts_of_bias(
     shift: tuple[Array, Array],
     ratio: tuple[Array, Array],
     errors: float,
-    stored: Stored,
+    stored: StoredStats,
     *,
     only_identities: bool,
 ) -> list[Doubt]:
@@ -127,7 +127,7 @@ def doubts_of_mixing(table: pd.DataFrame, chains: int) -> list[Doubt]:
 
 
 def doubts_of_direction(
-    direction: Direction, labels: Sequence[str], errors: float, stored: Stored
+    direction: Direction, labels: Sequence[str], errors: float, stored: StoredStats
 ) -> list[Doubt]:
     """Judge the direction in which the second identity is worst."""
     ratio, error = sd_ratio_of(direction.inflation, direction.error)
@@ -157,7 +157,7 @@ def _too_wide(ratio: float, error: float) -> str:
     return f"the sd is {100 * abs(ratio - 1):.0f} % (± {100 * error:.0f} %) too {side}"
 
 
-def _narrow_or_wide(ratio: float, stored: Stored) -> str:
+def _narrow_or_wide(ratio: float, stored: StoredStats) -> str:
     if not stored.is_sgld:
         return _CHECK_MODEL
     if ratio < 1:
@@ -167,6 +167,6 @@ def _narrow_or_wide(ratio: float, stored: Stored) -> str:
     return f"{_smaller(stored)} or {noise}"
 
 
-def _smaller(stored: Stored) -> str:
+def _smaller(stored: StoredStats) -> str:
     last = float(stored.greatest("step_size").isel(draw=-1).max())
     return f"{SMALLER} (now {last:.2g})"

@@ -49,7 +49,7 @@ EFFECTIVE_DRAWS = 10
 """Effective draws that a block should have."""
 
 
-class Bias(NamedTuple):
+class MeasuredBias(NamedTuple):
     """Estimates along each coordinate, with standard errors."""
 
     # shape (d,): mean of the draws less that of the posterior, in standard deviations of the
@@ -72,7 +72,7 @@ class _Block(NamedTuple):
     slope: Array
 
 
-def measure_bias(sample: Sample) -> Bias | None:
+def measure_bias(sample: Sample) -> MeasuredBias | None:
     r"""Measure the bias of the draws along each coordinate.
 
     The errors, and a correction of the bias that the estimates themselves have from finitely
@@ -108,7 +108,7 @@ def measure_bias(sample: Sample) -> Bias | None:
     rest = len(blocks) - 1
     estimate = (rest + 1) * whole - rest * without.mean(axis=0)
     error = np.sqrt(rest * without.var(axis=0))
-    return Bias(estimate[0], error[0], estimate[1], error[1], len(blocks))
+    return MeasuredBias(estimate[0], error[0], estimate[1], error[1], len(blocks))
 
 
 def _blocks(sample: Sample) -> list[_Block]:

@@ -79,8 +79,8 @@ def with_gradients(
                 gradient[chain, stretch] = split.gradient(position[chain, last])
             else:
                 others = draws.values(density.others, chain, first + last)
-                parts = data.gradients(position[chain, last], others)[1]
-                gradient[chain, stretch] = parts.sum(axis=0)
+                terms = data.gradients(position[chain, last], others)[1]
+                gradient[chain, stretch] = terms.sum(axis=0)
             update()
     return Sample(position, gradient / temperature, every)
 

@@ -19,7 +19,7 @@ from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of, shorten
 from pymc_sgld.diagnostics.trust.whitened import Array
 from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.graph.named_dimensions import lower
-from pymc_sgld.minibatch.groups.find import Factor, Search
+from pymc_sgld.minibatch.groups.find import Factor, FactorSearch
 from pymc_sgld.minibatch.model import Minibatcher
 from pymc_sgld.minibatch.placing import places_of
 from pymc_sgld.minibatch.position import Coordinates
@@ -214,7 +214,7 @@ def _absent_effects(
 def _factors_of(rows: Minibatcher) -> list[Factor]:
     """Return the variables with an effect for each of some groups, those of most groups first."""
     names = [c.name for c in rows.inputs.coordinates]
-    return Search(rows.terms, rows.fixed, rows.inputs.names, names).factors()
+    return FactorSearch(rows.terms, rows.fixed, rows.inputs.names, names).factors()
 
 
 def _check_shapes(points: Mapping[str, np.ndarray], start: PointType, purpose: str) -> None:

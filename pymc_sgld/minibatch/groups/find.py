@@ -65,7 +65,7 @@ class _Trial(RowSelection):
         return tensor(name, array.dtype.name, (self.batch_size, *array.shape[1:]))
 
 
-class Search:
+class FactorSearch:
     """Finds the factors of a model."""
 
     def __init__(

@@ -58,7 +58,7 @@ class Nodes(NamedTuple):
         return cls(grid, logs.reshape(-1, q).sum(axis=1) + (grid**2).sum(axis=1))
 
 
-class Gaussian(NamedTuple):
+class LaplaceApproximation(NamedTuple):
     """The Gaussian around the mode of the effects of each group of a batch."""
 
     mode: Variable  # shape (groups, q)
@@ -97,7 +97,7 @@ def log_likelihood(joint: Joint, start: Variable, nodes: Nodes, newton: int) -> 
     count, q = nodes.z.shape
     around = gaussian(joint, start, newton, quadratic=count == 1)
     if count > 1:
-        around = Gaussian(
+        around = LaplaceApproximation(
             disconnected_grad(around.mode),
             [[disconnected_grad(entry) for entry in row] for row in around.factor],
         )
@@ -109,7 +109,9 @@ def log_likelihood(joint: Joint, start: Variable, nodes: Nodes, newton: int) -> 
     return constant + around.log_det + pt.logsumexp(values + logs, axis=0)
 
 
-def gaussian(joint: Joint, start: Variable, newton: int, quadratic: bool = False) -> Gaussian:
+def gaussian(
+    joint: Joint, start: Variable, newton: int, quadratic: bool = False
+) -> LaplaceApproximation:
     """Return the Gaussian around the mode of each group, by Newton steps from a start.
 
     Its covariance is that of the point where the last step began. Of a log density that is
@@ -118,7 +120,7 @@ def gaussian(joint: Joint, start: Variable, newton: int, quadratic: bool = False
     mode = start
     for _ in range(newton):
         slope, factor = derivatives(joint, mode)
-        step = Gaussian(mode, factor)
+        step = LaplaceApproximation(mode, factor)
         # (L L^T)^-1 g, by the inverse of L, and then C
         z: list[Variable] = []
         for along, row in zip(columns(slope), factor, strict=True):
@@ -128,7 +130,7 @@ def gaussian(joint: Joint, start: Variable, newton: int, quadratic: bool = False
             length = pt.sqrt(pt.add(*[x**2 for x in z], 0))
             z = [x * _FARTHEST / pt.maximum(length, _FARTHEST) for x in z]
         mode = mode + pt.stack(step.scaled(z), axis=-1).astype(mode.dtype)
-    return Gaussian(mode, factor)
+    return LaplaceApproximation(mode, factor)
 
 
 def columns(matrix: Variable) -> list[Variable]:

@@ -12,7 +12,7 @@ from scipy.signal import lfilter
 from scipy.stats import binom, norm
 
 from pymc_sgld import SGLD, SGLDWarning, TrustReport, diagnose
-from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.stored import StoredStats
 from pymc_sgld.diagnostics.trust.doubts import (
     doubts_of_bias,
     doubts_of_mixing,
@@ -371,7 +371,9 @@ def test_a_vanishing_variance_has_an_error_in_proportion():
     """The delta method would divide by zero: "the error of its sd is 86324983 %"."""
     none = np.zeros(1)
     ratio = sd_ratio_of(none - 0.1, none + 0.09)
-    found = doubts_of_bias(["x"], (none, none), ratio, 5, Stored.of(None), only_identities=False)
+    found = doubts_of_bias(
+        ["x"], (none, none), ratio, 5, StoredStats.of(None), only_identities=False
+    )
     assert [doubt.text for doubt in found] == [
         "cannot tell: the error of its mean is 0.00 sd, that of its sd 30 %"
     ]
@@ -641,4 +643,4 @@ def test_constant_and_boundary_draws_give_no_figures():
 
 
 def test_nothing_stored_is_nothing():
-    assert not Stored.of(az.from_dict({"posterior": {"x": normal(27, 2, 9)}})).is_sgld
+    assert not StoredStats.of(az.from_dict({"posterior": {"x": normal(27, 2, 9)}})).is_sgld

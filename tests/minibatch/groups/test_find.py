@@ -7,7 +7,7 @@ import pytest
 
 from pymc_sgld import SettingError
 from pymc_sgld.minibatch.groups.choose import choose_factor
-from pymc_sgld.minibatch.groups.find import Search
+from pymc_sgld.minibatch.groups.find import FactorSearch
 from pymc_sgld.minibatch.model import Minibatcher
 from tests.models import COVARIATE, EVEN, PASSED, SCORE
 
@@ -39,7 +39,7 @@ def factors_of(model):
     vars = [value for value in model.value_vars if value.dtype.startswith("float")]
     rows = Minibatcher(model, vars, model.initial_point())
     names = [c.name for c in rows.inputs.coordinates]
-    return Search(rows.terms, rows.fixed, rows.inputs.names, names).factors(), names
+    return FactorSearch(rows.terms, rows.fixed, rows.inputs.names, names).factors(), names
 
 
 def marginalized(model, names):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pymc_sgld.backends.backend import Backend
-from pymc_sgld.diagnostics.stored import Stored
+from pymc_sgld.diagnostics.stored import StoredStats
 from pymc_sgld.diagnostics.trust.unconstrained import Draws, check_row_count
 from pymc_sgld.errors import MinibatchError, SettingError
 from pymc_sgld.minibatch.full_data import FullData
@@ -23,7 +23,7 @@ BLOCK = 2048  # rows that are evaluated at once: as many as stand for all of the
 CALLS = 10_000  # of a function of a block, about
 
 
-class Place(NamedTuple):
+class LocatedPosterior(NamedTuple):
     """Where the posterior is."""
 
     draws: Draws
@@ -33,7 +33,9 @@ class Place(NamedTuple):
     effects: list[str]
 
     @classmethod
-    def of(cls, draws: Draws, stored: Stored, marginalize: bool | None, backend: Backend) -> Place:
+    def of(
+        cls, draws: Draws, stored: StoredStats, marginalize: bool | None, backend: Backend
+    ) -> LocatedPosterior:
         """Look for the posterior of a model, from where the draws of a run are."""
         draws.check_finite(draws.purpose)
         for effects in [list(draws.integrated) or marginalize, False]:
