@@ -233,6 +233,8 @@ def main() -> None:
             print(lines[-1].to_string(), "\n", flush=True)
             groups *= 10
     found = pd.DataFrame(lines)
+    if "NUTS sample" not in found:  # it was left out everywhere
+        return
     found["NUTS / SGLD"] = found["NUTS sample"] / found["SGLD sample"]
     found["with choosing"] = found["NUTS sample"] / (found["SGLD sample"] + found["SGLD choose"])
     print(found.round(2).to_string())
