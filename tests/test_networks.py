@@ -144,6 +144,15 @@ def test_heat_is_told(regression, monkeypatch):
     assert "kinetic temperature" in str(run[-1][1][0]["warning"].message)
 
 
+def test_cold_is_told(regression):
+    """As momenta are where steps are large."""
+    step, *_ = sampled(regression, 60)
+    step.chain.heat *= 0.2
+    (message,) = step._transition.verdict.of(step.chain)
+    assert message.reason == Reason.HEAT
+    assert "steps are too large for the curvature: tune longer" in message.text
+
+
 def test_prior_precision(regression):
     step = NetworkSGHMC(model=regression, **COMPILED)
     np.testing.assert_allclose(step._transition.precision, PRIOR**-2.0, rtol=1e-6)

@@ -133,10 +133,16 @@ class VerdictByTemperature(ChainVerdict):
             messages += [Message(Reason.UNSTABLE, chain.overflows, text)]
         chance = BY_CHANCE * np.sqrt(2 / (counted * len(self.judge.names)))
         if abs(heat - 1) > WARM + chance:
+            effect = (
+                "predictions are too uncertain: pass a larger batch_size or a larger friction, or "
+                "tune longer"
+                if heat > 1
+                else "steps are too large for the curvature: tune longer, so that it is measured "
+                "again"
+            )
             text = (
                 f"the kinetic temperature was {heat:.2f} times that of the posterior (the stat "
-                "kinetic_temperature), so that predictions are too uncertain: pass a larger "
-                "batch_size or a larger friction, or tune longer."
+                f"kinetic_temperature): {effect}."
             )
             messages += [Message(Reason.HEAT, abs(heat - 1) / WARM, text)]
         chain.reasons = sum(message.reason for message in messages)

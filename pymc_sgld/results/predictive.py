@@ -19,6 +19,7 @@ from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.chosen import draws_for
 from pymc_sgld.diagnostics.shown import Judged
 from pymc_sgld.diagnostics.stored import doubts_of_chains
+from pymc_sgld.diagnostics.trust.doubts import CHECK_MOVES
 from pymc_sgld.diagnostics.trust.unconstrained import Draws
 from pymc_sgld.errors import warn
 from pymc_sgld.minibatch.blocks import rows_of
@@ -187,7 +188,7 @@ def diagnose_predictions(
         picked = np.sort(rng.permutation(likelihood.rows)[:most])
         densities = _densities(likelihood, picked)
     table, numbers = _figures(densities, picked)
-    doubts = doubts_of_chains(stored, "the run") + _doubts(numbers, limit)
+    doubts = doubts_of_chains(stored, "the run") + _doubts(densities, numbers, limit)
     judged = Verdict(_headline(numbers, limit, doubts), doubts, _notes(table, numbers, likelihood))
     if doubts:
         warn(str(judged))
@@ -223,7 +224,8 @@ def _figures(
     if draws >= FEWEST_DRAWS:
         table["ess_bulk"] = array_stats.ess(densities, chain_axis=0, draw_axis=1)
         if chains > 1:
-            table["r_hat"] = array_stats.rhat(densities, chain_axis=0, draw_axis=1)
+            with np.errstate(all="ignore"):  # draws that do not vary
+                table["r_hat"] = array_stats.rhat(densities, chain_axis=0, draw_axis=1)
     more, error = very_many_chains(alone)
     numbers = {
         "lpd": together.mean(),
@@ -255,9 +257,13 @@ def _mean_density(alone: NDArray[np.floating]) -> NDArray[np.floating]:
     return scipy.special.logsumexp(alone, axis=0) - np.log(len(alone))
 
 
-def _doubts(numbers: Mapping[str, float], limit: float) -> list[Doubt]:
+def _doubts(
+    densities: NDArray[np.floating], numbers: Mapping[str, float], limit: float
+) -> list[Doubt]:
     """Judge how much the predictive density depends on the chains that there are."""
-    found, chains = [], int(numbers["chains"])
+    found, (chains, draws, _) = [], densities.shape
+    if not np.ptp(densities, axis=1 if draws > 1 else 0).any():
+        found.append(Doubt("the run", "predictions do not vary in its draws", CHECK_MOVES, np.inf))
     if chains < FEWEST_CHAINS:
         text = f"{chains} chain{'s are' if chains > 1 else ' is'} too few to tell"
         found.append(Doubt("predictions", text, f"at least {FEWEST_CHAINS} chains", 1.0))

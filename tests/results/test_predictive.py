@@ -102,6 +102,14 @@ def test_a_chain_that_was_found_untrusted(regression, small_blocks):
         assert not diagnose_predictions(idata, regression.model, **SETTINGS).trusted
 
 
+@pytest.mark.parametrize("draws", [100, 1])
+def test_draws_that_do_not_move_are_not_trusted(regression, draws, small_blocks):
+    still = np.broadcast_to(regression.draws.mean(axis=(0, 1)), (4, draws, 3))
+    posterior = xr.Dataset({"beta": (("chain", "draw", "column"), still)})
+    with pytest.warns(SGLDWarning, match="^Not trusted: .*\n.* predictions do not vary"):
+        diagnose_predictions(posterior, regression.model, **SETTINGS)
+
+
 def test_one_chain_has_no_figures_that_compare_chains(regression, small_blocks):
     one = az.from_dict({"posterior": {"beta": regression.draws[:1]}})
     with pytest.warns(SGLDWarning, match="1 chain is too few to tell"):

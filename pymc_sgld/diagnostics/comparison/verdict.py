@@ -11,6 +11,9 @@ from pymc_sgld.wording import apart
 DOUBTFUL = 3
 """Monte-Carlo errors by which a figure may be outside the tolerance by chance."""
 
+UNMIXED = 1.1
+"""R-hat above which Monte-Carlo errors say little themselves."""
+
 ROLES = (("idata", "draws", ""), ("the reference", "reference", "reference_"))
 
 
@@ -132,8 +135,13 @@ def doubts_of_length(table: pd.DataFrame, tolerance: Tolerance) -> list[Doubt]:
     if not found and len(failing) and may_be_chance(failing, tolerance):
         text = f"no figure is outside the tolerance by more than {DOUBTFUL} of its errors"
         found.append(("all parameters", text))
-    remedy = "run longer before you rely on it"
-    if len(failing):
+    known = failing[failing["mean_shift"].notna()]
+    mixed = not (known[["r_hat", "reference_r_hat"]] > UNMIXED).any(axis=None)
+    if known.empty:
+        remedy = "run longer before you rely on it"
+    elif mixed and not may_be_chance(known, tolerance):
+        remedy = "the difference is larger than Monte-Carlo error; longer runs only show its size"
+    else:
         remedy = "run longer first, this may be Monte-Carlo error"
     return [Doubt(label, text, remedy, 1.0) for label, text in found]
 

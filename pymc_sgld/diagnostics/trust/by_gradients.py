@@ -12,6 +12,8 @@ from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.matching import shorten
 from pymc_sgld.diagnostics.stored import StoredStats
 from pymc_sgld.diagnostics.trust.doubts import (
+    CHECK_MODEL,
+    CHECK_MOVES,
     doubts_of_bias,
     doubts_of_direction,
     doubts_of_kernel,
@@ -101,15 +103,16 @@ def _unfit(position: Array, labels: pd.Index) -> list[Doubt]:
     finite = np.isfinite(position).all(axis=(0, 1))
     fixed = np.ptp(position, axis=(0, 1)) == 0
     if position.shape[0] * position.shape[1] < FEWEST_GRADIENTS:
-        reason = f"there are fewer than {FEWEST_GRADIENTS} draws"
+        reason, remedy, size = f"there are fewer than {FEWEST_GRADIENTS} draws", "run longer", 0.0
     elif not finite.all():
         reason = f"draws lie on the edge of their support ({shorten(list(labels[~finite]))})"
+        remedy, size = CHECK_MODEL, 0.0
     elif fixed.any():
         reason = f"draws are constant ({shorten(list(labels[fixed]))})"
+        remedy, size = CHECK_MOVES, np.inf
     else:
         return []
-    text = f"its bias cannot be measured, because {reason}"
-    return [Doubt("the run", text, "run longer", 0.0)]
+    return [Doubt("the run", f"its bias cannot be measured, because {reason}", remedy, size)]
 
 
 def _notes(draws: Draws, stored: StoredStats, sample: Sample, *, has_size: bool) -> list[str]:

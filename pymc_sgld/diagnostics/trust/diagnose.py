@@ -145,7 +145,7 @@ def diagnose(
     shown = flag("progressbar", progressbar) is not False
     table = mixing_table(posterior, var_names)
     doubts = doubts_of_chains(stored, "the run")
-    doubts += doubts_of_mixing(table, posterior.sizes["chain"])
+    doubts += doubts_of_mixing(table, posterior.sizes["chain"], posterior.sizes["draw"])
     run = stored.scalars() | {"not_finite": _not_finite(posterior)}
     for name, what in (
         ("not_finite", "of its draws are not finite"),
@@ -183,8 +183,9 @@ def diagnose(
     doubts += measured
     if "sd_ratio" in bias.figures:
         table = table.join(bias.figures[list(FIGURES)])
-    in_doubt = {doubt.label for doubt in doubts}
-    table["trusted"] = [label not in in_doubt for label in table.index]
+    in_doubt = {doubt.label for doubt in doubts} | {*table.index[table["mean"].isna()]}
+    some = table["ess_bulk"].notna().any()  # else nothing is known of any
+    table["trusted"] = [bool(some) and label not in in_doubt for label in table.index]
     judged = Verdict(headline(table, bias.figures, doubts), doubts, [*notes, *bias.notes])
     if doubts:
         warn(str(judged))

@@ -16,6 +16,7 @@ from pymc_sgld.diagnostics.trust.whitened import Array
 from pymc_sgld.tolerance import (
     ESS_LIMIT,
     FALSE_ALARMS,
+    FEWEST_DRAWS,
     MEAN_TOLERANCE,
     R_HAT_LIMIT,
     SD_TOLERANCE,
@@ -27,7 +28,9 @@ from pymc_sgld.wording import apart
 ONE_OF_THREE = FALSE_ALARMS / 3
 """That of each kind of test: of all means and sds, of the kernel test, of all R-hats."""
 
-_CHECK_MODEL = "run longer, and check that the model is the one that was sampled"
+CHECK_MOVES = "check that the sampler moves them, and compare with NUTS"
+
+CHECK_MODEL = "run longer, and check that the model is the one that was sampled"
 
 
 def quantile(tests: int, degrees: float) -> float:
@@ -57,6 +60,9 @@ def doubts_of_bias(
     """
     found = []
     for label, mean, mean_error, width, width_error in zip(labels, *shift, *ratio, strict=True):
+        if width == 0 and np.isnan(width_error):
+            found.append(Doubt(label, "its draws are constant", CHECK_MOVES, np.inf))
+            continue
         if np.isnan(mean) or np.isnan(width):
             what = "cannot tell: its draws are too few to measure its bias"
             found.append(Doubt(label, what, "run longer", 1.0))
@@ -64,7 +70,7 @@ def doubts_of_bias(
         over = (abs(mean) - errors * mean_error) / MEAN_TOLERANCE
         if over > 1:
             what = f"the mean is {mean:+.2f} (± {mean_error:.2f}) sd off"
-            remedy = f"run longer, and with {_smaller(stored)}" if stored.is_sgld else _CHECK_MODEL
+            remedy = f"run longer, and with {_smaller(stored)}" if stored.is_sgld else CHECK_MODEL
             found.append(Doubt(label, what, remedy, over))
         wide = (abs(width - 1) - errors * width_error) / SD_TOLERANCE
         if wide > 1:
@@ -75,7 +81,7 @@ def doubts_of_bias(
                     f"{width:.2f} (± {width_error:.2f}), and 1 in draws of the posterior"
                 )
             found.append(Doubt(label, what, _narrow_or_wide(width, stored), wide))
-        error = max(mean_error / MEAN_TOLERANCE, width_error / SD_TOLERANCE)
+        error = np.maximum(mean_error / MEAN_TOLERANCE, width_error / SD_TOLERANCE)
         if max(over, wide) <= 1 and not error <= 1:
             what = (
                 f"cannot tell: the error of its mean is {mean_error:.2f} sd, that of its sd "
@@ -104,12 +110,18 @@ def r_hat_by_chance(effective: float, chains: int, parameters: int) -> float:
     return float(1 + halves / (2 * effective) * level / (halves - 1))
 
 
-def doubts_of_mixing(table: pd.DataFrame, chains: int) -> list[Doubt]:
-    """Judge R-hat and effective sample sizes.
+def doubts_of_mixing(table: pd.DataFrame, chains: int, draws: int) -> list[Doubt]:
+    """Judge R-hat and effective sample sizes of some chains of so many draws each.
 
-    An R-hat above the limit is no reason for doubt where it is what chance gives among so many
+    A parameter that is constant, as a Deterministic can be, has neither; there is doubt where all
+    are. An R-hat above the limit is no reason for doubt where it is what chance gives among so many
     parameters, and the effective sample size is beyond doubt.
     """
+    if draws < FEWEST_DRAWS:
+        text = f"it has only {draws} draw{'' if draws == 1 else 's'} per chain"
+        return [Doubt("the run", text, "run longer", 1.0)]
+    if table["ess_bulk"].isna().all() and table["mean"].notna().any():
+        return [Doubt("the run", "no parameter varies in its draws", CHECK_MOVES, np.inf)]
     found = []
     for label, row in table.iterrows():
         least = min(row["ess_bulk"], row["ess_tail"])
@@ -159,7 +171,7 @@ def _too_wide(ratio: float, error: float) -> str:
 
 def _narrow_or_wide(ratio: float, stored: StoredStats) -> str:
     if not stored.is_sgld:
-        return _CHECK_MODEL
+        return CHECK_MODEL
     if ratio < 1:
         return f"run longer, and with {_smaller(stored)}"
     plain = stored.setting("gradient") == "minibatch"

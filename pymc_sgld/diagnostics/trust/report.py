@@ -87,9 +87,9 @@ def headline(table: pd.DataFrame, measured: pd.DataFrame, doubts: Sequence[Doubt
     if not doubts:
         return f"Trusted: nothing that was measured speaks against this run{figures}."
     some, total = int((~table["trusted"]).sum()), len(table)
-    whose = f"{some} of {total} parameter{'' if total == 1 else 's'}" if some else "the run"
+    whose = f"{some} of {total} parameters" if some and total > 1 else "the run"
     if all(doubt.size <= 1 for doubt in doubts):
-        return f"Cannot tell: there are too few draws to judge {whose}{figures}."
+        return f"Cannot tell: there is too little evidence to judge {whose}{figures}."
     return f"Not trusted: {whose} {'are' if some > 1 else 'is'} in doubt{figures}."
 
 

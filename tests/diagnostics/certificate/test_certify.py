@@ -1,6 +1,7 @@
 """Certificates: right figures for runs that are right and for those that are not, and refusals."""
 
 import multiprocessing
+import re
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 
@@ -12,7 +13,7 @@ import pytest
 import xarray as xr
 
 from pymc_sgld import SettingError, SGLDWarning, certify, compare
-from pymc_sgld.diagnostics.certificate import place
+from pymc_sgld.diagnostics.certificate import located
 
 N = 50
 Y = np.random.default_rng(1).normal(1.0, 2.0, N)
@@ -74,6 +75,16 @@ def test_a_wrong_run_is_warned_of(model):
     assert not found.agrees and found.certified
     assert not found.table["agrees"].any()
     assert "Not to be relied on" in found.verdict
+
+
+@pytest.mark.parametrize("spacing", [0, 1e-12])
+def test_draws_that_do_not_move_are_not_certified(model, spacing):
+    """Whatever else is right: at the exact mean, and asked for by name."""
+    mean = quiet(exact(), model).table.loc["mean", "mean"]
+    still = az.from_dict({"posterior": {"mean": mean + spacing * np.ones((4, 200))}})
+    found = quiet(still, model, var_names=["mean"])
+    assert found.certified and not found.agrees
+    assert re.search("its draws are constant|the sd is 100 %", found.verdict)
 
 
 def test_its_draws_are_those_of_the_posterior_and_a_reference(model):
@@ -175,8 +186,8 @@ def test_discrete_variables_are_refused():
 def test_outcomes_that_are_no_rows_are_read_whole(has_blocks, monkeypatch):
     """A log-likelihood that is one number; of long data it cannot be read by blocks."""
     if not has_blocks:
-        monkeypatch.setattr(place, "FEW", 20)
-        monkeypatch.setattr(place, "BLOCK", 20)
+        monkeypatch.setattr(located, "FEW", 20)
+        monkeypatch.setattr(located, "BLOCK", 20)
     y = np.zeros(40)
     for t, noise in enumerate(np.random.default_rng(7).normal(size=39)):
         y[t + 1] = 0.5 * y[t] + noise
@@ -268,7 +279,7 @@ def test_effects_of_groups_are_integrated_out_and_what_depends_on_them_is_left_o
 def test_blocks_are_as_long_as_rows_that_are_read_at_a_point():
     from pymc_sgld.tuning.importance.weighted import FEWEST_ROWS
 
-    assert FEWEST_ROWS <= place.BLOCK
+    assert FEWEST_ROWS <= located.BLOCK
 
 
 def test_rows_on_disk(tmp_path):

@@ -485,6 +485,14 @@ def test_the_verdict_of_chains_that_have_not_mixed_says_to_run_longer(biased_run
     assert "- mu: R-hat is 1." in verdict and f"in {biased_run}, the bulk ESS is " in verdict
 
 
+def test_a_difference_beyond_its_error_is_not_called_chance():
+    """Although the draws are few, and their errors beyond the tolerance."""
+    few, reference = posterior(mu=50 + 10 * normal(9, 4, 60)), posterior(mu=normal(10, 4, 1000))
+    verdict = compare(few, reference).attrs["verdict"]
+    assert "the bulk ESS is " in verdict
+    assert "What to do: the difference is larger than Monte-Carlo error" in verdict
+
+
 @pytest.mark.parametrize(("factor", "by_chance"), [(1.15, True), (1.5, False)])
 def test_what_may_be_chance_is_said(factor, by_chance):
     """Draws of alternating sign know their mean well, as those of NUTS do, but not their sd."""

@@ -381,7 +381,7 @@ def test_a_vanishing_variance_has_an_error_in_proportion():
 
 def test_figures_are_told_from_their_limits():
     row = {"r_hat": 1.0104, "ess_bulk": 399.7, "ess_tail": 500}
-    found = doubts_of_mixing(pd.DataFrame(row, index=["x"]), 4)
+    found = doubts_of_mixing(pd.DataFrame(row, index=["x"]), 4, 500)
     assert [doubt.text for doubt in found] == [
         "R-hat is 1.0104, above 1.01",
         "its effective sample size is 399, below 400",
@@ -640,6 +640,27 @@ def test_constant_and_boundary_draws_give_no_figures():
     assert "draws lie on the edge of their support (share_logodds__)" in report.verdict
     still = distrusted(az.from_dict({"posterior": {"share": np.full((4, 200), 0.5)}}), model)
     assert "draws are constant (share_logodds__)" in still.verdict
+    assert still.verdict.startswith("Not trusted: the run is in doubt")
+
+
+@pytest.mark.parametrize(
+    ("draws", "said"),
+    [
+        (normal(34, 2, 3), "Cannot tell: .*\n- the run: it has only 3 draws per chain"),
+        (np.ones((1, 1)), "Cannot tell: .*\n- the run: it has only 1 draw per chain"),
+        (np.ones((4, 500)), "Not trusted: .*\n- the run: no parameter varies in its draws"),
+        (np.full((4, 500), np.nan), "Not trusted: .*\n- the run: 2000 of its draws are not finite"),
+    ],
+)
+def test_draws_that_have_no_figures_are_not_trusted(draws, said):
+    report = distrusted(az.from_dict({"posterior": {"x": draws}}))
+    assert re.search(said, report.verdict) and not report.table["trusted"].any()
+
+
+def test_a_constant_among_parameters_that_vary_is_no_reason_for_doubt():
+    """As the diagonal of a matrix of correlations is."""
+    posterior = {"x": normal(35, 4, 500), "one": np.ones((4, 500))}
+    assert diagnose(az.from_dict({"posterior": posterior})).table["trusted"].all()
 
 
 def test_nothing_stored_is_nothing():
