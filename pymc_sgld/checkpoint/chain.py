@@ -30,7 +30,8 @@ from pymc_sgld.storage.encoding import decode, encode
 if TYPE_CHECKING:
     from pymc_sgld.step import SGLD
 
-SHARE = 0.01  # of the time that commits may take: where one takes long there are fewer
+SHARE = 0.01  # of the time that commits may take: where one takes long there are fewer,
+LONGEST = 60.0  # but the next one comes after so many seconds, whatever it takes
 BLANK = {name: np.nan for name in Findings._fields} | {"untrusted": 0, "reasons": 0}
 """The verdict of a chain that is not over."""
 
@@ -270,7 +271,7 @@ class ChainFiles:
         self._pending.clear()
         self._version = self._version_on_disk()
         now = time.monotonic()
-        self._due = now + max(self._every, (now - began) / SHARE)
+        self._due = now + max(self._every, min((now - began) / SHARE, LONGEST))
 
     def close(self) -> None:
         """Commit what is whole, and release the lock."""

@@ -9,8 +9,9 @@ import pymc as pm
 import pytest
 
 from pymc_sgld import MALA, SGHMC, SGLD, SGNHT, ReplicaExchange, SettingError
-from pymc_sgld.checkpoint import Checkpoint, run
+from pymc_sgld.checkpoint import Checkpoint, chain, run
 from pymc_sgld.checkpoint.chain import ChainFiles
+from pymc_sgld.checkpoint.run import committed
 from tests.checkpoint.stopped import ROWS, Stopped, different, model, sample
 from tests.graphs import QUICK
 
@@ -247,3 +248,15 @@ def test_another_step_method_that_does_not_repeat_itself(compound, recorded, mon
     monkeypatch.setattr(ChainFiles, "replayed", changed)
     with pytest.raises(SettingError, match=r'"shift", which another step method samples.* draw 4'):
         sample(of, [recorded(step), beside], draws=12)
+
+
+def test_commits_that_take_long_are_not_put_off_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "EVERY", 0.0)
+    monkeypatch.setattr(chain, "SHARE", 1e-12)
+    monkeypatch.setattr(chain, "LONGEST", 0.0)
+    step, point = made("sgld", checkpoint=tmp_path), MODEL.initial_point()
+    step.setup_chain(np.random.default_rng(np.random.SeedSequence(1, spawn_key=(0,))), 0, 9)
+    for _ in range(5):
+        point, _ = step.step(point)
+    assert committed(tmp_path, 1) == [5]
+    step._checkpoint.close()
