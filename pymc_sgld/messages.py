@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 CHAIN, RUN = logging.getLogger("pymc.stats.convergence"), logging.getLogger("pymc.sampling.mcmc")
 """By which PyMC logs what a chain says, and that a run begins and ends."""
 
+_BETTER = {"minibatch": "control_variate", "control_variate": "taylor"}  # gradients
+
 
 class Reason(IntFlag):
     """What a chain was found to be off by; a result stores the sum."""
@@ -38,6 +40,12 @@ class Message(NamedTuple):
     reason: Reason
     excess: float  # in tolerances, to tell which chain is the worst
     text: str  # what is off, by how much, and what to change
+
+
+def less_noise(gradient: str | None) -> list[str]:
+    """Return arguments with which gradients have less noise than those in use."""
+    better = [f'gradient="{_BETTER[gradient]}"'] if gradient in _BETTER else []
+    return ["a larger batch_size", *better]
 
 
 class LastWords(str):

@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 import pytest
 from pymc.sampling.parallel import ParallelSamplingError
 
-from pymc_sgld import NetworkSGHMC, SettingError, predict
+from pymc_sgld import NetworkSGHMC, NonFiniteError, SettingError, predict
 from pymc_sgld.chain import warm_start
 from pymc_sgld.chain.warm_start import batch_of_network, directions_of_network
 from pymc_sgld.messages import Reason
@@ -277,6 +277,18 @@ def test_an_explosion_is_made_again_with_smaller_steps(regression, monkeypatch):
     largest = largest_curvature(step.chain.preconditioner)
     assert step.chain.last_step_size < 2 / np.sqrt(largest)
     assert max(stats[0]["kinetic_temperature"] for _, stats in run) < 10
+
+
+def test_where_a_density_ends_the_remedy_is_one_that_it_takes():
+    with pm.Model() as model:
+        top = pm.Normal("top", 2, 1, initval=2.0)
+        pm.Uniform("y", 0, top, observed=np.linspace(0, 1, 40))
+        step = NetworkSGHMC(steps_per_draw=2, **COMPILED)
+    step.setup_chain(np.random.default_rng(1), 0, 5)
+    step.step(model.initial_point())
+    with pytest.raises(NonFiniteError, match=r"attempts .* Standardise predictors") as raised:
+        step.step(model.initial_point() | {"top": np.array(0.9)})
+    assert "center=" not in str(raised.value) and "step_size and" not in str(raised.value)
 
 
 @pytest.mark.parametrize("updates", [1, 60])

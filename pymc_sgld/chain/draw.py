@@ -17,7 +17,7 @@ from pymc_sgld.chain.coupled import (
     CoupledDifference,
     coupled_draws,
 )
-from pymc_sgld.chain.failures import explain, is_finite, is_stable, quoted
+from pymc_sgld.chain.failures import OTHER_STEPS, explain, is_finite, is_stable, quoted
 from pymc_sgld.chain.judge import Findings
 from pymc_sgld.chain.mixing import Mixing
 from pymc_sgld.chain.noise_monitor import NoiseMonitor, Reading
@@ -311,8 +311,9 @@ class Transition:
             finite = is_finite(outcome.position, outcome.log_density)
             if not finite and not (may_fail and attempts < ATTEMPTS):
                 first = chain.updates + part.start
+                remedy = f"{self.remedy}." if self.retries else OTHER_STEPS
                 raise explain(
-                    self.run, self.coordinates, first, state, plan, attempts, self.sampler
+                    self.run, self.coordinates, first, state, plan, attempts, self.sampler, remedy
                 )
             watched = finite and chain.is_tuning and self.watches
             swings = watched and not is_stable(step_sizes[0], began, _ends(outcome, -1))

@@ -12,6 +12,10 @@ from pymc_sgld.dynamics.base import State
 from pymc_sgld.errors import DataError, NonFiniteError
 from pymc_sgld.minibatch.position import Coordinates
 
+OTHER_STEPS = (
+    "Leave step_size and preconditioner out to have them chosen, or pass a smaller step_size."
+)
+
 
 def check_finite(coordinates: Sequence[Coordinates], position: np.ndarray, sampler: str) -> None:
     """Refuse to start a draw where a variable is not finite."""
@@ -31,6 +35,7 @@ def explain(
     plan: Plan,
     attempts: int,
     sampler: str,
+    remedy: str,
 ) -> NonFiniteError | DataError:
     """Return the error for updates that did not stay finite.
 
@@ -48,6 +53,8 @@ def explain(
         How many there were, each with half the step size of the one before.
     sampler : str
         As the user calls it.
+    remedy : str
+        A sentence on what to do.
     """
     for i in range(len(plan.step_sizes)):
         one = plan.at(i)
@@ -69,29 +76,23 @@ def explain(
     listing = quoted(coordinates, concerned)
     if not wrong.any() or wrong.all():
         terms = run.outside(new if is_finite(new) else state[0], one.reads, one.others)
-        where = f"the density of {', '.join(terms)}" if terms else "a density"
-        what = f"{where} ended or overflowed: a parameter ({listing}) left the support,"
+        where = f"the density of {' and '.join(terms)}" if terms else "the prior"
+        what = f"{where} is zero or not finite after a move of {listing}"
     elif is_finite(gradient):
         what = f"the position of {listing} is not finite"
     else:
         what = f"the gradient of {listing} is not finite"
-    advice = (
-        "Two things to try: a smaller step_size, or a preconditioner that fits the scales of the "
-        "parameters." + _gentler(coordinates, concerned)
-    )
+    advice = remedy + _gentler(coordinates, concerned)
     if attempts > 1:
         advice = (
-            f"{attempts} attempts with ever smaller steps failed in the same way: a smaller "
-            "step_size will not help. Where a density ends at a parameter, as that of "
-            "Uniform(0, t) at t, its gradient does not keep a chain inside: sample that parameter "
-            f"with another step method, {sampler}(vars=[...]) beside it, or write a density that "
-            "falls off. "
-            "Elsewhere, initvals= of pm.sample or center= take a point where the density is finite "
-            "all around."
+            f"{attempts} attempts with ever smaller steps failed in the same way. Where a density "
+            "ends at a parameter, as that of Uniform(0, t) at t, its gradient does not keep a "
+            "chain inside: sample that parameter with another step method, "
+            f"{sampler}(vars=[...]) beside it, or write a density that falls off. {remedy}"
         )
     return NonFiniteError(
-        f"{sampler}: {what} at update {first_update + i} (step_size={plan.step_sizes[i]:.3g}). "
-        f"{advice}"
+        f"{sampler}: the chain diverged at update {first_update + i} "
+        f"(step_size={plan.step_sizes[i]:.3g}): {what}. {advice}"
     )
 
 

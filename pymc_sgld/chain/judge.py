@@ -60,6 +60,8 @@ class Judge:
         What a Gaussian posterior becomes; None where the posterior is not known.
     known : KnownNoise or None
         Gradient noise that is taken off the noise that is injected.
+    gentler : sequence of str
+        Arguments with which gradients have less noise.
     """
 
     names: Sequence[str]
@@ -69,6 +71,7 @@ class Judge:
     chosen: bool
     law: GaussianLaw | None = None
     known: KnownNoise | None = None
+    gentler: Sequence[str] = ()
     _latest: dict[float, tuple[float, float]] = field(init=False, repr=False, default_factory=dict)
 
     def added(self, reading: Reading, step_size: float, factor: float = 1.0) -> np.ndarray:
@@ -143,12 +146,13 @@ class Judge:
         worst = int(np.argmax(added))
         smaller = "a smaller bias_target" if self.chosen else self._smaller(step_size)
         read, most = apart(*np.sqrt([1 + added[worst], 1 + SLACK * self.bias_target]))
-        whose = self.names[worst] if len(added) == len(self.names) else "the worst direction"
+        whose = "the worst linear combination of parameters"
+        if len(added) == len(self.names):
+            whose = self.names[worst]
         text = (
-            f"the standard deviation of {whose} is about {_percent(added[worst])} too large: "
-            f"its sd_ratio is {read}, and bias_target={self.bias_target} tolerates up to "
-            f"{most}. Pass {smaller}, "
-            'a larger batch_size, or gradient="taylor".'
+            f"the standard deviation of {whose} is about {_percent(added[worst])} too large "
+            f"(sd_ratio {read}; bias_target={self.bias_target} tolerates {most}). "
+            f"Pass {', or '.join([smaller, *self.gentler])}."
         )
         return Message(Reason.NOISE, float(added[worst]), text)
 
@@ -218,8 +222,12 @@ class Judge:
         return Message(Reason.MEAN if of_mean else Reason.SD, tolerances, text)
 
     def _smaller(self, step_size: float) -> str:
-        """Return what makes steps smaller."""
-        return f"a smaller step_size (now {step_size:.2g})" + ("" if self.chosen else " or none")
+        return f"a smaller step_size {self.now(step_size)}"
+
+    def now(self, step_size: float) -> str:
+        """Return what a step size is, in parentheses."""
+        rest = "" if self.chosen else "; one is chosen if you leave it out"
+        return f"(now {step_size:.2g}{rest})"
 
 
 def sd_ratio(inflation: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -88,9 +88,9 @@ class Mixing(Comparable):
         worst = int(np.argmin(ess))
         if ess[worst] < self._least():
             text = (
-                f"the chain is too short to tell: its {self._count} draws of {names[worst]} are "
-                f"worth about {ess[worst]:.0f} independent ones, and {NEEDED} are needed. Sample "
-                "more draws, or reparametrise the model."
+                f"too few draws to judge this chain: the effective sample size of {names[worst]} "
+                f"is about {ess[worst]:.0f} (of {self._count} draws), and {NEEDED} are needed. "
+                "Sample more draws, or reparametrise the model."
             )
             found.append(Message(Reason.SHORT, NEEDED / ess[worst], text))
         if expected is not None and step_is_chosen:

@@ -87,25 +87,23 @@ class VerdictByReadings(ChainVerdict):
         if best is None:
             return told
         rate = chain.accepted / chain.draws
-        now = f"(now {chain.last_step_size:.2g})"
+        now = self.judge.now(chain.last_step_size)
         what = f"{rate:.0%} of the proposals were accepted, and about {best:.0%} is best:"
         if rate < STUCK and chain.draws >= JUDGED:
             remedy = (
                 "tune longer, pass a step_size, or reparametrise the model"
                 if chosen
-                else f"pass a smaller step_size {now} or none"
+                else f"pass a smaller step_size {now}"
             )
             text = f"{what} the chain hardly moves. To mend that, {remedy}."
             return [*told, Message(Reason.STUCK, STUCK / max(rate, 1e-9), text)]
         if rate > CREEPS and not chosen:
             text = (
-                f"{what} the steps are so small that the chain is too short to tell. Pass a larger "
-                "step_size"
+                f"{what} the steps are so small that there are too few draws to judge this chain. "
+                f"Pass a larger step_size {now}, or sample more draws."
             )
             return [
-                message._replace(text=f"{text} {now} or none, or sample more draws.")
-                if message.reason == Reason.SHORT
-                else message
+                message._replace(text=text) if message.reason == Reason.SHORT else message
                 for message in told
             ]
         return told

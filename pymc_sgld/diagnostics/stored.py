@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
 from pymc_sgld.errors import SettingError
-from pymc_sgld.messages import Reason
+from pymc_sgld.messages import Reason, less_noise
 from pymc_sgld.minibatch.placing import UNKNOWN
 from pymc_sgld.stats import SETTINGS, WORDS
 from pymc_sgld.tolerance import Doubt
@@ -20,10 +20,7 @@ from pymc_sgld.tolerance import Doubt
 SMALLER = "a smaller step_size"
 _OTHERWISE = "another parametrisation, and compare with NUTS"
 FOUND = {
-    Reason.NOISE: (
-        "gradient noise makes a standard deviation too large",
-        f'{SMALLER}, or a larger batch_size, or gradient="taylor"',
-    ),
+    Reason.NOISE: ("gradient noise makes a standard deviation too large", SMALLER),
     Reason.COUPLED: ("steps of half the size left the support", f"{SMALLER}, or reparametrise"),
     Reason.MEAN: ("half the step size changes a mean", f"{SMALLER}, or reparametrise"),
     Reason.SD: ("half the step size changes a standard deviation", f"{SMALLER}, or reparametrise"),
@@ -38,7 +35,7 @@ FOUND = {
         "a larger batch_size or a larger friction, or tune longer",
     ),
     Reason.STUCK: ("hardly any proposal was accepted", f"{SMALLER}, or more tuning draws"),
-    Reason.SHORT: ("a chain is too short to tell", "run longer, or reparametrise"),
+    Reason.SHORT: ("too few draws to judge a chain", "run longer, or reparametrise"),
 }
 """What a chain was off by, and what to change."""
 
@@ -96,6 +93,11 @@ class StoredStats:
     def rows(self) -> int | None:
         """Return how many rows the run read, if the placing tells which these are."""
         return None if self.placing == UNKNOWN else self.setting("total_size")
+
+    @property
+    def reads_all_rows(self) -> bool:
+        """Whether every update read all rows."""
+        return self.setting("batch_size") == self.setting("total_size")
 
     def scalars(self) -> dict[str, float]:
         """Return the numbers of the run, named as in a report."""
@@ -190,6 +192,8 @@ def doubts_of_chains(stored: StoredStats, role: str) -> list[Doubt]:
         for reason, (text, remedy) in FOUND.items():
             count = int(((reasons & reason) > 0).any(axis=0).sum())
             size = 1.0 if reason == Reason.SHORT else np.inf
+            if reason == Reason.NOISE and not stored.reads_all_rows:
+                remedy = ", or ".join([remedy, *less_noise(stored.setting("gradient"))])
             if count:
                 found.append(Doubt(role, f"{text} ({count} of {chains})", remedy, size))
     text = f"{some} of {chains} chains were found untrusted while they ran"

@@ -60,9 +60,11 @@ class Traits:
         name, known = sampler.__name__, inspect.signature(sampler).parameters
         for argument in arguments:
             if argument in self.lacks:
+                parents = sampler.__mro__[1:]
+                other = next(p for p in parents if argument in inspect.signature(p).parameters)
                 raise SettingError(
                     f"{name} has no {argument}: {self.lacks[argument]}. Leave it out, or use "
-                    f"SGLD({argument}=...)."
+                    f"{other.__name__}({argument}=...)."
                 )
             if argument not in known:
                 raise TypeError(

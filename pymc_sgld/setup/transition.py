@@ -17,11 +17,13 @@ from pymc_sgld.compiled.updates import Updates
 from pymc_sgld.dynamics.adam import Adam
 from pymc_sgld.dynamics.gaussian_law import GaussianLaw
 from pymc_sgld.dynamics.known_noise import KnownNoise
+from pymc_sgld.messages import less_noise
 from pymc_sgld.minibatch.density import LogDensity, Place, Table
 from pymc_sgld.minibatch.position import labels
 from pymc_sgld.preconditioners import FisherLowRank, Identity
 from pymc_sgld.schedules import constant
 from pymc_sgld.setup.call import Call
+from pymc_sgld.tuning.choices import LARGEST_HESSIAN
 from pymc_sgld.tuning.prior import prior_precision
 from pymc_sgld.tuning.settings import Settings
 
@@ -67,6 +69,7 @@ def make_transition(
         chosen,
         law,
         run.known,
+        _gentler(call, settings),
     )
     made: Callable[..., Transition] = Transition
     verdict: ChainVerdict
@@ -94,6 +97,18 @@ def make_transition(
         call.sampler,
         call.traits.couples,
     )
+
+
+def _gentler(call: Call, settings: Settings) -> list[str]:
+    """Return arguments with which gradients have less noise, none where they have no noise."""
+    if settings.density.full:
+        return []
+    size = settings.density.position.type.shape[0]
+    # one that was asked for and is not in use has more noise, not less
+    better_is_open = settings.gradient == call.gradient and (
+        size <= LARGEST_HESSIAN or call.gradient == "minibatch"
+    )
+    return less_noise(call.gradient if better_is_open else None)
 
 
 def _search(call: Call, settings: Settings, orders: Sequence[StoredOrder | None]) -> Updates[Adam]:

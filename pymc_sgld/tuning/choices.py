@@ -30,7 +30,7 @@ _ALL_ROWS = 0.005  # seconds for all rows by NumPy, of which compiled updates ta
 _LARGEST_BATCH_SIZE = 1024
 _LARGEST_OF_MANY = 8192  # where many effects move what they share: their update costs much anyway
 _MOST_OF_THE_ROWS = 1 / 4  # that a larger batch may have
-_LARGEST_HESSIAN = 3000  # coordinates: 72 MB a matrix
+LARGEST_HESSIAN = 3000  # coordinates: 72 MB a matrix
 _NO_CENTER = (
     "center= is where the gradient of a control variate and the covariance are computed, and these "
     'settings need neither: leave it out, or use gradient="control_variate" or '
@@ -103,10 +103,10 @@ def choose(
         check_order(rows, density, "minibatch", None, search.others, search.start, asked)
         return Settings(density, asked.gradient, estimate, given)
     size = len(search.start)
-    if asked.gradient == "taylor" and size > _LARGEST_HESSIAN:
+    if asked.gradient == "taylor" and size > LARGEST_HESSIAN:
         raise SettingError(
             f'gradient="taylor" holds a Hessian, and the model has {size} unconstrained '
-            f"coordinates: more than {_LARGEST_HESSIAN} would take too much memory. Use the "
+            f"coordinates: more than {LARGEST_HESSIAN} would take too much memory. Use the "
             'default, gradient="control_variate".'
         )
     data = FullData(density if density.full else rows.blocks(BLOCK), rows.backend)

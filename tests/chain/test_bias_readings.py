@@ -234,10 +234,28 @@ def test_worst_parameter_is_named():
     reading = Reading(10, 1.0, 0.0, np.array([0.02, 0.5, 0.1]))
     variances = np.array([1.0, 1.0, 2.0])
     [message] = judge(3, variances).messages(reading, None, 0.01)
-    assert "beta[1] is about 22 % too large" in message.text and "sd_ratio is 1.22" in message.text
+    assert "beta[1] is about 22 % too large" in message.text and "sd_ratio 1.22" in message.text
     assert not judge(3, variances, target=0.3).messages(reading, None, 0.01)
     [euler] = judge(3, variances, EULER).messages(reading, None, 0.4)
-    assert "sd_ratio is 1.27" in euler.text  # and sqrt(1 / (1 - 0.4 / 4))
+    assert "sd_ratio 1.27" in euler.text  # and sqrt(1 / (1 - 0.4 / 4))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ["a larger batch_size", 'gradient="taylor"']),
+        ({"gradient": "minibatch"}, ["a larger batch_size", 'gradient="control_variate"']),
+        ({"gradient": "taylor"}, ["a larger batch_size"]),
+        ({"batch_size": ROWS}, []),
+    ],
+)
+def test_remedies_against_noise_are_those_that_are_left(settings, expected):
+    step = SGLD(
+        model=gaussian_mean(),
+        compile_kwargs={"mode": "FAST_COMPILE"},
+        **{"batch_size": 50, "step_size": 0.1} | settings,
+    )
+    assert step._transition.verdict.judge.gentler == expected
 
 
 @pytest.fixture(scope="module")
@@ -290,9 +308,13 @@ def test_a_biased_chain_says_so(biased):
     said = [record for record in records if "too large" in record]
     [line] = said  # for both chains
     assert line.startswith("SGLD, 2 of 2 chains, the worst of them: the standard deviation of")
+    assert line.endswith(
+        " Pass a smaller step_size (now 0.0005; one is chosen if you leave it out), or a larger "
+        'batch_size, or gradient="control_variate".'
+    )
     assert "bias_target=0.05" in line and "Sampling 2 chains" in records[records.index(line) + 1]
     with pytest.warns(
-        SGLDWarning, match=r"(?s)2 of 2 .* too large \(2 of 2\).*gradient=\"taylor\""
+        SGLDWarning, match=r"(?s)2 of 2 .* too large \(2 of 2\).*gradient=\"control_variate\""
     ):
         compare(idata, idata)
     assert "warning" not in idata.sample_stats

@@ -46,7 +46,7 @@ def test_false_alarms_and_alarms():
         drifting.include(np.full(3, float(draw)))
     assert Reason.SHORT in reasons(drifting)
     [message] = drifting.messages(NAMES, None, True)
-    assert "too short to tell" in message.text and " a " in message.text
+    assert "too few draws to judge" in message.text and " a " in message.text
 
 
 def test_width_beside_what_was_expected():

@@ -128,6 +128,6 @@ def test_selections_and_thinned_results(idata):
     later = idata.isel(draw=slice(50, None))
     assert thin_by_step_size(later, 1).posterior.sizes["draw"] == 100  # a constant step size
     assert az.loo(thin_by_step_size(later, 1)).n_samples == 200
-    with pytest.warns(SGLDWarning, match=r"a chain is too short to tell \(\d of 2\)"):
+    with pytest.warns(SGLDWarning, match=r"too few draws to judge a chain \(\d of 2\)"):
         table = compare(idata, later)
     assert {"sigma", "sigma_log__", "beta[dose]", "ratio"} <= set(table.index)

@@ -113,7 +113,8 @@ def compare(
     Warns
     -----
     SGLDWarning
-        If a chain of either run is biased, or too short to tell (the stat ``untrusted``).
+        If a chain of either run is biased, or has too few draws to be judged (the stat
+        ``untrusted``).
 
     References
     ----------
