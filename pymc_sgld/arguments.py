@@ -26,18 +26,24 @@ def model_of(model: Any) -> Model:
     """Return the model: that of the context for None."""
     if model is not None and not isinstance(model, Model):
         raise SettingError(
-            f"model is a {type(model).__name__}, must be a pm.Model: pass the model that the "
-            "variables are in, or leave it out within its context."
+            f"model is a {type(model).__name__}, must be a pm.Model. Pass the pm.Model that was "
+            "sampled."
         )
-    return modelcontext(model)
+    try:
+        return modelcontext(model)
+    except TypeError:
+        raise SettingError('no model: pass model=, or call this inside "with model:".') from None
 
 
 def value_variables(vars: Any, model: Model) -> list[Variable]:
     """Return the value variables to sample, or say which cannot be."""
+    found = model.continuous_value_vars
+    if not found:
+        raise SettingError(
+            "the model has no continuous free variable, and this step method samples no others. "
+            "Leave step= out of pm.sample."
+        )
     if vars is None:
-        found = model.continuous_value_vars
-        if not found:
-            raise SettingError("the model has no continuous free variable for SGLD to sample.")
         return found
     asked = list(vars) if isinstance(vars, list | tuple) else [vars]
     if not asked:
@@ -50,10 +56,11 @@ def value_variables(vars: Any, model: Model) -> list[Variable]:
             f'model["{free[0]}"], one or a list.'
         )
     found = [model.rvs_to_values.get(v, v) for v in asked]
-    if not all(v in model.value_vars for v in found):
+    strange = [v for v, value in zip(asked, found, strict=True) if value not in model.value_vars]
+    if strange:
         raise SettingError(
-            f"vars={[v.name for v in asked]} are not all free variables of the model, which are "
-            f"{free}."
+            f'vars has "{strange[0].name}", which is not a free variable of the model. Pass some '
+            f"of {free}."
         )
     if len(set(found)) < len(found):
         raise SettingError(f"vars={[v.name for v in asked]} names a variable twice.")
@@ -91,6 +98,9 @@ def complete_point(initial_point: Any, model: Model, argument: str = "initial_po
                 f'{argument}["{name}"] is {array.dtype} of shape {array.shape}: it must be '
                 f"numbers of shape {default[name].shape}."
             )
+        wrong = array[~np.isfinite(array)]
+        if wrong.size:
+            raise SettingError(f'{argument}["{name}"] has {wrong[0]}: it must be finite.')
         point[name] = array.astype(default[name].dtype)
     return point
 
@@ -127,11 +137,7 @@ def placed(potentials: Any) -> dict[str, str]:
 
 def compile_settings(value: Any) -> Mapping[str, Any]:
     """Return the arguments of a compilation, none for None."""
-    if value is not None and not isinstance(value, Mapping):
-        raise SettingError(
-            f'compile_kwargs={value!r} must be a dictionary, such as {{"mode": "JAX"}}.'
-        )
-    kwargs = dict(value or {})
+    kwargs = dictionary("compile_kwargs", value, ', such as {"mode": "JAX"}')
     known = set(inspect.signature(pytensor.function).parameters) - {"inputs", "outputs", "updates"}
     unknown = [name for name in kwargs if name not in known | {"random_seed"}]
     if unknown:
@@ -204,9 +210,17 @@ def number(name: str, value: Any, least: float) -> float:
 
 def positive(name: str, value: Any) -> float:
     """Return a finite number above zero."""
-    if number(name, value, 0) == 0:
-        raise SettingError(f"{name}={value!r} must be above zero.")
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and 0 < float(value) < np.inf):
+        raise SettingError(f"{name}={value!r} must be a finite number above zero.")
     return float(value)
+
+
+def dictionary(name: str, value: Any, example: str = "") -> dict[str, Any]:
+    """Return a dictionary, an empty one for None."""
+    if value is not None and not isinstance(value, Mapping):
+        raise SettingError(f"{name}={value!r} must be a dictionary{example}.")
+    return dict(value or {})
 
 
 def schedule_or_none(step_size: Any, temperature: float) -> Schedule | None:

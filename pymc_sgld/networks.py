@@ -111,7 +111,7 @@ class NetworkSGHMC(SGHMC):
         vars: Variable | Sequence[Variable] | None = None,
         *,
         friction: float = FRICTION,
-        steps_per_draw: int = UPDATES,
+        steps_per_draw: int | None = UPDATES,
         **settings: Any,
     ) -> None:
         self.friction = positive("friction", friction)
@@ -121,7 +121,7 @@ class NetworkSGHMC(SGHMC):
             gradient="minibatch",
             preconditioner="identity",  # a chain measures its own
             step_size=1.0,  # times that of a chain
-            steps_per_draw=steps_per_draw,
+            steps_per_draw=UPDATES if steps_per_draw is None else steps_per_draw,
             marginalize=False,
             **settings,
         )

@@ -288,7 +288,10 @@ def make_preconditioner(
         if value == "adaptive":
             return Adaptive(None, size, dtype)
         raise SettingError(f"preconditioner={value!r} is not known: pass {allowed}.")
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of several lengths
+        array = np.asarray(value, object)
     if array.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
         raise SettingError(
             f"preconditioner is a {type(value).__name__} of {array.dtype}, not an array of real "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -130,7 +130,8 @@ class ReplicaExchange(SGLD):
         temperatures: Sequence[float] = (1.0, 2.0, 4.0, 8.0),
         **settings: Any,
     ) -> None:
-        self.temperatures = tuple(number("temperatures", each, 0) for each in temperatures)
+        given = temperatures if isinstance(temperatures, Iterable) else ()
+        self.temperatures = tuple(number("temperatures", each, 0) for each in given)
         steps = np.diff(self.temperatures)
         if len(steps) < 1 or self.temperatures[0] != 1 or not (steps > 0).all():
             raise SettingError(

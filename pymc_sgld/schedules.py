@@ -154,11 +154,12 @@ class cyclical:
         if not (isinstance(share, numbers.Real) and 0 <= share < 1):
             raise SettingError(
                 "schedules.cyclical: exploration is a share of a cycle, at least 0 and below 1, "
-                f"got {share!r}"
+                f"got {share!r}. Leave it out for cycles that only sample."
             )
         if not isinstance(self.period, numbers.Integral):
             raise SettingError(
-                f"schedules.cyclical: period must be a whole number of updates, got {self.period!r}"
+                "schedules.cyclical: period must be a whole number of updates, got "
+                f"{self.period!r}. Pass 1000, for instance."
             )
 
     def __call__(self, count: np.ndarray) -> np.ndarray:
@@ -212,6 +213,12 @@ def make_schedule(step_size: Any) -> Schedule:
         return step_size
     if isinstance(step_size, np.ndarray) and step_size.ndim == 0:
         step_size = step_size.item()
+    is_number = isinstance(step_size, numbers.Real) and not isinstance(step_size, bool)
+    if not (is_number and 0 < float(step_size) < np.inf):
+        raise SettingError(
+            f"step_size={step_size!r} must be a finite number above zero, or a schedule such as "
+            "pymc_sgld.schedules.polynomial. Leave it out to have it chosen."
+        )
     return constant(step_size)
 
 

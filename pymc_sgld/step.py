@@ -18,7 +18,7 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import RandomGenerator
 from pytensor.graph.basic import Variable
 
-from pymc_sgld.arguments import generator, model_of, value_variables
+from pymc_sgld.arguments import flag, generator, model_of, value_variables
 from pymc_sgld.chain.failures import check_finite
 from pymc_sgld.chain.state import Chain, Draw
 from pymc_sgld.chain.stats import judged, measured
@@ -246,7 +246,7 @@ class SGLD(BlockedStep):
     SGLD(vars=[mean], batch_size=50 of 1000 rows, step_size=constant(step_size=0.3),
          gradient='control_variate', preconditioner='laplace', temperature=1.0, steps_per_draw=10,
          batching='reshuffle', integrator='leimkuhler_matthews')
-    near a Gaussian (Fisher divergence below 0.001): certify gives exact moments, and draws
+    near a Gaussian (Fisher divergence below 0.001): certify(idata, model) gives exact moments
     """
 
     name = "sgld"
@@ -258,6 +258,7 @@ class SGLD(BlockedStep):
     def __new__(cls, vars: Any = None, **kwargs: Any) -> Self:
         """Check the variables, and make a step for each of them where ``blocked=False``."""
         cls._traits.refuse(cls, kwargs)
+        flag("blocked", kwargs.get("blocked"))
         model = model_of(kwargs.get("model"))
         vars = value_variables(vars, model)
         check_all_sampled(vars, model)

@@ -15,6 +15,7 @@ from pymc_sgld import NetworkSGHMC, NonFiniteError, SettingError, predict
 from pymc_sgld.chain import warm_start
 from pymc_sgld.chain.warm_start import batch_of_network, directions_of_network
 from pymc_sgld.messages import Reason
+from pymc_sgld.networks import UPDATES
 from pymc_sgld.preconditioners import FisherLowRank
 from tests.runs import RUN, draws
 
@@ -330,6 +331,11 @@ def test_without_tuning(regression):
 def test_settings_that_a_chain_measures_are_refused(regression, setting):
     with pytest.raises(SettingError, match=f"NetworkSGHMC has no {next(iter(setting))}"):
         NetworkSGHMC(model=regression, **setting)
+
+
+def test_the_default_updates_are_those_of_networks(regression):
+    step = NetworkSGHMC(model=regression, steps_per_draw=None, **COMPILED)
+    assert step.steps_per_draw == UPDATES
 
 
 def test_friction_must_be_positive(regression):

@@ -491,10 +491,10 @@ def test_arguments_are_seen_by_help():
 @pytest.mark.parametrize(
     ("sampler", "arguments", "message"),
     [
-        (SGHMC, {"friction": 0}, "friction=0 must be above zero"),
-        (SGHMC, {"friction": -1.0}, "friction=-1.0 must be finite and at least 0"),
-        (SGHMC, {"friction": np.nan}, "friction=nan must be finite"),
-        (SGHMC, {"friction": "much"}, "friction='much' must be a number"),
+        (SGHMC, {"friction": 0}, "friction=0 must be a finite number above zero"),
+        (SGHMC, {"friction": -1.0}, "friction=-1.0 must be a finite number above zero"),
+        (SGHMC, {"friction": np.nan}, "friction=nan must be a finite number"),
+        (SGHMC, {"friction": "much"}, "friction='much' must be a finite number"),
         (SGHMC, {"integrator": "baoab"}, "SGHMC has no integrator: .* Leave it out, or use SGLD"),
         (NetworkSGHMC, {"step_size": 0.1}, r"or use SGHMC\(step_size"),
         (NetworkSGHMC, {"integrator": "baoab"}, r"or use SGLD\(integrator"),
@@ -503,6 +503,7 @@ def test_arguments_are_seen_by_help():
         (MALA, {"batching": "reshuffle"}, "MALA has no batching"),
         (MALA, {"integrator": "mala"}, "MALA has no integrator"),
         (MALA, {"bias_target": 0.1}, "MALA has no bias_target: its accept step leaves no bias"),
+        (ReplicaExchange, {"temperatures": 4}, "temperatures=4 must be two numbers or more"),
         (ReplicaExchange, {"temperatures": (1,)}, "must be two numbers or more"),
         (ReplicaExchange, {"temperatures": (2, 4)}, "and the first 1: its draws are kept"),
         (ReplicaExchange, {"temperatures": (1, 4, 3)}, "each above the one before"),

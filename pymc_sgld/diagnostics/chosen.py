@@ -51,11 +51,12 @@ def _some_of(posterior: xr.Dataset, count: int, purpose: str) -> xr.Dataset:
     missing = [name for name in SAMPLE_DIMENSIONS if name not in posterior.dims]
     if missing:
         raise SettingError(
-            f"cannot {purpose}: the posterior of idata has no dimension {' and '.join(missing)}."
+            f"cannot {purpose}: the posterior of idata has no dimension {' and '.join(missing)}: "
+            f'it must have chain and draw (add one with .expand_dims("{missing[0]}")).'
         )
     chains, draws = (posterior.sizes[name] for name in SAMPLE_DIMENSIONS)
     if chains * draws < 2:
-        raise SettingError(f"cannot {purpose}: idata has {chains * draws} draws.")
+        raise SettingError(f"cannot {purpose}: idata has one draw, and at least 2 are needed.")
     return posterior.isel(draw=evenly_spaced(draws, max(2, -(-count // chains))))
 
 

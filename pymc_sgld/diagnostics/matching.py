@@ -10,10 +10,12 @@ from arviz_base.labels import BaseLabeller
 from arviz_base.sel_utils import xarray_sel_iter
 from numpy.typing import NDArray
 
+from pymc_sgld.arguments import names as argument_names
 from pymc_sgld.errors import SettingError
 
 SAMPLE_DIMENSIONS = ("chain", "draw")
 LISTED = 5  # names of a sentence
+WITHOUT, FROM_PYMC = "pass var_names=... without it", "pass what pm.sample returned"
 
 
 class Parameter(NamedTuple):
@@ -58,7 +60,15 @@ def match_posteriors(
 
 
 def find_posterior(data: xr.DataTree | xr.Dataset, role: str) -> xr.Dataset:
-    """Give the posterior as a Dataset, from a result or from the group itself.
+    """Give the posterior as a Dataset, from a result or from the group itself."""
+    posterior = _posterior_of(data, role)
+    if 0 in [posterior.sizes.get(of) for of in SAMPLE_DIMENSIONS]:
+        raise SettingError(f"cannot read {role}: it has no draws. Pass a run that has some.")
+    return posterior
+
+
+def _posterior_of(data: xr.DataTree | xr.Dataset, role: str) -> xr.Dataset:
+    """Give the posterior of a result.
 
     A group ``unconstrained_posterior``, which nutpie makes where PyMC adds transformed variables to
     the posterior, belongs to it if it has the same draws: that of a Laplace approximation by
@@ -102,7 +112,7 @@ def select_names(
         )
     if var_names is None:
         return common
-    wanted = list(dict.fromkeys([var_names] if isinstance(var_names, str) else var_names))
+    wanted = list(dict.fromkeys(argument_names("var_names", var_names)))
     if not wanted:
         raise SettingError(
             f"cannot compare var_names={var_names!r}: it names no variable. Both runs have "
@@ -148,12 +158,12 @@ def match_variable(name: str, draws: xr.DataArray, reference: xr.DataArray) -> I
         yield Parameter(label, ours[entry], theirs[entry])
 
 
-def require_numbers(name: str, draws: xr.DataArray, role: str) -> None:
+def require_numbers(name: str, draws: xr.DataArray, role: str, remedy: str = WITHOUT) -> None:
     """Refuse draws that are no numbers or that lack a chain or draw dimension."""
     if draws.dtype.kind not in "biuf":
         raise SettingError(
             f"cannot read {name!r}: its draws in {role} have dtype {draws.dtype}. They must be "
-            "numbers or booleans; pass var_names=... without it."
+            f"numbers or booleans; {remedy}."
         )
     if not set(SAMPLE_DIMENSIONS) <= set(draws.dims):
         raise SettingError(

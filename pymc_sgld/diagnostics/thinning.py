@@ -5,6 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pymc.util import RandomGenerator
 
+from pymc_sgld.arguments import generator
 from pymc_sgld.diagnostics.weights import THINNED, step_size_weights
 from pymc_sgld.errors import SettingError
 
@@ -72,7 +73,8 @@ def thin_by_step_size(idata: xr.DataTree, rng: RandomGenerator = None) -> xr.Dat
     array([  0,   2,   7,  23,  69, 203, 593])
     """
     weights = step_size_weights(idata)
-    kept = systematic_draws(weights.values, np.random.default_rng(rng))
+    own = rng if isinstance(rng, np.random.Generator) else generator(rng)
+    kept = systematic_draws(weights.values, own)
     result = idata.copy()
     for name, group in result.children.items():
         if "draw" in group.dims and not name.startswith(OTHER_DRAWS):

@@ -35,17 +35,26 @@ def step_size_weights(idata: Any) -> xr.DataArray:
             "cannot weight idata by its step sizes: thin_by_step_size kept its draws in "
             "proportion to them, so that all count alike. Use the functions of ArviZ as they are."
         )
-    return step_size / step_size.sum("draw")
+    total = step_size.sum("draw")
+    if not (total > 0).all():
+        raise SettingError(
+            "cannot weight idata by its step sizes: in a chain all draws explore, and none of them "
+            "counts. Sample whole cycles."
+        )
+    return step_size / total
 
 
 def _step_size(idata: Any) -> xr.DataArray:
     """Return the step sizes of a run with SGLD, with the dimensions (chain, draw)."""
     stats = idata.children.get("sample_stats") if isinstance(idata, xr.DataTree) else None
     if stats is None or not {"step_size", "sampling_threshold"} <= set(stats.data_vars):
-        found = f"a DataTree with the groups {sorted(idata.children)}" if stats else type(idata)
+        found = f"it is a {type(idata).__name__}"
+        if isinstance(idata, xr.DataTree):
+            of_another = "its sample_stats are not of an SGLD step"
+            found = "it has no group sample_stats" if stats is None else of_another
         raise SettingError(
-            f"cannot read the step sizes of idata, {found}: it must be the DataTree that "
-            "pm.sample returns with an SGLD step, with its group sample_stats."
+            f"cannot read the step sizes of idata: {found}. Pass what pm.sample(step=SGLD()) "
+            "returned."
         )
     step_size = stats["step_size"].transpose("chain", "draw", ...)
     return step_size if step_size.ndim == 2 else _schedule_of_several(step_size)

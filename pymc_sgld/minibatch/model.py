@@ -17,7 +17,7 @@ from pymc_sgld.backends.backend import NUMPY, Backend
 from pymc_sgld.errors import MinibatchError
 from pymc_sgld.minibatch.blocks import BLOCK
 from pymc_sgld.minibatch.checks.audit import audit_batches, compare_one_batch, is_cheap
-from pymc_sgld.minibatch.checks.initial_point import check_start
+from pymc_sgld.minibatch.checks.initial_point import INITIAL_POINT, Where, check_start
 from pymc_sgld.minibatch.checks.source_rows import check_rows
 from pymc_sgld.minibatch.density import LogDensity, Table, total
 from pymc_sgld.minibatch.graph.fixed import FixedValues
@@ -59,6 +59,8 @@ class Minibatcher:
     read : bool
         Whether to sort rows of sources by groups and to search modes of effects, which reads all of
         them; else the densities can be described, and not evaluated.
+    where : Where
+        What ``point`` is, in words.
     """
 
     def __init__(
@@ -72,13 +74,14 @@ class Minibatcher:
         marginalize: Collection[str] | bool | None = False,
         backend: Backend = NUMPY,
         read: bool = True,
+        where: Where = INITIAL_POINT,
     ) -> None:
         self.backend = backend
         self.inputs = Inputs(model, vars, point)
         self.terms, self.fixed = make_terms(model, self.inputs, sources)
         self._potentials, self._full = potentials or {}, full
-        self._value_vars, self._point = list(model.value_vars), point
-        check_start(self.terms, self.fixed, self.inputs.values, self._value_vars, point)
+        self._value_vars, self._point, self._where = list(model.value_vars), point, where
+        check_start(self.terms, self.fixed, self.inputs.values, self._value_vars, point, where)
         self.groups: Groups | None = None
         self.effects: Conditional | None = None
         self.kept: dict[str, str] = {}
@@ -149,7 +152,8 @@ class Minibatcher:
     def check_sources(self) -> None:
         """Read all rows of the sources once, to see whether the density is finite in each."""
         if any(term.streamed for term in self.terms):
-            check_rows(self.blocks(BLOCK), self.inputs.values, self.backend.workers)
+            density, workers = self.blocks(BLOCK), self.backend.workers
+            check_rows(density, self.inputs.values, self._where, workers)
 
     def tables(self, batch_size: int | None, block: int | None = None) -> Tables:
         """Return the terms in their tables of rows, refused ones among them."""

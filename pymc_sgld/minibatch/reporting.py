@@ -22,6 +22,7 @@ from pymc_sgld.arguments import (
     names,
     placed,
     value_variables,
+    whole_number,
 )
 from pymc_sgld.minibatch.graph.fixed import FixedValues
 from pymc_sgld.minibatch.groups.groups import Groups
@@ -116,6 +117,7 @@ def report(
     """
     model = model_of(model)
     moved = value_variables(vars, model)
+    size = None if batch_size is None else whole_number("batch_size", batch_size)
     check_moved(moved, model, data)
     rows = Minibatcher(
         model,
@@ -127,7 +129,7 @@ def report(
         effects_named(marginalize),
         read=False,
     )
-    tables = rows.tables(batch_size)
+    tables = rows.tables(size)
     lines: list[dict[str, object]] = []
     refusals: dict[str, str] = {}
     notes = [

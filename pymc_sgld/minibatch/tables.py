@@ -302,8 +302,9 @@ def _refuse_other_lengths(term: Term) -> None:
     if not shape and term.rows > 1:
         raise MinibatchError(
             f'cannot minibatch "{term.name}": its log-likelihood is one number for all of its '
-            f"{term.rows} rows, which are not independent given the parameters "
-            f"(a time series, a Gaussian process, one multivariate draw). {_way_out(term)}"
+            f"{term.rows} rows: either they are not independent given the parameters (a time "
+            "series, a Gaussian process, one multivariate draw), or its logp sums over rows; then "
+            f"return one entry per row. {_way_out(term)}"
         )
     if shape and shape[0] != term.rows:
         raise MinibatchError(

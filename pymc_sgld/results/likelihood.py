@@ -131,8 +131,9 @@ def observed_of(model: Model, var_name: str | None, purpose: str) -> str:
     if var_name is None and len(known) == 1:
         return known[0]
     if var_name is None or var_name not in known:
+        if not known:
+            raise SettingError(f"cannot {purpose}: the model has no observed variable.")
         what = "it has several" if var_name is None else f"var_name={var_name!r} is none of them"
-        what = what if known else "it has none"
         raise SettingError(
             f"cannot {purpose}: the observed variables of the model are {known}, and {what}. "
             "Pass var_name= with one of these."

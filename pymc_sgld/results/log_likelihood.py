@@ -90,6 +90,7 @@ def log_likelihood(
     working = progress("reading the model", shown=shown, name="log_likelihood")
     with working, one_thread(), np.errstate(all="ignore"):
         at = Draws(posterior, model, sources, stored.placing, purpose=PURPOSE)
+        at.check_finite(PURPOSE)
         rows = RowLikelihood(at, name, stored.rows)
         own, coords = names_of_dimensions(model, name, rows.shape)
         coords |= {each: posterior[each].to_numpy() for each in SAMPLE_DIMENSIONS}

@@ -146,10 +146,7 @@ class NewRows:
 
     def try_once(self, point: Sequence[np.ndarray], data: Sequence[np.ndarray]) -> None:
         """Refuse variables that cannot have as many rows as a block."""
-        try:
-            found = self.at(point, data)
-        except Exception as error:  # of PyTensor, or of a function of the user
-            raise _refusal(self.names, str(error).splitlines()[0]) from error
+        found = self.at(point, data)
         for name, values in zip(self.names, found, strict=True):
             if np.shape(values)[:1] != (self.batch_size,):
                 shape = np.shape(values)
@@ -157,7 +154,16 @@ class NewRows:
 
     def at(self, point: Sequence[np.ndarray], data: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the variables in the rows of a block, at values of the free variables."""
-        return self._function(*self._cast(point), *data, *self._whole)
+        try:
+            return self._function(*self._cast(point), *data, *self._whole)
+        except Exception as error:  # of PyTensor, of NumPy, or of a function of the user
+            labels = " and ".join(f'"{name}"' for name in self.names)
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise SettingError(
+                f"cannot predict {labels} at a draw: {reason}. Either draws are outside the "
+                "support of their variables, or a variable is no function of a row and of "
+                "parameters: pm.set_data and pm.sample_posterior_predictive predict that."
+            ) from error
 
     def _cast(self, point: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [np.asarray(v, dtype) for v, dtype in zip(point, self._dtypes, strict=True)]
@@ -174,8 +180,7 @@ class NewRows:
             if mixed is not None:
                 raise RowsMixed(mixed)
         except RowsMixed as error:
-            note = " (the template is what the model has now in the place of these rows)"
-            raise _refusal([name], error.reason + note * ("template" in error.reason)) from error
+            raise _refusal([name], error.reason) from error
         return selected
 
     def _resized(

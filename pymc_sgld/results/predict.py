@@ -13,9 +13,10 @@ from pymc.model import Model
 from pymc_sgld.arguments import flag, generator, model_of, names, whole_number
 from pymc_sgld.compiled.threads import one_thread
 from pymc_sgld.diagnostics.chosen import draws_for
-from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS
+from pymc_sgld.diagnostics.matching import FROM_PYMC, SAMPLE_DIMENSIONS, require_numbers
 from pymc_sgld.diagnostics.statistics import STATISTICS, probability, statistics_of
 from pymc_sgld.diagnostics.trust.unconstrained import other_shape
+from pymc_sgld.errors import SettingError
 from pymc_sgld.minibatch.blocks import read_blocks
 from pymc_sgld.progress import progress
 from pymc_sgld.results.new_rows import NewRows
@@ -59,8 +60,8 @@ def predict(
         Observed variables, and Deterministics such as a mean, that depend on the new rows. By
         default all such observed variables.
     draws : int
-        Draws of all chains together, evenly spaced, and as many in each chain; all of them if there
-        are fewer.
+        Draws of all chains together, evenly spaced, and as many in each chain, two at least; all of
+        them if there are fewer.
     prob : float, optional
         Probability of the equal-tailed interval; by default that of ArviZ,
         ``arviz.rcParams["stats.ci_prob"]``.
@@ -144,7 +145,10 @@ def _values(
     shapes = model.eval_rv_shapes()
     arrays = []
     for name in needed:
+        require_numbers(name, posterior[name], "idata", FROM_PYMC)
         array = posterior[name].transpose(*SAMPLE_DIMENSIONS, ...).to_numpy()
+        if not np.isfinite(array).all():
+            raise SettingError(f"cannot {PURPOSE}: draws of {name} are not finite.")
         if array.shape[2:] != tuple(shapes[name]):
             raise other_shape(name, array, tuple(shapes[name]), PURPOSE)
         arrays.append(array.reshape(-1, *array.shape[2:]))

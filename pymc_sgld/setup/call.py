@@ -150,6 +150,11 @@ def checked(
             'be chosen for it: pass step_size=, or use the default, preconditioner="laplace".'
         )
     bias_target = positive("bias_target", given.bias_target)
+    if bias_target > 1:
+        raise SettingError(
+            f"bias_target={bias_target:g} must be at most 1: it is the share by which variances "
+            "may be too large, 0.05 by default."
+        )
     subtract_noise = bool(flag("subtract_noise", given.subtract_noise))
     if subtract_noise and not temperature:
         raise SettingError(

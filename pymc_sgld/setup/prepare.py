@@ -61,8 +61,8 @@ class Prepared:
         if self.transition.temperature == 1 and size * far < NEAR:
             told = f"{far:.2g}" if far > 0.001 else "below 0.001"
             notes.append(
-                f"near a Gaussian (Fisher divergence {told}): certify gives exact moments, and "
-                "draws"
+                f"near a Gaussian (Fisher divergence {told}): certify(idata, model) gives exact "
+                "moments"
             )
         return notes
 
@@ -128,7 +128,10 @@ def _settings_for(
             with found.noting():
                 settings = known or choose(rows, density, call, search, *is_open)
         except PoorIntegral as error:
-            found.said.append(f"{call.sampler}: {error}. They are sampled as other variables are.")
+            found.said.append(
+                f"{call.sampler}: {error}. These effects are sampled like the other variables "
+                "instead."
+            )
             warn(found.said[-1])
             earlier = None  # it is of another posterior
         else:

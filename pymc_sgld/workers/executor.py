@@ -140,7 +140,7 @@ def check_client(client: Any, name: str) -> None:
 def _install() -> str:
     if find_spec("distributed") is not None:
         return ""
-    return " Dask is not installed: pip install pymc_sgld[dask]."
+    return " Dask is not installed: pip install dask distributed."
 
 
 def sent(value: Any, what: str = "an argument") -> Sent:

@@ -164,10 +164,17 @@ def test_the_choice_follows_the_seed():
 def test_results_without_step_sizes_of_sgld_are_refused():
     idata = run(DECREASING)
     del idata["sample_stats"]["sampling_threshold"]  # as NUTS: a step size, but not ours
-    with pytest.raises(SettingError, match=r"pm\.sample returns with an SGLD step"):
+    with pytest.raises(SettingError, match="its sample_stats are not of an SGLD step"):
         thin_by_step_size(idata)
     with pytest.raises(SettingError, match="cannot read the step sizes of idata"):
         thin_by_step_size(idata["posterior"].to_dataset())
+    with pytest.raises(SettingError, match="rng='a' is no seed"):
+        thin_by_step_size(run(DECREASING), "a")
+    exploring = run(DECREASING)
+    explores = xr.ones_like(exploring["sample_stats"]["step_size"], dtype=int)
+    exploring["sample_stats"]["explores"] = explores
+    with pytest.raises(SettingError, match="in a chain all draws explore"):
+        thin_by_step_size(exploring)
     with pytest.raises(SettingError, match="kept its draws in proportion"):
         thin_by_step_size(thin_by_step_size(run(DECREASING), 1))
 

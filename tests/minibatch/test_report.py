@@ -86,6 +86,9 @@ def test_an_array_is_named_once():
 def test_bad_settings(model):
     with pytest.raises(SettingError, match="batch_size=201 is above the number of rows, 200"):
         report(model, batch_size=201)
+    for wrong in (0, True, "50"):
+        with pytest.raises(SettingError, match=f"batch_size={wrong!r} must be a whole number"):
+            report(model, batch_size=wrong)
     with pytest.raises(SettingError, match="full has"):
         report(model, full="beta")
 

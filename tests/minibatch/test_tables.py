@@ -186,7 +186,7 @@ def minibatch_model(kind):
         ("two calls", '"y": its data come from several calls of pm.Minibatch'),
         ("no total_size", '"y": it uses pm.Minibatch without total_size'),
         ("ordinary data beside it", '"y".* of 4 entries stand beside the rows of pm.Minibatch'),
-        ("latent per row", '"latent" has one entry per row'),
+        ("latent per row", '"latent" is a parameter with one entry per row'),
         ("dependent rows", '"y".*the rows are mixed by Cumsum'),
         ("one number", '"y": its log-likelihood is one number'),
         ("potential", '"y": it reads rows of pm.Minibatch, which only observed'),
@@ -232,7 +232,7 @@ def test_data_of_pm_minibatch_are_checked_in_every_row():
         times = np.where(np.arange(ROWS) == 9, -1.0, 2.0)
         rows, outcome = pm.Minibatch(X, times, batch_size=5)
         pm.Exponential("y", pt.exp(rows @ beta), observed=outcome, total_size=ROWS)
-        with pytest.raises(DataError, match=r'"y" is zero .* in 1 rows, the first is row 9'):
+        with pytest.raises(DataError, match=r'"y" is zero .* in 1 row, the first is row 9'):
             SGLD(**SETTINGS)
 
 

@@ -6,7 +6,7 @@ import pymc as pm
 import pytest
 import xarray as xr
 
-from pymc_sgld import SettingError, log_likelihood
+from pymc_sgld import DataError, SettingError, log_likelihood, loo
 from pymc_sgld.results import likelihood
 
 
@@ -54,3 +54,32 @@ def test_draws_in_another_order():
     other = posterior.sortby("column").transpose("column", "row", "draw", "chain")
     one, two = (log_likelihood(each, model)["y"] for each in (posterior, other))
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("function", [log_likelihood, loo])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [(np.nan, "draws of .* are not finite"), (1j, "have dtype complex128"), ("a", "have dtype <U")],
+)
+def test_draws_that_cannot_be_used_are_refused(regression, function, wrong, message):
+    """One of the first draws is enough."""
+    posterior = regression.idata.posterior.to_dataset()
+    name = next(iter(posterior.data_vars))
+    spoilt = posterior[name].astype(type(wrong)) if wrong != "a" else posterior[name].astype(str)
+    spoilt[0, 0] = wrong
+    with pytest.raises(SettingError, match=message):
+        function(posterior.assign({name: spoilt}), regression.model)
+
+
+@pytest.mark.parametrize("function", [log_likelihood, loo])
+def test_draws_outside_of_the_support_are_those_of_idata(function):
+    """There is no initial point that could be passed."""
+    with pm.Model() as model:
+        end = pm.Uniform("end", 0, 100)
+        pm.Uniform("y", 0, end, observed=np.linspace(0, 9.9, 200))
+    draws = az.from_dict({"posterior": {"end": np.full((2, 50), 5.0)}})
+    with pytest.raises(
+        DataError, match=r"at the last draw of idata in .* that was sampled"
+    ) as error:
+        function(draws, model)
+    assert "initial" not in str(error.value)

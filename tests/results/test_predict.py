@@ -182,7 +182,10 @@ def without(name):
 
 REFUSED = [
     ({}, r"pass new rows of the pm.Data of the model, which are \['group', 'X'"),
-    (without("group"), '"group" has one entry for each row of the template, and no source'),
+    (
+        without("group"),
+        '"group" has one entry for each row that the model was built with, and no source',
+    ),
     (NEW_ROWS | {"X": X[:NEW, :1]}, r'data\["X"\] has the shape \(23, 1\), and the model has'),
     (NEW_ROWS | {"X": X[:5]}, r'data\["group"\] has 23 rows|has 5 rows and data'),
     (NEW_ROWS | {"X": np.ones((NEW, 2), int)}, r'the model has float64.*\.astype\("float64"\)'),
@@ -207,6 +210,14 @@ def test_other_arguments_that_are_refused(model):
     other = az.from_dict({"posterior": DRAWN | {"effect": np.zeros((CHAINS, DRAWS, 5))}})
     with pytest.raises(SettingError, match=r'"effect" has the shape \(5,\) in the posterior'):
         predict(other, model, data=NEW_ROWS)
+    for name, wrong, message in (
+        ("effect", np.nan, "draws of effect are not finite"),
+        ("effect", "a", "have dtype <U1"),
+        ("sd", -1.0, 'predict "y" at a draw: scale < 0. Either draws are outside'),
+    ):
+        spoilt = np.full(np.shape(DRAWN[name]), wrong)
+        with pytest.raises(SettingError, match=message):
+            predict(az.from_dict({"posterior": DRAWN | {name: spoilt}}), model, data=NEW_ROWS)
     with pytest.raises(SettingError, match="prob=1 must lie between 0 and 1"):
         predict(IDATA, model, data=NEW_ROWS, prob=1)
 
@@ -230,7 +241,7 @@ def a_parameter_of_each_row():
     with pm.Model() as model:
         slope, own = pm.Normal("slope"), pm.Normal("own", shape=ROWS)
         pm.Normal("y", slope * pm.Data("x", NUMBERS) + own, 1, observed=NUMBERS)
-    return model, '"own" has one entry per row'
+    return model, '"own" is a parameter with one entry per row'
 
 
 def number_of_rows():

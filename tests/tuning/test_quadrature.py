@@ -129,7 +129,7 @@ def test_effects_whose_integral_is_poor_are_sampled_as_other_variables(monkeypat
         "model": build(),
         "batch_size": 600,  # all: no noise to be measured
     }
-    with pytest.warns(SGLDWarning, match=r"is not exact.*They are sampled as other variables are"):
+    with pytest.warns(SGLDWarning, match=r"is not exact.*These effects are sampled like"):
         step = SGLD(**settings)
     assert len(step.coordinate_names) == 61 and step._effects is None
     with pytest.warns(SGLDWarning, match=r"is not exact.*Pass marginalize=False"):

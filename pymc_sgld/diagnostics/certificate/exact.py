@@ -127,12 +127,12 @@ def _refusal(found: Precise, tolerance: float) -> str:
     """Return why weighted points are no certificate, or nothing."""
     if not found.weighted.k <= LARGEST_K:
         return (
-            f"the posterior is not near enough to a Gaussian (k is {found.weighted.k:.2f}, above "
-            f"{LARGEST_K})"
+            f"the posterior is not near enough to a Gaussian (Pareto k {found.weighted.k:.2f}, "
+            f"above {LARGEST_K})"
         )
     if np.isinf(found.by_rows):
         return (
-            "the rows that are read do not stand for all of them: some matter only far from the "
+            "the rows that are read do not represent all of them: some matter only far from the "
             "center"
         )
     error = max(found.by_points, found.by_rows)

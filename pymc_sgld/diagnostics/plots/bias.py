@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from pymc_sgld.arguments import dictionary
 from pymc_sgld.diagnostics.certificate.report import Certificate
 from pymc_sgld.diagnostics.plots.shared import tidy, visible_colors
 from pymc_sgld.diagnostics.plots.short_labels import shortened
@@ -97,7 +98,7 @@ def plot_bias(
         aes={"y": ["parameter"]},
         y=list(range(count))[::-1],  # the first one at the top
         figure_kwargs={"figsize": (9, 1 + 0.28 * count), "layout": "constrained"}
-        | dict(figure_kwargs or {}),
+        | dictionary("figure_kwargs", figure_kwargs),
     )
     labels = shortened(data["parameter"].to_numpy().tolist(), LONGEST_LABEL)
     ticks = dict(zip(PANELS, (labels, [""] * count), strict=True))  # labels at the left only

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from pymc_sgld.arguments import dictionary
 from pymc_sgld.diagnostics.certificate.report import Certificate, draws_of
 from pymc_sgld.diagnostics.comparison.compare import compare_marginals
 from pymc_sgld.diagnostics.matching import Match, Parameter, match_posteriors
@@ -82,7 +83,7 @@ def plot_comparison(
     """
     from pymc_sgld.diagnostics.plots import panels
 
-    if len(labels) != 2 or labels[0] == labels[1]:
+    if not isinstance(labels, tuple | list) or len(labels) != 2 or labels[0] == labels[1]:
         raise SettingError(
             f"cannot use labels={labels!r}: they must be two different names, one per run, such as "
             '("SGLD", "NUTS").'
@@ -92,7 +93,7 @@ def plot_comparison(
     parameters, title = choose_parameters(match, all_named=var_names is not None)
     if has_varying_steps(idata) or has_varying_steps(reference):
         title = f"{title}\n{UNEQUAL}".strip()
-    collection = panels.make_grid(parameters, labels, dict(figure_kwargs or {}))
+    collection = panels.make_grid(parameters, labels, dictionary("figure_kwargs", figure_kwargs))
     panels.draw_densities(collection, parameters, labels)
     panels.draw_traces(collection)
     panels.label_axes(collection)

@@ -12,7 +12,7 @@ from pymc.model import Model
 
 from pymc_sgld.arguments import flag, model_of, whole_number
 from pymc_sgld.diagnostics.certificate.exact import certificate_of, unfit
-from pymc_sgld.diagnostics.matching import find_posterior, shorten
+from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, find_posterior, shorten
 from pymc_sgld.diagnostics.stored import SMALLER, StoredStats, doubts_of_chains
 from pymc_sgld.diagnostics.trust.by_gradients import (
     FEWEST_GRADIENTS,
@@ -76,11 +76,11 @@ def diagnose(
         Variables of the table; by default all that the posterior has. The bias is measured for all
         continuous free variables in any case, but for effects that `idata` lacks.
     gradients : int, optional
-        Number of draws at which to compute the gradient of all rows, evenly spaced; the run is then
-        not compared with exact moments. By default, where there are none, 400, and up to 2,000
-        where the data are small. Each is a pass over the data, but of more than 20,000 rows an
-        expansion of all of them around the draws, to second order, takes their place wherever a few
-        rows make it exact to 0.02 standard deviations.
+        Number of draws at which to compute the gradient of all rows, evenly spaced, 40 at least;
+        the run is then not compared with exact moments. By default, where there are none, 400, and
+        up to 2,000 where the data are small. Each is a pass over the data, but of more than 20,000
+        rows an expansion of all of them around the draws, to second order, takes their place
+        wherever a few rows make it exact to 0.02 standard deviations.
     data : dict, optional
         The sources that the run had, if it had any: see :class:`~pymc_sgld.SGLD`.
     progressbar : bool
@@ -205,7 +205,7 @@ def _bias(draws: Draws, stored: StoredStats, gradients: int | None) -> Measured:
         free = {rv.name for rv in draws.model.free_RVs}
         heavy = sorted(label for label in unknown if label.partition("[")[0] in free)
         if certificate.certified and not heavy:
-            k = f" (k is {of_run['k']:.2f})" if np.isfinite(of_run["k"]) else ""
+            k = f" (Pareto k {of_run['k']:.2f})" if np.isfinite(of_run["k"]) else ""
             notes = [f"Compared with exact moments of the posterior{k}.", *judged.notes]
             if unknown:
                 notes.append(f"No exact moments of {shorten(sorted(unknown))}: not compared.")
@@ -232,6 +232,8 @@ def _not_finite(posterior: xr.Dataset) -> int:
     """Return how many draws have an entry that is not finite."""
     bad = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]), dtype=bool)
     for array in posterior.data_vars.values():
+        if array.dtype.kind not in "biuf" or not set(SAMPLE_DIMENSIONS) <= set(array.dims):
+            continue
         values = array.transpose("chain", "draw", ...).to_numpy()
         bad |= ~np.isfinite(values.reshape(*bad.shape, -1)).all(axis=2)
     return int(bad.sum())

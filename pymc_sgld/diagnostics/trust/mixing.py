@@ -11,6 +11,7 @@ from arviz_base import rcParams
 from arviz_stats.base.array import array_stats
 from numpy.typing import NDArray
 
+from pymc_sgld.arguments import names
 from pymc_sgld.diagnostics.comparison.marginal import (
     floating_point_resolution,
     is_constant,
@@ -26,8 +27,7 @@ def mixing_table(posterior: xr.Dataset, var_names: str | Sequence[str] | None) -
     """Return the mixing of all scalar parameters, one row each."""
     rows: dict[str, list[float]] = {}
     known = [str(name) for name in posterior.data_vars]
-    names = [var_names] if isinstance(var_names, str) else var_names
-    for name in known if names is None else names:
+    for name in known if var_names is None else names("var_names", var_names):
         if name not in known:
             raise SettingError(
                 f"cannot diagnose {name!r}: it is no variable of the posterior, which has "
@@ -42,7 +42,7 @@ def mixing_table(posterior: xr.Dataset, var_names: str | Sequence[str] | None) -
     if not rows:
         raise SettingError(
             f"cannot diagnose var_names={var_names!r}: no entries. The posterior has "
-            f"{shorten(known)}."
+            f"{shorten(known) or 'no variables'}."
         )
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(MIXING), dtype=float)
 

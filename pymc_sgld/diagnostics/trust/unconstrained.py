@@ -15,9 +15,16 @@ from pytensor.graph.replace import clone_replace
 from pymc_sgld.backends.backend import NUMPY, Backend
 from pymc_sgld.backends.numpy_mode import run_by_numpy
 from pymc_sgld.compiled.threads import one_thread
-from pymc_sgld.diagnostics.matching import SAMPLE_DIMENSIONS, labels_of, shorten
+from pymc_sgld.diagnostics.matching import (
+    FROM_PYMC,
+    SAMPLE_DIMENSIONS,
+    labels_of,
+    require_numbers,
+    shorten,
+)
 from pymc_sgld.diagnostics.trust.whitened import Array
 from pymc_sgld.errors import SettingError
+from pymc_sgld.minibatch.checks.initial_point import Where
 from pymc_sgld.minibatch.graph.named_dimensions import lower
 from pymc_sgld.minibatch.groups.find import Factor, FactorSearch
 from pymc_sgld.minibatch.model import Minibatcher
@@ -27,6 +34,12 @@ from pymc_sgld.sources.source import Source
 
 GRADIENTS = "diagnose by the gradients of the model"
 """What draws are read for, in words."""
+
+LAST_DRAW = Where(
+    "the last draw of idata",
+    "these draws cannot be used.",
+    "draws that the data contradict: pass the model that was sampled, with its data as they were.",
+)
 
 
 class Coordinate(NamedTuple):
@@ -80,9 +93,10 @@ class Draws:
             value for value in model.continuous_value_vars if value.name in self.points
         ]
         if not self.moved:
+            rest = "Use the functions of PyMC and ArviZ instead"
             raise SettingError(
-                f"cannot {purpose}: the model has no continuous free variable. "
-                f"{'Leave model out' if purpose == GRADIENTS else 'Pass the sampled model'}."
+                f"cannot {purpose}: all free variables of the model are discrete. "
+                f"{'Leave model out' if purpose == GRADIENTS else rest}."
             )
         self.coordinates = [
             coordinate
@@ -159,6 +173,7 @@ class Draws:
             sources=self.sources,
             marginalize=effects,
             backend=backend,
+            where=LAST_DRAW,
         )
 
     def factors(self) -> list[Factor]:
@@ -192,13 +207,13 @@ def _absent_effects(
     if not missing or len(missing) == len(free):
         return []
     start = model.initial_point()
-    last = posterior.isel(chain=slice(0, 1), draw=slice(-1, None))
+    last = posterior.isel(chain=slice(0, 1), draw=slice(-1, None), missing_dims="ignore")
     recorded = [rv for rv in model.free_RVs if rv.name in posterior]
     points = _unconstrain(last, model, recorded, purpose)
     _check_shapes(points, start, purpose)
     finite = {name: array[0, 0] for name, array in points.items() if np.isfinite(array).all()}
     vars, places = model.continuous_value_vars, places_of(model, placing)
-    rows = Minibatcher(model, vars, start | finite, *places, sources=sources)
+    rows = Minibatcher(model, vars, start | finite, *places, sources=sources, where=LAST_DRAW)
     factor = next((each for each in _factors_of(rows) if each.axes.keys() & missing), None)
     if factor is None:
         return []
@@ -237,6 +252,7 @@ def _unconstrain(
     """Return the values of some value variables at every draw."""
     values = {}
     for rv in wanted:
+        require_numbers(rv.name, posterior[rv.name], "idata", FROM_PYMC)
         array = posterior[rv.name].transpose(*SAMPLE_DIMENSIONS, ...).to_numpy()
         if array.ndim - 2 != rv.type.ndim:
             shape = model.eval_rv_shapes()[rv.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from pymc.blocking import PointType
@@ -19,12 +20,29 @@ from pymc_sgld.minibatch.graph.support import remove_checks
 from pymc_sgld.minibatch.terms import Term
 
 
+class Where(NamedTuple):
+    """The point at which a model is checked, in words."""
+
+    name: str
+    not_finite: str  # what to do where a value of it is not
+    contradicted: str  # by the data, and what to do then
+
+
+INITIAL_POINT = Where(
+    "the initial point",
+    f"pass finite values as initial_point=. {INTEGERS}",
+    "an initial point that the data contradict: see model.debug(), or pass another point as "
+    "initial_point=.",
+)
+
+
 def check_start(
     terms: Sequence[Term],
     fixed: FixedValues,
     inputs: Mapping[Variable, np.ndarray],
     value_vars: Sequence[Variable],
     point: PointType,
+    where: Where,
 ) -> None:
     """Evaluate every term of the log density once, on all the data, into its ``value``.
 
@@ -35,10 +53,8 @@ def check_start(
     """
     for name, value in point.items():
         if not np.isfinite(value).all():
-            raise DataError(
-                f"the initial point has {np.ravel(value)[~np.isfinite(np.ravel(value))][0]} for "
-                f'"{name}": pass initial_point= with numbers. {INTEGERS}'
-            )
+            wrong = np.ravel(value)[~np.isfinite(np.ravel(value))][0]
+            raise DataError(f'{where.name} has {wrong} for "{name}": {where.not_finite}')
     whole = [term for term in terms if not term.declared]
     conditions = [condition for term in whole for condition in term.conditions]
     templates = {each.leaf: each.template for term in terms for each in term.streamed}
@@ -51,15 +67,15 @@ def check_start(
                 [ours] = fixed.evaluate([term.graph], {**inputs, **templates}, STABLE)
                 if np.isfinite(ours).all():
                     raise DataError(
-                        f'the density of "{term.name}" is not finite at the initial point as PyMC '
+                        f'the density of "{term.name}" is not finite at {where.name} as PyMC '
                         f"computes it. {INTEGERS}"
                     )
             if not term.streamed:  # of a template the rows are used for nothing else
-                _check(term, found, fixed)
+                _check(term, found, fixed, where)
         for term in terms:
             if len(term.declared) == 1:
                 term.value, *found = _by_batches(term, fixed, inputs)
-                _check(term, found, fixed)
+                _check(term, found, fixed, where)
     except IndexError as error:
         raise DataError(f"an index in the model is out of range: {error.args[0]}") from None
 
@@ -95,28 +111,30 @@ def _by_batches(
     ]
 
 
-def _check(term: Term, checks: Sequence[np.ndarray], fixed: FixedValues) -> None:
+def _check(term: Term, checks: Sequence[np.ndarray], fixed: FixedValues, where: Where) -> None:
     if not np.isfinite(term.value).all():
-        raise DataError(_explain(term.name, ~np.isfinite(term.value), term.value, fixed))
+        raise DataError(_explain(term.name, ~np.isfinite(term.value), term.value, fixed, where))
     for check in checks:
         if not check.all():
-            raise DataError(_explain(term.name, ~check.astype(bool), None, fixed))
+            raise DataError(_explain(term.name, ~check.astype(bool), None, fixed, where))
 
 
-def _explain(name: str, wrong: np.ndarray, term: np.ndarray | None, fixed: FixedValues) -> str:
+def _explain(
+    name: str, wrong: np.ndarray, term: np.ndarray | None, fixed: FixedValues, where: Where
+) -> str:
     found = "zero (a parameter is outside its range)"
     if term is not None:
         value = term[wrong][0] if term.ndim else term
         found = "zero" if np.isneginf(value) else str(value)
-    where = ""
+    rows = ""
     if wrong.ndim:
         row = int(np.argwhere(wrong)[0][0])
-        where = f" in {len(np.unique(np.argwhere(wrong)[:, 0]))} rows, the first is row {row}"
+        count = len(np.unique(np.argwhere(wrong)[:, 0]))
+        rows = f" in {count} row{'s'[: count != 1]}, the first is row {row}"
         missing = [f'"{source}"' for source in fixed.with_nan(row, len(wrong))]
         if missing:
-            where += f" (NaN in {', '.join(missing)})"
+            rows += f" (NaN in {', '.join(missing)})"
     return (
-        f'the density of "{name}" is {found} at the initial point{where}. Data outside the support '
-        "of their distribution, NaN in the data, or an initial point that the data contradict: "
-        "call model.debug() to find out, or pass another point as initial_point=."
+        f'the density of "{name}" is {found} at {where.name}{rows}. Likely reasons: data outside '
+        f"the support of their distribution, NaN in the data, or {where.contradicted}"
     )

@@ -13,6 +13,7 @@ from pytensor.graph.traversal import ancestors
 
 from pymc_sgld.errors import DataError, warn
 from pymc_sgld.minibatch.blocks import Part, by_part, over_parts, parts_of
+from pymc_sgld.minibatch.checks.initial_point import INITIAL_POINT, Where
 from pymc_sgld.minibatch.checks.negative_indices import explain_negative, indices_into_parameters
 from pymc_sgld.minibatch.density import LogDensity, Place, Table
 from pymc_sgld.progress import progress
@@ -24,18 +25,22 @@ _SEED = 20190705  # fixed: what is measured is a property of the model, not of a
 
 
 def check_rows(
-    density: LogDensity, inputs: Mapping[Variable, np.ndarray], workers: Any = None
+    density: LogDensity,
+    inputs: Mapping[Variable, np.ndarray],
+    where: Where = INITIAL_POINT,
+    workers: Any = None,
 ) -> None:
     """Evaluate the likelihoods of sources once, on all their rows, block by block.
 
     On the way, some rows are kept as the ``sample`` of each source.
 
-    ``workers``: other processes that the rows are divided among.
+    ``where``: the point that ``inputs`` are of, in words. ``workers``: other processes that the
+    rows are divided among.
     """
     tables = {i: table for i, table in enumerate(density.tables, start=1) if table.sources}
     parts = {i: parts_of(table) for i, table in tables.items()}
     place = inputs[density.position], [inputs[other] for other in density.others.values()]
-    check = RowCheck(density)
+    check = RowCheck(density, where)
     with progress("reading the data", sum(map(len, parts.values()))) as update:
         for i, table in tables.items():
             picked = _picked(table)
@@ -77,13 +82,13 @@ class _Seen(NamedTuple):
 class RowCheck:
     """Looks at the rows of sources, to see whether the density is finite in each."""
 
-    def __init__(self, density: LogDensity) -> None:
-        self.density = density
+    def __init__(self, density: LogDensity, where: Where) -> None:
+        self.density, self.where = density, where
         self._checks: dict[int, Callable[..., dict[str, tuple[np.ndarray, np.ndarray]]]] = {}
 
     def portable(self) -> RowCheck:
         """Return the same for another process."""
-        return RowCheck(self.density.portable())
+        return RowCheck(self.density.portable(), self.where)
 
     def of_parts(
         self, i: int, parts: Sequence[Part], place: Place, picked: np.ndarray
@@ -104,7 +109,10 @@ class RowCheck:
             for block in blocks:
                 for name, (right, in_range) in check(place, block.first, block.data).items():
                     if not right.all():
-                        raise DataError(_explain(name, block.first, right, table, block.data))
+                        where = self.where
+                        raise DataError(
+                            _explain(name, block.first, right, table, block.data, where)
+                        )
                     rows = block.first + block.old + np.flatnonzero(~in_range[block.old :])
                     if len(rows):
                         first.setdefault(name, int(rows[0]))
@@ -166,17 +174,24 @@ def _by_row(right: Variable, rows: int) -> Variable:
 
 
 def _explain(
-    name: str, start: int, right: np.ndarray, table: Table, block: list[np.ndarray]
+    name: str,
+    start: int,
+    right: np.ndarray,
+    table: Table,
+    block: list[np.ndarray],
+    where: Where,
 ) -> str:
     place = int(np.flatnonzero(~right)[0])
-    what, where, kind = f'"{name}"', f" in row {start + place} of data=", "rows"
+    what, row, kind = f'"{name}"', f" in row {start + place} of data=", "rows"
     if table.members is not None:
         group = table.members[start + place]
-        what, where = f"group {group} of the effects that are integrated out", ""
+        what, row = f"group {group} of the effects that are integrated out", ""
         kind = "groups"
     return (
-        f"the density of {what} is not finite at the initial point{where} "
-        f"({_why(place, table, block)}; {np.sum(~right)} such {kind} in the block). {_REASONS}"
+        f"the density of {what} is not finite at {where.name}{row} "
+        f"({_why(place, table, block)}; {np.sum(~right)} such {kind} in the block). Likely "
+        f"reasons: data outside the support of their distribution, NaN in the data, or "
+        f"{where.contradicted}"
     )
 
 
@@ -189,9 +204,3 @@ def _why(row: int, table: Table, block: list[np.ndarray]) -> str:
         and np.isnan(array[row]).any()
     ]
     return f"NaN in {', '.join(missing)}" if missing else "zero or not a number"
-
-
-_REASONS = (
-    "Data outside the support of their distribution, NaN in the data, or an initial point that the "
-    "data contradict: pass another point as initial_point=."
-)

@@ -215,21 +215,22 @@ def without_source(names: Sequence[str]) -> str:
     """Say that data need a source, or a constant that has no name."""
     if not names:
         return (
-            "a constant of the model has one entry for each row of the template, and no "
-            "source: make it pm.Data, and give it one in data=, or make it one number for all rows"
+            "a constant of the model has one entry for each row that the model was built with, and "
+            "no source in data=: make it pm.Data, and give it one, or make it one number for all "
+            "rows"
         )
     labels = " and ".join(f'"{name}"' for name in names)
     entries = ", ".join(f'"{name}": source' for name in names)
     return (
-        f"{labels} has one entry for each row of the template, and no source: give it one, "
-        f"data={{..., {entries}}}"
+        f"{labels} has one entry for each row that the model was built with, and no source in "
+        f"data=: add it, data={{..., {entries}}}"
     )
 
 
 def every_row(entries: np.ndarray, length: int, rows: int) -> None:
     """Refuse any other entries than those of every row of the template."""
     if not np.array_equal(entries, np.arange(rows)) or length != rows:
-        raise RowsMixed("the model picks some of the rows of the template")
+        raise RowsMixed("the model picks some of the rows that it was built with")
 
 
 def check_length(name: str, graph: Variable, data: Collection[Variable]) -> None:

@@ -105,7 +105,7 @@ class RowSelection(ABC):
         if found is not None:
             return found
         if variable in self.parameters:
-            raise RowsMixed(f'"{self.parameters[variable]}" has one entry per row')
+            raise RowsMixed(f'"{self.parameters[variable]}" is a parameter with one entry per row')
         node = variable.owner
         if node is None:
             raise RowsMixed(f'"{variable}" is not data')

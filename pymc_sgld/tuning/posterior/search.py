@@ -58,7 +58,16 @@ def approximate(data: FullData, search: Search, top: Collection[str]) -> Gaussia
         hyper[c.start : c.start + c.size] = c.name in top
     with progress(_LOOKING) as update:
         if search.center is not None:
-            return gaussian_at(data, search.center, search.others)
+            try:
+                found = gaussian_at(data, search.center, search.others)
+            except np.linalg.LinAlgError:
+                found = None
+            if found is None or not found.is_finite:
+                raise SettingError(
+                    "the log density or its gradient is not finite around center=, or so large "
+                    "that it overflows. Pass a point nearer to the posterior, or leave center out."
+                )
+            return found
         return find_gaussian(data, search.start, search.others, update, hyper)
 
 

@@ -109,6 +109,18 @@ def test_variables_can_be_chosen(model):
         certify(exact(), model, var_names="other")
 
 
+def test_draws_that_cannot_be_used_are_refused(model):
+    posterior = exact().posterior.to_dataset()
+    name = next(iter(posterior.data_vars))
+    for wrong, message in (
+        (posterior.isel(draw=slice(0)), "cannot read idata: it has no draws"),
+        (posterior.isel(chain=0), "They must include chain and draw"),
+        (posterior.assign({name: posterior[name].astype(str)}), "have dtype <U"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            certify(wrong, model)
+
+
 def test_too_little_to_spend_is_no_certificate(monkeypatch):
     from pymc_sgld.tuning.importance import weighted
 

@@ -327,6 +327,7 @@ NO_POSTERIOR = xr.DataTree.from_dict({"prior": xr.Dataset()})
         (MU, THETA, None, r"share no variable; idata has \['mu'\]"),
         (MU, MU, ["nu"], "cannot compare 'nu': it is no variable of idata and the reference"),
         (MU, MU, [], "names no variable"),
+        (MU, MU, 5, "var_names=5 must be names"),
         (MU, MU, "tau", r"Both runs have \['mu'\]"),
         (THETA, DATASET.isel(row=[0]), None, "'row' has 2 entries in idata and 1 in the reference"),
         (THETA, DATASET.assign_coords(row=["a", "c"]), None, "labels a, b in idata and a, c in"),

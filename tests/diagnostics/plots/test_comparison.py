@@ -151,9 +151,11 @@ def test_what_cannot_be_plotted_is_refused_by_name():
         plot_comparison(idata, idata, var_names="beta")
     with pytest.raises(SettingError, match="'nu': it is no variable"):
         plot_comparison(idata, idata, var_names="nu")
-    for labels in (("NUTS", "NUTS"), ("SGLD",)):
+    for labels in (("NUTS", "NUTS"), ("SGLD",), None, "ab"):
         with pytest.raises(SettingError, match="two different names"):
             plot_comparison(idata, idata, labels=labels)
+    with pytest.raises(SettingError, match="figure_kwargs=3 must be a dictionary"):
+        plot_comparison(idata, idata, var_names="mu", figure_kwargs=3)
 
 
 @pytest.mark.parametrize("width", [9, 15, 32])

@@ -610,12 +610,23 @@ def test_long_reports_are_cut_and_the_worst_come_first():
 # --- refusals --------------------------------------------------------------------------------
 
 
+def test_variables_that_are_no_draws_can_be_left_out(regression):
+    posterior = regression.exact(normal(25, 4, 50, 3)).posterior.to_dataset()
+    label = ("chain", "draw"), np.full((4, 50), "a")
+    mixed = posterior.assign(label=label, constant=("row", np.ones(2)))
+    assert diagnose(mixed, var_names="beta").run["not_finite"] == 0
+
+
 def test_refusals(regression):
     exact = regression.exact(normal(25, 4, 50, 3))
     with pytest.raises(SettingError, match=r"cannot read idata"):
         diagnose([1, 2])
     with pytest.raises(SettingError, match=r"cannot diagnose 'gamma': it is no variable"):
         diagnose(exact, var_names="gamma")
+    with pytest.raises(SettingError, match=r"var_names=5 must be names"):
+        diagnose(exact, var_names=5)
+    with pytest.raises(SettingError, match=r"cannot read idata: it has no draws"):
+        diagnose(exact.posterior.to_dataset().isel(draw=slice(0)))
     with pytest.raises(SettingError, match=r"mu is not in the posterior of idata"):
         with pm.Model() as other:
             pm.Normal("mu")

@@ -329,7 +329,7 @@ def named(build=intercepts, change=lambda data, sources: None):
 
 def test_an_index_without_a_source():
     make = named(change=without_a_source)
-    message = r'"group" has one entry for each row of the template, and no source: give it one'
+    message = r'"group" has one entry for each row that the model was built with'
     with pytest.raises(SettingError, match=f'"effect" cannot be integrated out: {message}'):
         make(["effect"])
     with pytest.raises(MinibatchError, match=f'cannot minibatch "y" .*{message}'):

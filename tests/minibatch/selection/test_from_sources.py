@@ -263,9 +263,9 @@ def test_a_template_of_one_row():
 @pytest.mark.parametrize(
     ("left_out", "message"),
     [
-        ("X", r'"X" has one entry for each row of the template, and no source: give it one, data='),
-        ("y", r'"y" has one entry for each row .* give it one, data=\{\.\.\., "y": source\}'),
-        ("group", r'"group" has one entry for each row of the template'),
+        ("X", r'"X" has one entry for each row that the model was built with, .* add it, data='),
+        ("y", r'"y" has one entry for each row .* add it, data=\{\.\.\., "y": source\}'),
+        ("group", r'"group" has one entry for each row that the model'),
     ],
 )
 def test_all_data_of_a_table_are_sources(left_out, message):
@@ -279,7 +279,7 @@ def test_all_data_of_a_table_are_sources(left_out, message):
     [
         (lambda x, b: (x - x.mean()) * b, "every row depends on all rows of a source"),
         (lambda x, b: pt.cumsum(x) * b, "the rows are mixed by Cum"),
-        (lambda x, b: x[::-1] * b, "the model picks some of the rows of the template"),
+        (lambda x, b: x[::-1] * b, "the model picks some of the rows that it was built"),
         (lambda x, b: x * b + np.arange(TEMPLATE), "a constant of the model has one entry for"),
     ],
 )
@@ -302,9 +302,9 @@ NONE_YET = np.zeros(TEMPLATE, dtype=int)
 @pytest.mark.parametrize(
     ("group", "y", "given", "message"),
     [
-        (pm.Data, NONE_YET, "y", '"group" has one entry for each row of the template'),
+        (pm.Data, NONE_YET, "y", '"group" has one entry for each row that the model'),
         (pt.as_tensor, NONE_YET + (X[:TEMPLATE, 1] > 0), "y", "a constant of the model has one"),
-        (pm.Data, NONE_YET, "group", '"y" has one entry for each row of the template'),
+        (pm.Data, NONE_YET, "group", '"y" has one entry for each row that the model'),
     ],
     ids=["an index", "an index that has no name", "an outcome"],
 )
