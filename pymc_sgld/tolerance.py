@@ -1,4 +1,4 @@
-"""What counts as a bias, and how a verdict is told: by a chain, a report and a comparison alike."""
+"""What counts as a bias, and how a verdict is worded, of a chain, a report or a comparison."""
 
 from __future__ import annotations
 

@@ -274,6 +274,11 @@ def _check_columns(model: Model, sources: Mapping[str, Source]) -> None:
         raise SettingError(
             f"data has {outcomes}, what was observed: that is predicted. Leave it out."
         )
+    if not known:
+        raise SettingError(
+            "cannot predict: the model has no pm.Data, whose place new rows would take. Build it "
+            "with its predictors as pm.Data."
+        )
     if not sources:
         raise SettingError(
             f"data is empty: pass new rows of the pm.Data of the model, which are {list(known)}."

@@ -62,8 +62,8 @@ def _bind(name: str, given: Any) -> Source:
         ) from error
     if not isinstance(given, Source) and not has_rows:
         raise SettingError(
-            f"{what}a source of rows has a shape, a dtype, and rows by slices, as arrays have. See "
-            "pymc_sgld.sources for files and iterators."
+            f"{what}pass an array, such as numpy.asarray(…) or df.to_numpy(), or one of "
+            "pymc_sgld.sources."
         )
     try:
         source = _adapted(given)

@@ -71,7 +71,7 @@ class Earlier:
         SettingError
             For one that another version of the package saved otherwise, and for what is no path.
         """
-        place = _place(path)
+        place = _place(path, "settings", _STEP_OR_FILE)
         if place.is_dir():
             raise DataError(f'settings: "{path}" is a folder: pass the file that step.save made.')
         try:
@@ -97,7 +97,7 @@ class Earlier:
 
     def write(self, path: Any) -> None:
         """Save it in the place of what is there, if anything is."""
-        place = _place(path)
+        place = _place(path, "path", "that of the file to be made.")
         if self.gaussian is None:
             raise SettingError(NOTHING)
         arrays: dict[str, Any] = {}
@@ -139,15 +139,18 @@ class Earlier:
         effects.settle(mean, rows.values_of_others)
 
 
-def _place(path: Any) -> Path:
+_STEP_OR_FILE = (
+    "a step, or the path of a file that step.save made. (A result has draws, which tell the "
+    "covariance of many coordinates only roughly, and no center.)"
+)
+
+
+def _place(path: Any, argument: str, wanted: str) -> Path:
     try:
         return Path(path).expanduser().absolute()
     except TypeError:
-        raise SettingError(
-            f"a {type(path).__name__} has no settings: pass a step, or the path of a file that "
-            "step.save made. (A result has draws, which tell the covariance of many coordinates "
-            "only roughly, and no center.)"
-        ) from None
+        kind = type(path).__name__
+        raise SettingError(f"{argument} is of type {kind}: pass {wanted}") from None
 
 
 def _variables(model: Model, rows: Minibatcher) -> list[Variable]:

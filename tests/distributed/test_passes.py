@@ -199,5 +199,5 @@ def test_what_is_no_executor(client, monkeypatch):
     with pytest.raises(SettingError, match=r"that is closed: make a new one"):
         workers_of(closed)
     monkeypatch.setattr("pymc_sgld.workers.executor.find_spec", lambda name: None)
-    with pytest.raises(SettingError, match=r"pip install pymc_sgld\[dask\]"):
+    with pytest.raises(SettingError, match=r"pip install dask distributed"):
         workers_of(2)

@@ -218,6 +218,10 @@ def test_other_arguments_that_are_refused(model):
         spoilt = np.full(np.shape(DRAWN[name]), wrong)
         with pytest.raises(SettingError, match=message):
             predict(az.from_dict({"posterior": DRAWN | {name: spoilt}}), model, data=NEW_ROWS)
+    with pm.Model() as fixed:
+        pm.Normal("y", pm.Normal("mean"), 1, observed=NUMBERS)
+    with pytest.raises(SettingError, match=r"the model has no pm\.Data"):
+        predict(IDATA, fixed, data={"x": NUMBERS})
     with pytest.raises(SettingError, match="prob=1 must lie between 0 and 1"):
         predict(IDATA, model, data=NEW_ROWS, prob=1)
 

@@ -136,7 +136,7 @@ def test_numbers_are_as_narrow_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([1, 2], r'data\["x"\] is a list: a source of rows has a shape'),
+        ([1, 2], r'data\["x"\] is a list: pass an array, such as numpy'),
         ("x.npy", r'data\["x"\] is a str: a path, .*np.load\(\'x.npy\', mmap_mode="r"\)'),
         (Path("x.npy"), r"is a pathlib.*: a path, .*np.load\('x.npy'"),
         (np.array(["a", "b"]), r"it must be of numbers"),

@@ -239,8 +239,10 @@ def test_what_has_no_settings(tmp_path):
             SGLD(model=model(), settings=tmp_path / name, **WHOLE)
     with pytest.raises(DataError, match="is a folder"):
         SGLD(model=model(), settings=tmp_path, **WHOLE)
-    with pytest.raises(SettingError, match=r"a DataTree has no settings: pass a step"):
+    with pytest.raises(SettingError, match="settings is of type DataTree: pass a step"):
         SGLD(model=model(), settings=xr.DataTree(), **WHOLE)
+    with pytest.raises(SettingError, match="path is of type NoneType: pass that of the file"):
+        SGLD(model=model(), **WHOLE).save(None)
 
 
 def test_another_format(path, step, monkeypatch):

@@ -28,7 +28,7 @@ def compare(
 ) -> pd.DataFrame:
     r"""Compare a posterior with a reference, parameter by parameter and jointly.
 
-    R-hat and the effective sample size tell how well a chain explored *its* stationary
+    R-hat and the effective sample size say how well a chain explored *its* stationary
     distribution; they cannot see that it is biased. Only a comparison can. With the means
     :math:`m, m_r`, standard deviations :math:`s, s_r` and distribution functions :math:`F, F_r` of
     the draws and of the reference,

@@ -1,4 +1,4 @@
-"""Whether to believe one run, without another one beside it."""
+"""Whether to trust one run, without a second run to compare it with."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def diagnose(
 ) -> TrustReport:
     r"""Report whether to believe a run.
 
-    R-hat and effective sample sizes tell how well chains explored *their* stationary distribution.
+    R-hat and effective sample sizes say how well chains explored *their* stationary distribution.
     With the model, the report also says how far this is from the posterior: the shift of each mean
     in posterior standard deviations, and the ratio of each standard deviation to that of the
     posterior. It needs no reference run. Where the posterior is near enough to a Gaussian, the run

@@ -77,7 +77,11 @@ def check_start(
                 term.value, *found = _by_batches(term, fixed, inputs)
                 _check(term, found, fixed, where)
     except IndexError as error:
-        raise DataError(f"an index in the model is out of range: {error.args[0]}") from None
+        name = _out_of_range(whole, value_vars, point)
+        raise DataError(
+            f"an index of {name} is out of range: {error.args[0]}. Check the index of its groups, "
+            "which are counted from 0."
+        ) from None
 
 
 def _evaluate(
@@ -88,6 +92,16 @@ def _evaluate(
     function = run_by_numpy(value_vars, graphs, STABLE)
     values = function(*[point[variable.name] for variable in value_vars])
     return [np.asarray(value) for value in values]
+
+
+def _out_of_range(terms: Sequence[Term], value_vars: Sequence[Variable], point: PointType) -> str:
+    """Return the first term that cannot be evaluated alone."""
+    for term in terms:
+        try:
+            _evaluate([term], value_vars, point)
+        except IndexError:
+            return f'"{term.name}"'
+    return "the model"
 
 
 def _by_batches(

@@ -63,7 +63,7 @@ def test_group_out_of_range(batch_size):
     with pm.Model():
         effect = pm.Normal("effect", shape=5)
         pm.Normal("y", effect[1 + np.arange(40) % 5], 1, observed=positive)
-        with pytest.raises(DataError, match="index in the model is out of range"):
+        with pytest.raises(DataError, match=r'index of "y" is out of range: .* from 0'):
             SGLD(batch_size=batch_size, step_size=1e-4, **QUICK)
 
 
