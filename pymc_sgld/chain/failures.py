@@ -76,7 +76,7 @@ def explain(
     listing = quoted(coordinates, concerned)
     if not wrong.any() or wrong.all():
         terms = run.outside(new if is_finite(new) else state[0], one.reads, one.others)
-        where = f"the density of {' and '.join(terms)}" if terms else "the prior"
+        where = f"the density of {' and '.join(terms)}" if terms else "the log density"
         what = f"{where} is zero or not finite after a move of {listing}"
     elif is_finite(gradient):
         what = f"the position of {listing} is not finite"
