@@ -31,8 +31,8 @@ FOUND = {
     ),
     Reason.UNSTABLE: ("the density or a gradient overflowed while sampling", _OTHERWISE),
     Reason.HEAT: (
-        "momenta are hotter than the posterior",
-        "a larger batch_size or a larger friction, or tune longer",
+        "momenta do not have the temperature of the posterior",
+        "tune longer; where they are too hot, a larger batch_size or a larger friction",
     ),
     Reason.STUCK: ("hardly any proposal was accepted", f"{SMALLER}, or more tuning draws"),
     Reason.SHORT: ("too few draws to judge a chain", "run longer, or reparametrise"),
