@@ -218,7 +218,7 @@ def test_a_store_that_is_busy_for_a_while(make, bucket):
 @pytest.mark.parametrize("make", KINDS)
 def test_a_store_that_stays_busy(make, bucket, monkeypatch):
     """The error has the source, the rows, the attempts, and what went wrong."""
-    monkeypatch.setattr(network, "PATIENCE", 1.0)
+    monkeypatch.setattr(network, "PATIENCE", 4.0)
     s3, _ = bucket
     source = bound(make(s3, **ONCE))
     message = r'rows 5 to 9 of the source of "x" cannot be read: it failed for \d seconds '
