@@ -48,7 +48,7 @@ def largest_curvature(matrix):
     return np.linalg.eigvalsh(matrix.whiten_gradient(matrix.whiten_gradient(PRECISION).T))[-1]
 
 
-@pytest.mark.parametrize("batch_size", [50, ROWS])
+@pytest.mark.parametrize("batch_size", [50, pytest.param(ROWS, marks=pytest.mark.long)])
 def test_posterior_of_a_regression(regression, batch_size):
     """Mean and covariance in whitened coordinates; batches add what the temperature tells."""
     settings = {"batch_size": batch_size, "steps_per_draw": 40, "friction": 1.0}

@@ -16,6 +16,7 @@ def importable(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
+@pytest.mark.long
 def test_exact_means_are_those_of_the_published_draws():
     """Within five standard errors of 10,000 draws; a port with a wrong column or prior is seen."""
     from posteriordb import Shipped

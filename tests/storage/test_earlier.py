@@ -105,6 +105,7 @@ def test_what_was_chosen_is_taken_over_where_the_noise_is_the_same(monkeypatch):
     assert again.schedule.step_size == chosen.step_size
 
 
+@pytest.mark.long
 def test_noise_in_one_direction_of_many():
     """A column of 30 is now in a few rows: all noise together grows by half at most, its own more.
 

@@ -332,6 +332,7 @@ def by_jax():
     return found.agrees, found.table.loc["mean", "sd"]
 
 
+@pytest.mark.long
 def test_by_jax():
     spawn = multiprocessing.get_context("spawn")  # JAX starts threads: no fork after it
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
